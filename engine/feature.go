@@ -1,0 +1,54 @@
+package engine
+
+import "time"
+
+// Features is what one customer's orders say at one instant.
+type Features struct {
+	// Purchases is the number of days with at least one line of positive quantity; never 0: before the first one there is nothing to tell.
+	Purchases int
+	// ValueCents is the value of all orders, less discounts and the refunds known by then.
+	ValueCents int64
+	// FirstAt and LastAt are the days of the first and the last purchase, in the store's zone.
+	FirstAt, LastAt Date
+	// Active is whether a line or a refund fell into the interval since the instant before (in the first instant: ever).
+	Active bool
+	// Values holds all features in the registry's order, in their Scale, NaN where undefined. len is FeatureCount.
+	Values []float32
+}
+
+// Instant is a moment at which features are wanted.
+type Instant struct {
+	// At is the moment: lines with OrderedAt before it count.
+	At time.Time
+	// KnownAt, where not zero, is an earlier moment: only what was known then counts, seen from At. With it the passing of
+	// time is told from what the customer did.
+	KnownAt time.Time
+	// Reference is what features need to know of the store at that moment.
+	Reference *Reference
+}
+
+// Table holds features of many customers at one instant, as columns of equal length.
+type Table struct {
+	AsOf       Date
+	Columns    Columns
+	CustomerID []int64
+	Purchases  []int32
+	ValueCents []int64
+	TenureDays []int32   // since the first purchase, at least 1
+	Values     []float32 // Len() x FeatureCount, row-major
+}
+
+// Len is the number of customers.
+func (t *Table) Len() int { return len(t.Purchases) }
+
+// Append adds a customer.
+func (t *Table) Append(customerID int64, f *Features) {
+	t.CustomerID = append(t.CustomerID, customerID)
+	t.Purchases = append(t.Purchases, int32(f.Purchases))
+	t.ValueCents = append(t.ValueCents, f.ValueCents)
+	t.TenureDays = append(t.TenureDays, int32(max(1, t.AsOf-f.FirstAt)))
+	t.Values = append(t.Values, f.Values...)
+}
+
+// Row gives the features of customer i; the slice is the table's own.
+func (t *Table) Row(i int) []float32 { return t.Values[i*FeatureCount : (i+1)*FeatureCount] }

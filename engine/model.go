@@ -1,0 +1,139 @@
+package engine
+
+import "github.com/quimbi/quimbi/engine/kselect"
+
+// Model is one immutable version of a store's segments on all axes: everything that scoring and explaining need.
+// It is stored whole, as JSON.
+type Model struct {
+	Version   int                  `json:"version"`
+	AsOf      Date                 `json:"asOf"` // fitted on what was ordered before this day
+	Seed      uint64               `json:"seed"`
+	Params    Params               `json:"params"`
+	Columns   Columns              `json:"columns"`
+	Customers int                  `json:"customers"`
+	Axes      [AxisCount]AxisModel `json:"axes"`
+}
+
+// AxisModel is the clustering of one axis. Unless Status is ON only Status, Reason and Eligible are set.
+type AxisModel struct {
+	Status   AxisStatus     `json:"status"`
+	Reason   AxisReason     `json:"reason,omitempty"`
+	Eligible int            `json:"eligible"` // customers
+	Features []FeatureModel `json:"features"` // in the registry's order, all of the axis
+	// Segments is the tree in depth-first order, roots largest first, children largest first.
+	Segments []Segment `json:"segments"`
+	// First is the position of the axis's first leaf in a thumbprint; Leaves is how many it has.
+	First  int `json:"first"`
+	Leaves int `json:"leaves"`
+	// OutlierDistance is the 99th percentile, over the fitted customers, of the distance to the nearest centre, on
+	// features before winsorising, in sd units.
+	OutlierDistance float64 `json:"outlierDistance,omitempty"`
+	Fit             *Fit    `json:"fit,omitempty"` // nil where strata are all there is
+}
+
+// FeatureStatus says whether a model uses a feature.
+type FeatureStatus string
+
+// The statuses.
+const (
+	FeatureOn         FeatureStatus = "ON"
+	FeatureNoData     FeatureStatus = "NO_DATA"    // the store's orders lack its columns, or it is undefined for more than half of the eligible customers
+	FeatureConstant   FeatureStatus = "CONSTANT"   // the same for everyone
+	FeatureCorrelated FeatureStatus = "CORRELATED" // correlation with an earlier feature over 0.95
+)
+
+// FeatureModel is how a model scales one feature: an undefined value becomes Fill, then it is winsorised to [Low, High]
+// and standardised to (x - Mean)/SD.
+type FeatureModel struct {
+	Status FeatureStatus `json:"status"`
+	Fill   float64       `json:"fill"`
+	Low    float64       `json:"low"`
+	High   float64       `json:"high"`
+	Mean   float64       `json:"mean"`
+	SD     float64       `json:"sd"`
+	// Percentiles are the values at 0, 5, 10, ... 100 % of the eligible customers, for profiles and names.
+	Percentiles []float64 `json:"percentiles,omitempty"`
+}
+
+// Stratum is a group that a rule sets apart before clustering; empty for a segment that was clustered.
+type Stratum string
+
+// The strata, in the order in which they are looked for.
+const (
+	StratumNone          Stratum = ""
+	StratumOnePurchase   Stratum = "ONE_PURCHASE"
+	StratumNeverReturned Stratum = "NEVER_RETURNED"
+	StratumIdentical     Stratum = "IDENTICAL"
+)
+
+// Segment is a node of an axis's tree.
+type Segment struct {
+	Key      string  `json:"key"`  // stays the same over versions while the segment survives
+	Path     string  `json:"path"` // its place in this version's tree, ordered by size, for example seg_0.0.2
+	Name     string  `json:"name"`
+	Parent   int     `json:"parent"` // index in AxisModel.Segments; -1 at the top
+	Children []int   `json:"children,omitempty"`
+	Depth    int     `json:"depth"`
+	Leaf     int     `json:"leaf"` // position among the axis's leaves; -1 for a segment with children
+	Stratum  Stratum `json:"stratum,omitempty"`
+	// Identical is the vector, as stored, of a stratum of identical customers (over the features that are on).
+	Identical []float32 `json:"identical,omitempty"`
+	Center    []float64 `json:"center"` // in sd units, over the features that are on; of a stratum: its members' mean
+	Members   int       `json:"members"`
+	Share     float64   `json:"share"` // of the eligible customers
+	FuzzySize float64   `json:"fuzzySize"`
+	Division  Division  `json:"division"`
+	Profile   Profile   `json:"profile"`
+	// RiskWeight is the shrunken share of members, weighted by membership, without a purchase within the churn horizon; nil before outcomes are known.
+	RiskWeight *float64 `json:"riskWeight,omitempty"`
+}
+
+// IsLeaf tells whether the segment has no subdivisions.
+func (s *Segment) IsLeaf() bool { return s.Leaf >= 0 }
+
+// Division is the decision whether a segment was subdivided, with the numbers it was made by (methods of hierarchical
+// subdivision: variance, radius, share).
+type Division struct {
+	Divided       bool     `json:"divided"`
+	Triggers      []string `json:"triggers,omitempty"`  // VARIANCE, DIAMETER, POPULATION_SHARE
+	StoppedBy     string   `json:"stoppedBy,omitempty"` // SIZE, DEPTH, COHESIVE, NO_USEFUL_SPLIT; empty where divided, never divisible, or hierarchy is off
+	Variance      float64  `json:"variance"`
+	VarianceLimit float64  `json:"varianceLimit"`
+	Radius        float64  `json:"radius"`
+	RadiusLimit   float64  `json:"radiusLimit"`
+	ShareLimit    float64  `json:"shareLimit"`
+}
+
+// Profile is what the members of a segment have in common.
+type Profile struct {
+	MinOrders        int              `json:"minOrders"`
+	MedianOrders     float64          `json:"medianOrders"`
+	MaxOrders        int              `json:"maxOrders"`
+	OrdersPerMonth   float64          `json:"ordersPerMonth"` // mean, months of 30.44 days
+	MedianValueCents int64            `json:"medianValueCents"`
+	TotalValueCents  int64            `json:"totalValueCents"`
+	TenureMonths     float64          `json:"tenureMonths"` // mean
+	Features         []FeatureProfile `json:"features"`     // most telling first
+}
+
+// FeatureProfile is one feature of a segment against the axis's population.
+type FeatureProfile struct {
+	Feature    int     `json:"feature"` // index within the axis
+	Center     float64 `json:"center"`  // in the feature's unit
+	Z          float64 `json:"z"`
+	Percentile float64 `json:"percentile"` // 0 to 100
+	Qualifier  string  `json:"qualifier"`  // VERY_LOW, LOW, TYPICAL, HIGH, VERY_HIGH
+}
+
+// Fit tells how the clustering of an axis went.
+type Fit struct {
+	K                    int                 `json:"k"`
+	Rule                 kselect.Rule        `json:"rule"`
+	Candidates           []kselect.Candidate `json:"candidates"`
+	Silhouette           float64             `json:"silhouette"`
+	Balance              float64             `json:"balance"`
+	PartitionCoefficient float64             `json:"partitionCoefficient"`
+	Objective            float64             `json:"objective"`
+	Iterations           int                 `json:"iterations"`
+	Converged            bool                `json:"converged"`
+}
