@@ -1,0 +1,70 @@
+package kselect
+
+import "math"
+
+// meter sums the distances between the rows of two tiles; one for each goroutine.
+type meter struct {
+	d          int
+	rowSums    [tileRows]float64 // of the left tile's rows to all of the right tile
+	columnSums [tileRows]float64 // of the right tile's rows to all of the left tile
+	squares    [tileRows]float64
+}
+
+func newMeter(t *tiling) *meter { return &meter{d: t.d} }
+
+// within sums the distances of a tile's rows to each other. Every pair is measured from both sides: one tile against
+// itself is a small part of all pairs.
+func (m *meter) within(t *tile) { m.between(t, t) }
+
+// between sets rowSums and columnSums for the pairs of a left and a right row.
+func (m *meter) between(left, right *tile) {
+	columns := m.columnSums[:right.n]
+	clear(columns)
+	for r := range left.n {
+		squares := m.squaredDistances(left, r, right)
+		total := 0.0
+		for j, q := range squares {
+			distance := math.Sqrt(q)
+			total += distance
+			columns[j] += distance
+		}
+		m.rowSums[r] = total
+	}
+}
+
+// squaredDistances measures row r of the left tile against all rows of the right one, four columns in one pass.
+func (m *meter) squaredDistances(left *tile, r int, right *tile) []float64 {
+	n := right.n
+	squares := m.squares[:n]
+	f := 0
+	if m.d >= 4 {
+		f = 4
+		v0, v1, v2, v3 := left.columns[r], left.columns[left.n+r], left.columns[2*left.n+r], left.columns[3*left.n+r]
+		c0, c1, c2, c3 := right.columns[:n], right.columns[n:2*n], right.columns[2*n:3*n], right.columns[3*n:4*n]
+		c0, c1, c2, c3 = c0[:len(squares)], c1[:len(squares)], c2[:len(squares)], c3[:len(squares)]
+		for j := range squares {
+			e0, e1, e2, e3 := c0[j]-v0, c1[j]-v1, c2[j]-v2, c3[j]-v3
+			squares[j] = (e0*e0 + e1*e1) + (e2*e2 + e3*e3)
+		}
+	} else {
+		clear(squares)
+	}
+	for ; f+1 < m.d; f += 2 {
+		v0, v1 := left.columns[f*left.n+r], left.columns[(f+1)*left.n+r]
+		c0, c1 := right.columns[f*n:(f+1)*n], right.columns[(f+1)*n:(f+2)*n]
+		c0, c1 = c0[:len(squares)], c1[:len(squares)]
+		for j := range squares {
+			e0, e1 := c0[j]-v0, c1[j]-v1
+			squares[j] += e0*e0 + e1*e1
+		}
+	}
+	if f < m.d {
+		v := left.columns[f*left.n+r]
+		c := right.columns[f*n : (f+1)*n][:len(squares)]
+		for j := range squares {
+			e := c[j] - v
+			squares[j] += e * e
+		}
+	}
+	return squares
+}

@@ -1,0 +1,172 @@
+package kselect
+
+import (
+	"context"
+	"math"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// tileRows is the number of rows measured against each other at a time: two tiles of ten columns and the running
+	// sums of one (some 40 kB) stay in the nearest caches.
+	tileRows = 256
+	// maxChunks is the number of shares the pairs are cut into, fixed so that the sums do not depend on the workers.
+	maxChunks = 16
+	// maxSums bounds the numbers kept for all shares together (16 MB); more clusters mean fewer shares.
+	maxSums = 2_000_000
+)
+
+// tiling holds rows sorted by cluster in tiles of at most tileRows, each of one cluster. Distances between two tiles
+// then all add to the same cluster's sums, and no look-up of labels stands in the inner loop.
+type tiling struct {
+	d, k  int
+	sizes []int // rows of each cluster
+	tiles []tile
+	rows  int
+}
+
+// tile is a block of consecutive rows of one cluster.
+type tile struct {
+	cluster int
+	first   int // position of its first row in the sorted order
+	n       int
+	columns []float64 // d blocks of n: first column of all rows, then the second ...
+}
+
+// newTiling sorts the given rows of x by label, scaled by a power of two where squares would overflow or vanish (which
+// leaves silhouettes as they are).
+func newTiling(x []float64, d int, labels []int32, k int, rows []int32) *tiling {
+	t := &tiling{d: d, k: k, sizes: make([]int, k), rows: len(rows)}
+	for _, i := range rows {
+		t.sizes[labels[i]]++
+	}
+	position := make([]int, k)
+	for c, at := 0, 0; c < k; c++ {
+		position[c] = at
+		at += t.sizes[c]
+	}
+	order := make([]int32, len(rows))
+	for _, i := range rows {
+		order[position[labels[i]]] = i
+		position[labels[i]]++
+	}
+	scale := rowScale(x, d, rows)
+	data := make([]float64, len(rows)*d)
+	for c, first := 0, 0; c < k; c++ {
+		for end := position[c]; first < end; {
+			n := min(tileRows, end-first)
+			block := data[first*d : (first+n)*d]
+			for r, i := range order[first : first+n] {
+				for f, v := range x[int(i)*d : int(i)*d+d] {
+					block[f*n+r] = v * scale
+				}
+			}
+			t.tiles = append(t.tiles, tile{cluster: c, first: first, n: n, columns: block})
+			first += n
+		}
+	}
+	return t
+}
+
+// rowScale is 1 unless the largest number of the rows is so large or small that sums of squared differences would
+// leave the range of float64; then it is the power of two that brings that number near 1.
+func rowScale(x []float64, d int, rows []int32) float64 {
+	largest := 0.0
+	for _, i := range rows {
+		for _, v := range x[int(i)*d : int(i)*d+d] {
+			largest = max(largest, math.Abs(v))
+		}
+	}
+	if largest == 0 || (largest > 1e-100 && largest < 1e100) {
+		return 1
+	}
+	_, exponent := math.Frexp(largest)
+	return math.Ldexp(1, -max(exponent, -1000)) // 2^1000 is the largest scale needed: it is finite
+}
+
+// pairRange is a run of tile pairs (i, j), i <= j, in the order (0,0) (0,1) ... (1,1) (1,2) ...
+type pairRange struct{ i, j, pairs int }
+
+// chunks cuts all tile pairs into equal runs. Their number depends on the data alone.
+func (t *tiling) chunks() []pairRange {
+	count := len(t.tiles)
+	pairs := count * (count + 1) / 2
+	shares := min(maxChunks, pairs, max(1, maxSums/(t.rows*t.k)))
+	ranges := make([]pairRange, 0, shares)
+	i, j := 0, 0
+	for s := range shares {
+		from, to := share(pairs, s, shares), share(pairs, s+1, shares)
+		ranges = append(ranges, pairRange{i, j, to - from})
+		for range to - from {
+			if j++; j == count {
+				i++
+				j = i
+			}
+		}
+	}
+	return ranges
+}
+
+// share is total*part/parts without overflow.
+func share(total, part, parts int) int {
+	hi, lo := bits.Mul64(uint64(total), uint64(part))
+	q, _ := bits.Div64(hi, lo, uint64(parts))
+	return int(q)
+}
+
+// distanceSums returns, for each row in sorted order, the k sums of its distances to the rows of every cluster. Each
+// pair is measured once and added on both sides.
+func (t *tiling) distanceSums(ctx context.Context, workers int) ([]float64, error) {
+	chunks := t.chunks()
+	sums := make([][]float64, len(chunks))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(workers, len(chunks)) {
+		group.Go(func() {
+			m := newMeter(t)
+			for c := int(next.Add(1)) - 1; c < len(chunks) && ctx.Err() == nil; c = int(next.Add(1)) - 1 {
+				sums[c] = make([]float64, t.rows*t.k)
+				t.addPairs(ctx, m, chunks[c], sums[c])
+			}
+		})
+	}
+	group.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	total := sums[0]
+	for _, s := range sums[1:] {
+		for i, v := range s {
+			total[i] += v
+		}
+	}
+	return total, nil
+}
+
+// addPairs measures one run of tile pairs.
+func (t *tiling) addPairs(ctx context.Context, m *meter, run pairRange, sums []float64) {
+	i, j := run.i, run.j
+	for range run.pairs {
+		if ctx.Err() != nil {
+			return
+		}
+		left, right := &t.tiles[i], &t.tiles[j]
+		if i == j {
+			m.within(left)
+		} else {
+			m.between(left, right)
+			for r, s := range m.columnSums[:right.n] {
+				sums[(right.first+r)*t.k+left.cluster] += s
+			}
+		}
+		for r, s := range m.rowSums[:left.n] {
+			sums[(left.first+r)*t.k+right.cluster] += s
+		}
+		if j++; j == len(t.tiles) {
+			i++
+			j = i
+		}
+	}
+}

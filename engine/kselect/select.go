@@ -1,0 +1,365 @@
+package kselect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/quimbi/quimbi/engine/fcm"
+)
+
+const (
+	// DefaultKMin and DefaultKMax bound the numbers of clusters that are tried.
+	DefaultKMin = 2
+	DefaultKMax = 10
+
+	// eligibleMin and eligibleMax bound the numbers of clusters that may be chosen while others are eligible: 3 to 7 is
+	// what people can tell apart and name.
+	eligibleMin = 3
+	eligibleMax = 7
+
+	// previousMargin is how far the previous k may lie behind the best score and still be kept: the median lead of the
+	// best over the second is 0.018 on real data, so less would make k flip by chance.
+	previousMargin = 0.02
+
+	// minSweepSample is the least number of rows on which k may be chosen.
+	minSweepSample = 50_000
+
+	sweepStream = 0x6b5f737765657020
+)
+
+// ErrNoStructure is returned where every k was rejected because its centres coincide.
+var ErrNoStructure = errors.New("no number of clusters gives distinct centres: the rows have no structure to divide by")
+
+// Reason says why a k could not be chosen.
+type Reason string
+
+// The reasons.
+const (
+	OutOfRange        Reason = "OUT_OF_RANGE"       // k is not from 3 to 7
+	EmptySegment      Reason = "EMPTY_SEGMENT"      // a cluster is dominant for no row
+	SmallSegment      Reason = "SMALL_SEGMENT"      // a cluster has under 1 % of the rows
+	LowSilhouette     Reason = "LOW_SILHOUETTE"     // the silhouette is under half of the best one
+	CoincidentCenters Reason = "COINCIDENT_CENTERS" // two centres lie in one place; such a k is never chosen
+)
+
+// Rule says how the chosen k was found.
+type Rule string
+
+// The rules.
+const (
+	BestEligible Rule = "BEST_ELIGIBLE" // the best score among the eligible
+	BestScore    Rule = "BEST_SCORE"    // none was eligible: the best score of all without coincident centres
+	Fixed        Rule = "FIXED"         // the options name it
+	Previous     Rule = "PREVIOUS"      // the previous k, still eligible and within 0.02 of the best eligible score
+)
+
+// Candidate is what was measured of one k.
+type Candidate struct {
+	K                    int
+	Silhouette           float64 // mean, from -1 to 1, of the dominant clusters
+	SilhouetteError      float64 // standard error where it was sampled, else 0
+	Balance              float64 // [Balance] of Sizes
+	NormalizedBalance    float64 // [NormalizedBalance] of Sizes
+	Score                float64 // with Balance
+	NormalizedScore      float64 // with NormalizedBalance
+	XieBeni              float64 // index of Xie and Beni; less is better; 0 and without meaning where centres coincide
+	PartitionCoefficient float64 // of Bezdek, normalised to 0..1
+	Sizes                []int   // rows by dominant cluster, largest first; nil where k exceeds the distinct rows
+	Iterations           int
+	Converged            bool
+	Eligible             bool
+	Reasons              []Reason // why it is not eligible
+}
+
+// Options are the options of [Select]. The zero value tries k = 2..10 on all rows.
+type Options struct {
+	KMin, KMax  int  // numbers of clusters to try, 2..10 if 0
+	Fixed       int  // if not 0, the only k: nothing is chosen
+	Previous    int  // if not 0, the k of the model before, kept while it is nearly as good as the best
+	Normalized  bool // choose by NormalizedScore
+	SweepSample int  // if not 0, choose k on a seeded sample of this many rows (at least 50,000); the fit uses all
+	FCM         fcm.Options
+	Silhouette  SilhouetteOptions
+	Progress    func(k int) // called after each k has been measured, in ascending order
+	NumOfShare  int         // rows of the whole population, which the floor of 1 % refers to; n if 0
+}
+
+// Selection is the chosen k with its fit, and what was measured of every k.
+type Selection struct {
+	Chosen     int
+	Rule       Rule
+	Candidates []Candidate // ascending in K, as measured on SweepRows rows
+	SweepRows  int         // n, or the sample on which k was chosen
+	Final      Candidate   // the chosen k as measured on all rows; equal to its candidate where there was no sample
+	Fit        *fcm.Result // of all rows
+}
+
+// Select fits every k of the range, judges it, and returns the choice.
+//
+// Eligible is a k in 3..7 without an empty cluster, whose silhouette is at least half of the best one's and whose
+// smallest cluster has at least 1 % of the population. The best score among the eligible wins, ties going to the smaller k; without
+// any eligible k, the best score of all. A k whose centres coincide is out of both. Where nothing is left, the error is
+// [ErrNoStructure] and the selection, without a fit, still says what was found.
+//
+// x is row-major, n x d, and standardised. The result depends on o.FCM.Seed and o.Silhouette.Seed, not on the workers.
+func Select(ctx context.Context, x []float64, n, d int, o Options) (*Selection, error) {
+	o, err := o.withDefaults(n, d, len(x))
+	if err != nil {
+		return nil, err
+	}
+	s := sweep{options: o, x: x, n: n, d: d, population: n}
+	if o.SweepSample > 0 && o.SweepSample < n {
+		s.x = sampleRows(x, n, d, o.SweepSample, o.FCM.Seed)
+		s.n = o.SweepSample
+	}
+	if err := s.measureAll(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		selection := s.choose()
+		if selection.Chosen == 0 {
+			return selection, ErrNoStructure
+		}
+		winner := selection.Chosen - o.KMin
+		if s.n == n {
+			selection.Final = s.candidates[winner]
+			selection.Fit = s.fits[winner]
+			return selection, nil
+		}
+		fit, final, err := s.refit(ctx, x, n, s.fits[winner])
+		if err != nil {
+			return nil, err
+		}
+		if fit.Coincident {
+			s.candidates[winner].reject(CoincidentCenters)
+			continue
+		}
+		final.Eligible, final.Reasons = s.candidates[winner].Eligible, s.candidates[winner].Reasons
+		selection.Final, selection.Fit = final, fit
+		return selection, nil
+	}
+}
+
+// withDefaults fills and checks the options for a matrix of n x d.
+func (o Options) withDefaults(n, d, length int) (Options, error) {
+	if n < 1 || d < 1 || length/d != n || length%d != 0 {
+		return o, fmt.Errorf("the matrix has %d numbers, but %d rows of %d columns were announced", length, n, d)
+	}
+	if o.KMin == 0 {
+		o.KMin = DefaultKMin
+	}
+	if o.KMax == 0 {
+		o.KMax = max(DefaultKMax, o.KMin)
+	}
+	if o.Fixed != 0 {
+		o.KMin, o.KMax = o.Fixed, o.Fixed
+	}
+	if o.NumOfShare == 0 {
+		o.NumOfShare = n
+	}
+	switch {
+	case o.KMin < 2:
+		return o, fmt.Errorf("the number of clusters must be at least 2, got %d", o.KMin)
+	case o.KMax < o.KMin:
+		return o, fmt.Errorf("the numbers of clusters to try run from %d to %d: the first must not exceed the last", o.KMin, o.KMax)
+	case o.SweepSample != 0 && o.SweepSample < minSweepSample:
+		return o, fmt.Errorf("the sample on which k is chosen must have at least %d rows, got %d", minSweepSample, o.SweepSample)
+	case o.NumOfShare < n:
+		return o, fmt.Errorf("the population of %d is smaller than the %d rows given", o.NumOfShare, n)
+	case o.FCM.Init != nil && o.Fixed == 0:
+		return o, errors.New("initial centres belong to one number of clusters: fix it")
+	}
+	return o, nil
+}
+
+// sweep is the work on one matrix, all rows or a sample, over all k.
+type sweep struct {
+	options    Options
+	x          []float64
+	n, d       int
+	population int // rows that the n stand for
+	candidates []Candidate
+	fits       []*fcm.Result // nil where k exceeds the distinct rows
+}
+
+// measureAll fits and measures every k.
+func (s *sweep) measureAll(ctx context.Context) error {
+	o := s.options
+	distinct := distinctRows(s.x, s.n, s.d, o.KMax)
+	for k := o.KMin; k <= o.KMax; k++ {
+		if k > distinct {
+			s.candidates = append(s.candidates, Candidate{K: k})
+			s.fits = append(s.fits, nil)
+			continue
+		}
+		fit, err := fcm.Fit(ctx, s.x, s.n, s.d, k, o.FCM)
+		if err != nil {
+			return fmt.Errorf("fitting %d clusters: %w", k, err)
+		}
+		candidate, err := measure(ctx, s.x, s.n, s.d, fit, o.Silhouette)
+		if err != nil {
+			return fmt.Errorf("measuring %d clusters: %w", k, err)
+		}
+		s.candidates = append(s.candidates, candidate)
+		s.fits = append(s.fits, fit)
+		if o.Progress != nil {
+			o.Progress(k)
+		}
+	}
+	s.judge()
+	return nil
+}
+
+// measure computes everything about one fit but its eligibility.
+func measure(ctx context.Context, x []float64, n, d int, fit *fcm.Result, o SilhouetteOptions) (Candidate, error) {
+	c := Candidate{
+		K:                    fit.K,
+		PartitionCoefficient: fit.PartitionCoefficient,
+		Iterations:           fit.Iterations,
+		Converged:            fit.Converged,
+		Sizes:                slices.Clone(fit.Sizes),
+	}
+	slices.SortFunc(c.Sizes, func(a, b int) int { return b - a })
+	if !fit.Coincident {
+		c.XieBeni = fit.XieBeni
+	}
+	if c.Sizes[1] > 0 { // else everything is in one cluster, and the silhouette stays 0
+		silhouette, err := Silhouette(ctx, x, n, d, fit.Labels, fit.K, o)
+		if err != nil {
+			return Candidate{}, err
+		}
+		c.Silhouette, c.SilhouetteError = silhouette.Mean, silhouette.StdError
+	}
+	c.Balance, c.NormalizedBalance = Balance(c.Sizes), NormalizedBalance(c.Sizes)
+	c.Score = Score(c.Silhouette, c.Balance)
+	c.NormalizedScore = Score(c.Silhouette, c.NormalizedBalance)
+	return c, nil
+}
+
+// judge sets the eligibility of every candidate.
+func (s *sweep) judge() {
+	best := -1.0
+	for i, c := range s.candidates {
+		if s.distinctCenters(i) {
+			best = max(best, c.Silhouette)
+		}
+	}
+	for i := range s.candidates {
+		c := &s.candidates[i]
+		c.Eligible = true
+		if c.K < eligibleMin || c.K > eligibleMax {
+			c.reject(OutOfRange)
+		}
+		if !s.distinctCenters(i) {
+			c.reject(CoincidentCenters)
+			continue
+		}
+		smallest := c.Sizes[len(c.Sizes)-1]
+		switch {
+		case smallest == 0:
+			c.reject(EmptySegment)
+		case 100*float64(smallest)*float64(s.population) < float64(s.options.NumOfShare)*float64(s.n):
+			c.reject(SmallSegment)
+		}
+		if c.Silhouette < best/2 {
+			c.reject(LowSilhouette)
+		}
+	}
+}
+
+func (s *sweep) distinctCenters(i int) bool { return s.fits[i] != nil && !s.fits[i].Coincident }
+
+func (c *Candidate) reject(r Reason) {
+	c.Eligible = false
+	c.Reasons = append(c.Reasons, r)
+}
+
+// choose applies the rules to the candidates; Chosen is 0 where all are rejected.
+func (s *sweep) choose() *Selection {
+	o := s.options
+	selection := &Selection{Candidates: s.candidates, SweepRows: s.n}
+	allowed := func(c Candidate) bool { return !slices.Contains(c.Reasons, CoincidentCenters) }
+	eligible := func(c Candidate) bool { return c.Eligible }
+
+	best, ok := s.best(eligible)
+	switch {
+	case o.Fixed != 0:
+		selection.Rule = Fixed
+		best, ok = s.best(allowed)
+	case ok:
+		selection.Rule = BestEligible
+		previous := slices.IndexFunc(s.candidates, func(c Candidate) bool { return c.K == o.Previous && c.Eligible })
+		if previous >= 0 && s.score(previous) >= s.score(best)-previousMargin {
+			selection.Rule = Previous
+			best = previous
+		}
+	default:
+		selection.Rule = BestScore
+		best, ok = s.best(allowed)
+	}
+	if ok {
+		selection.Chosen = s.candidates[best].K
+	}
+	return selection
+}
+
+// best is the candidate with the highest score among those admitted, the smallest k where scores are equal.
+func (s *sweep) best(admitted func(Candidate) bool) (int, bool) {
+	best := -1
+	for i, c := range s.candidates {
+		if admitted(c) && (best < 0 || s.score(i) > s.score(best)) {
+			best = i
+		}
+	}
+	return best, best >= 0
+}
+
+func (s *sweep) score(i int) float64 {
+	if s.options.Normalized {
+		return s.candidates[i].NormalizedScore
+	}
+	return s.candidates[i].Score
+}
+
+// refit continues a sample's fit on all rows and measures it there.
+func (s *sweep) refit(ctx context.Context, x []float64, n int, start *fcm.Result) (*fcm.Result, Candidate, error) {
+	o := s.options.FCM
+	o.Init = start.Centers
+	fit, err := fcm.Fit(ctx, x, n, s.d, start.K, o)
+	if err != nil {
+		return nil, Candidate{}, fmt.Errorf("fitting %d clusters to all rows: %w", start.K, err)
+	}
+	candidate, err := measure(ctx, x, n, s.d, fit, s.options.Silhouette)
+	if err != nil {
+		return nil, Candidate{}, fmt.Errorf("measuring %d clusters of all rows: %w", start.K, err)
+	}
+	return fit, candidate, nil
+}
+
+// sampleRows copies m of n rows, drawn without repetition and kept in their order.
+func sampleRows(x []float64, n, d, m int, seed uint64) []float64 {
+	random := rand.New(rand.NewPCG(seed, sweepStream))
+	sample := make([]float64, 0, m*d)
+	for i := range n { // each row with probability wanted/left: Knuth, volume 2, algorithm 3.4.2S
+		wanted := m - len(sample)/d
+		if random.IntN(n-i) < wanted {
+			sample = append(sample, x[i*d:(i+1)*d]...)
+		}
+	}
+	return sample
+}
+
+// distinctRows counts the different rows of x, at most up to limit.
+func distinctRows(x []float64, n, d, limit int) int {
+	var seen [][]float64
+	for i := 0; i < n && len(seen) < limit; i++ {
+		row := x[i*d : (i+1)*d]
+		if !slices.ContainsFunc(seen, func(s []float64) bool { return slices.Equal(s, row) }) {
+			seen = append(seen, row)
+		}
+	}
+	return len(seen)
+}

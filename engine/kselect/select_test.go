@@ -1,0 +1,255 @@
+package kselect
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quimbi/quimbi/engine/fcm"
+)
+
+// blobs is n rows in two columns, in turn around the given points, with standard deviation 0.3.
+func blobs(n int, seed uint64, points ...[2]float64) []float64 {
+	random := rand.New(rand.NewPCG(seed, 2))
+	x := make([]float64, 0, 2*n)
+	for i := range n {
+		p := points[i%len(points)]
+		x = append(x, p[0]+0.3*random.NormFloat64(), p[1]+0.3*random.NormFloat64())
+	}
+	return x
+}
+
+var square = [][2]float64{{-2, -2}, {-2, 2}, {2, -2}, {2, 2}}
+
+func TestSelectFindsPlantedClusters(t *testing.T) {
+	t.Parallel()
+	for k := 3; k <= 5; k++ {
+		points := append(slices.Clone(square), [2]float64{6, 6})[:k]
+		x := blobs(600, 1, points...)
+		var measured []int
+		s, err := Select(t.Context(), x, 600, 2, Options{Progress: func(k int) { measured = append(measured, k) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Chosen != k || s.Rule != BestEligible || s.Fit.K != k || s.SweepRows != 600 {
+			t.Errorf("%d planted: chose %d by %s", k, s.Chosen, s.Rule)
+		}
+		if diff := cmp.Diff([]int{2, 3, 4, 5, 6, 7, 8, 9, 10}, measured); diff != "" {
+			t.Errorf("progress (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(s.Candidates[k-2], s.Final); diff != "" {
+			t.Errorf("without a sample the final figures are the candidate's (-candidate +final):\n%s", diff)
+		}
+		for _, c := range s.Candidates {
+			if !slices.IsSortedFunc(c.Sizes, func(a, b int) int { return b - a }) {
+				t.Errorf("k = %d: sizes %v are not largest first", c.K, c.Sizes)
+			}
+			if c.Score != Score(c.Silhouette, Balance(c.Sizes)) || c.NormalizedScore != Score(c.Silhouette, NormalizedBalance(c.Sizes)) {
+				t.Errorf("k = %d: scores do not follow from silhouette and sizes: %+v", c.K, c)
+			}
+			if outside := c.K < 3 || c.K > 7; outside != slices.Contains(c.Reasons, OutOfRange) || c.Eligible != (len(c.Reasons) == 0) {
+				t.Errorf("k = %d: eligible %v, reasons %v", c.K, c.Eligible, c.Reasons)
+			}
+		}
+	}
+}
+
+func TestSelectFixed(t *testing.T) {
+	t.Parallel()
+	x := blobs(400, 1, square...)
+	s, err := Select(t.Context(), x, 400, 2, Options{Fixed: 2, KMin: 3, KMax: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Chosen != 2 || s.Rule != Fixed || len(s.Candidates) != 1 || s.Fit.K != 2 {
+		t.Errorf("got %d by %s of %d candidates", s.Chosen, s.Rule, len(s.Candidates))
+	}
+	if diff := cmp.Diff([]Reason{OutOfRange}, s.Candidates[0].Reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+func TestSelectWithFewDistinctRows(t *testing.T) {
+	t.Parallel()
+	var x []float64
+	for i := range 300 {
+		x = append(x, float64(i%4), float64(i%4%2)*3)
+	}
+	s, err := Select(t.Context(), x, 300, 2, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Chosen != 4 && s.Chosen != 3 {
+		t.Errorf("chose %d of four distinct rows", s.Chosen)
+	}
+	for _, c := range s.Candidates {
+		if rejected := slices.Contains(c.Reasons, CoincidentCenters); c.K > 4 && !rejected {
+			t.Errorf("k = %d of four distinct rows was not rejected: %v", c.K, c.Reasons)
+		}
+	}
+}
+
+func TestSelectWithoutStructure(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 50} {
+		s, err := Select(t.Context(), make([]float64, 3*n), n, 3, Options{})
+		if !errors.Is(err, ErrNoStructure) {
+			t.Fatalf("%d equal rows: got %v", n, err)
+		}
+		if s.Chosen != 0 || s.Fit != nil || len(s.Candidates) != 9 {
+			t.Errorf("%d equal rows: %+v", n, s)
+		}
+	}
+	if _, err := Select(t.Context(), make([]float64, 60), 30, 2, Options{Fixed: 3}); !errors.Is(err, ErrNoStructure) {
+		t.Errorf("a fixed k: got %v", err)
+	}
+}
+
+func TestSelectOnASample(t *testing.T) {
+	t.Parallel()
+	const n = 51_000
+	x := blobs(n, 1, square[:3]...)
+	s, err := Select(t.Context(), x, n, 2, Options{
+		KMin: 3, KMax: 4, SweepSample: 50_000, FCM: fcm.Options{Starts: 2}, Silhouette: SilhouetteOptions{MaxExact: 1000},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Chosen != 3 || s.SweepRows != 50_000 || len(s.Fit.Labels) != n {
+		t.Errorf("chose %d on %d rows, fitted %d", s.Chosen, s.SweepRows, len(s.Fit.Labels))
+	}
+	if diff := cmp.Diff([]int{17_000, 17_000, 17_000}, s.Final.Sizes); diff != "" {
+		t.Errorf("sizes of all rows (-want +got):\n%s", diff)
+	}
+	if s.Candidates[0].SilhouetteError <= 0 || !s.Final.Eligible {
+		t.Errorf("candidate %+v, final %+v", s.Candidates[0], s.Final)
+	}
+}
+
+func TestSelectIsTheSameForAnyWorkers(t *testing.T) {
+	t.Parallel()
+	x, _ := gaussians(1500, 3, 4, 5)
+	var first *Selection
+	for _, workers := range []int{1, 2, 7} {
+		s, err := Select(t.Context(), x, 1500, 3, Options{
+			KMax: 5, FCM: fcm.Options{Workers: workers}, Silhouette: SilhouetteOptions{Workers: workers},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = s
+		}
+		if diff := cmp.Diff(first, s); diff != "" {
+			t.Errorf("%d workers (-one +these):\n%s", workers, diff)
+		}
+	}
+}
+
+func TestSelectRejectsOptions(t *testing.T) {
+	t.Parallel()
+	x := blobs(60, 1, square...)
+	for name, o := range map[string]Options{
+		"k of 1":                    {KMin: 1},
+		"an empty range":            {KMin: 6, KMax: 5},
+		"a fixed k of 1":            {Fixed: 1},
+		"a small sample":            {SweepSample: 49_999},
+		"a small population":        {NumOfShare: 59},
+		"centres for a range of k":  {FCM: fcm.Options{Init: x[:6]}},
+		"a fuzzifier that is none":  {FCM: fcm.Options{M: 1}},
+		"centres of the wrong size": {Fixed: 4, FCM: fcm.Options{Init: x[:6]}},
+	} {
+		if _, err := Select(t.Context(), x, 60, 2, o); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if _, err := Select(t.Context(), x, 59, 2, Options{}); err == nil {
+		t.Error("a matrix of the wrong size was accepted")
+	}
+}
+
+// judged is a sweep over made-up measurements, k counted from the first.
+func judged(o Options, first int, candidates ...Candidate) *sweep {
+	o.KMin, o.KMax = first, first+len(candidates)-1
+	if o.NumOfShare == 0 {
+		o.NumOfShare = 1000
+	}
+	s := &sweep{options: o, n: 1000, population: 1000}
+	for i, c := range candidates {
+		c.K = first + i
+		c.Balance, c.NormalizedBalance = Balance(c.Sizes), NormalizedBalance(c.Sizes)
+		c.Score, c.NormalizedScore = Score(c.Silhouette, c.Balance), Score(c.Silhouette, c.NormalizedBalance)
+		s.candidates = append(s.candidates, c)
+		s.fits = append(s.fits, &fcm.Result{K: c.K, Coincident: c.Iterations < 0}) // marked so by the tests below
+	}
+	s.judge()
+	return s
+}
+
+func TestEligibility(t *testing.T) {
+	t.Parallel()
+	s := judged(Options{}, 2,
+		Candidate{Silhouette: 0.8, Sizes: []int{500, 500}},
+		Candidate{Silhouette: 0.4, Sizes: []int{400, 300, 300}},
+		Candidate{Silhouette: 0.39, Sizes: []int{300, 300, 300, 100}},
+		Candidate{Silhouette: 0.5, Sizes: []int{400, 300, 300, 0, 0}},
+		Candidate{Silhouette: 0.5, Sizes: []int{300, 200, 200, 200, 91, 9}},
+		Candidate{Silhouette: 0.95, Sizes: []int{300, 200, 200, 100, 100, 90, 10}, Iterations: -1},
+		Candidate{Silhouette: 0.3, Sizes: []int{300, 200, 200, 100, 100, 90, 5, 5}},
+	)
+	want := [][]Reason{{OutOfRange}, nil, {LowSilhouette}, {EmptySegment}, {SmallSegment}, {CoincidentCenters}, {OutOfRange, SmallSegment, LowSilhouette}}
+	for i, c := range s.candidates {
+		if diff := cmp.Diff(want[i], c.Reasons); diff != "" {
+			t.Errorf("k = %d (-want +got):\n%s", c.K, diff)
+		}
+	}
+	// The floor refers to the population: ten of 1,000 rows are under 1 % of 1,001 customers.
+	ten := Candidate{Silhouette: 0.5, Sizes: []int{500, 490, 10}}
+	if c := judged(Options{}, 3, ten).candidates[0]; !c.Eligible {
+		t.Errorf("ten of 1,000: %v", c.Reasons)
+	}
+	if c := judged(Options{NumOfShare: 1001}, 3, ten).candidates[0]; c.Eligible {
+		t.Error("ten of 1,001 is eligible")
+	}
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	even := func(silhouette float64, k int) Candidate {
+		c := Candidate{Silhouette: silhouette}
+		for range k {
+			c.Sizes = append(c.Sizes, 1000/k)
+		}
+		return c
+	}
+	uneven := Candidate{Silhouette: 0.5, Sizes: []int{850, 50, 50, 50}}      // sd/mean 1.386: normalised balance 0.20
+	lessUneven := Candidate{Silhouette: 0.45, Sizes: []int{760, 80, 80, 80}} // sd/mean 1.178: normalised balance 0.32
+	tests := []struct {
+		name    string
+		options Options
+		first   int
+		from    []Candidate
+		chosen  int
+		rule    Rule
+	}{
+		{"the best eligible, though k = 2 scores more", Options{}, 2, []Candidate{even(0.9, 2), even(0.5, 3), even(0.6, 4)}, 4, BestEligible},
+		{"equal scores: the smaller k", Options{}, 3, []Candidate{even(0.5, 4), even(0.5, 4)}, 3, BestEligible},
+		{"none eligible: the best score", Options{}, 8, []Candidate{even(0.5, 8), even(0.6, 8), even(0.55, 10)}, 9, BestScore},
+		{"the previous within 0.02", Options{Previous: 3}, 3, []Candidate{even(0.46, 4), even(0.5, 4)}, 3, Previous},
+		{"the previous beyond 0.02", Options{Previous: 3}, 3, []Candidate{even(0.44, 4), even(0.5, 4)}, 4, BestEligible},
+		{"the previous no longer eligible", Options{Previous: 2}, 2, []Candidate{even(0.5, 2), even(0.5, 4)}, 3, BestEligible},
+		{"the previous not tried", Options{Previous: 7}, 3, []Candidate{even(0.5, 4)}, 3, BestEligible},
+		{"the source's balance is 0 for both", Options{}, 3, []Candidate{lessUneven, uneven}, 4, BestEligible},
+		{"the normalised balance is not", Options{Normalized: true}, 3, []Candidate{lessUneven, uneven}, 3, BestEligible},
+		{"fixed", Options{Fixed: 9}, 9, []Candidate{even(0.1, 4)}, 9, Fixed},
+	}
+	for _, test := range tests {
+		got := judged(test.options, test.first, test.from...).choose()
+		if got.Chosen != test.chosen || got.Rule != test.rule {
+			t.Errorf("%s: chose %d by %s, want %d by %s", test.name, got.Chosen, got.Rule, test.chosen, test.rule)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package kselect
+
+// exactTolerance is how far an exact silhouette may be from the definition.
+const exactTolerance = 1e-12
