@@ -48,15 +48,13 @@ func (a account) String() string {
 // unprivileged chooses the account for a root caller without data so far: the
 // person behind sudo, else postgres, else nobody.
 func unprivileged() (account, error) {
-	if uid, err := strconv.Atoi(os.Getenv("SUDO_UID")); err == nil && uid > 0 {
-		gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
-		if err != nil || gid < 0 {
-			gid = uid
-		}
-		return account{uid, gid, true}, nil
+	lookups := []func() (*user.User, error){
+		func() (*user.User, error) { return user.LookupId(os.Getenv("SUDO_UID")) },
+		func() (*user.User, error) { return user.Lookup("postgres") },
+		func() (*user.User, error) { return user.Lookup("nobody") },
 	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
+	for _, lookup := range lookups {
+		u, err := lookup() // initdb insists on an account that the system knows
 		if err != nil {
 			continue
 		}
