@@ -41,3 +41,34 @@ const daysPerMonth = 30.44
 
 // TenureMonths is the time since the first purchase in months of 30.44 days.
 func (s *Snapshot) TenureMonths() float64 { return float64(s.DaysSinceFirst()) / daysPerMonth }
+
+// DriftEvent is a move on one axis over the threshold, between consecutive snapshots of one type under one model.
+type DriftEvent struct {
+	ID           int64
+	StoreID      int32
+	CustomerID   int64
+	Axis         int // index in Axes
+	Type         SnapshotType
+	From, To     Date
+	ModelVersion int
+	Score        float64 // from the threshold to 1
+	FromSegment  int     // dominant root before: index in AxisModel.Segments
+	ToSegment    int
+	// ByOrder is whether a line or a refund fell into the interval; else time alone moved the customer.
+	ByOrder        bool
+	AxisAnomaly    bool
+	OverallAnomaly bool
+	Overall        *float64 // the drift over all axes; nil where too few count
+	Mean           float64
+	Coverage       float64
+	LargestAxis    int
+	LargestScore   float64
+	ModerateAxes   int
+	DetectedAt     time.Time
+}
+
+// Days is the length of the interval.
+func (e *DriftEvent) Days() int { return int(e.To - e.From) }
+
+// Velocity is the score a day.
+func (e *DriftEvent) Velocity() float64 { return e.Score / float64(max(1, e.Days())) }

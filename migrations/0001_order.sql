@@ -7,6 +7,7 @@ CREATE TABLE store (
   currency text NOT NULL DEFAULT '',
   time_zone text NOT NULL DEFAULT 'UTC', -- only decides which day a thing belongs to
   columns smallint NOT NULL DEFAULT 0,   -- bit set of the optional columns that its orders fill
+  orders_version bigint NOT NULL DEFAULT 0, -- counts the imports that changed something
   scheduled boolean,                     -- NULL: as long as it is live
   customers int NOT NULL DEFAULT 0,
   first_order_at timestamptz,

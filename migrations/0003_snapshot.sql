@@ -14,6 +14,7 @@ CREATE TABLE snapshot (
   value_cents bigint NOT NULL,
   first_order date NOT NULL,
   drift real,                     -- overall, from the snapshot of this type before; NULL where there is none to compare
+  largest_drift real,             -- of the axes, likewise
   active boolean NOT NULL,        -- a line or refund fell into the interval since the snapshot before
   replayed boolean NOT NULL DEFAULT false, -- written by a replay run: kept by scheduled cleanup
   created_at timestamptz NOT NULL DEFAULT now(),

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// StoredModel is a model with what the database knows beside it.
+type StoredModel struct {
+	*engine.Model
+	StoreID  int32
+	RunID    string
+	FittedAt time.Time
+}
+
+const modelByVersion = `-- name: ModelByVersion
+SELECT store_id, model_id, run_id::text, fitted_at, body FROM segment_model WHERE store_id = $1 AND model_id = $2`
+
+const newestModel = `-- name: NewestModel
+SELECT store_id, model_id, run_id::text, fitted_at, body FROM segment_model WHERE store_id = $1 ORDER BY model_id DESC LIMIT 1`
+
+const newestModelVersion = `-- name: NewestModelVersion
+SELECT coalesce(max(model_id), 0) FROM segment_model WHERE store_id = $1`
+
+const insertModel = `-- name: InsertModel
+INSERT INTO segment_model (store_id, model_id, run_id, as_of, customers, axis, first_pos, segment, member_json, dominant_json, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+func scanModel(row pgx.CollectableRow) (*StoredModel, error) {
+	var m StoredModel
+	var version int
+	var body []byte
+	if err := row.Scan(&m.StoreID, &version, &m.RunID, &m.FittedAt, &body); err != nil {
+		return nil, err
+	}
+	m.Model = &engine.Model{}
+	if err := json.Unmarshal(body, m.Model); err != nil {
+		return nil, err
+	}
+	m.Version = version
+	return &m, nil
+}
+
+// Model gives one version of a store's model. Fault: NOT_FOUND.
+func (db *DB) Model(ctx context.Context, storeID int32, version int) (*StoredModel, error) {
+	return one(ctx, db.pool, scanModel, engine.Errorf(engine.CodeNotFound, "there is no model %d", version), modelByVersion, storeID, version)
+}
+
+// NewestModel gives the model in force. Fault: NOT_FOUND before the first re-clustering.
+func (db *DB) NewestModel(ctx context.Context, storeID int32) (*StoredModel, error) {
+	return one(ctx, db.pool, scanModel, engine.Errorf(engine.CodeNotFound, "the store has not been clustered yet; run recluster first"), newestModel, storeID)
+}
+
+// NewestModelVersion gives the number of the model in force, 0 before the first re-clustering.
+func (db *DB) NewestModelVersion(ctx context.Context, storeID int32) (int, error) {
+	var version int
+	err := db.pool.QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
+	return version, err
+}
+
+// NextModelVersion gives the number for a new model; no other one is given out for the store until the transaction ends.
+func (tx *Tx) NextModelVersion(ctx context.Context, storeID int32) (int, error) {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('model'), $1)", storeID); err != nil {
+		return 0, err
+	}
+	var version int
+	err := tx.QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
+	return version + 1, err
+}
+
+// InsertModel puts a model in force.
+func (tx *Tx) InsertModel(ctx context.Context, storeID int32, runID string, m *engine.Model) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	axes := make([]string, engine.AxisCount)
+	first := make([]int16, engine.AxisCount)
+	segments := []string{}
+	for a := range m.Axes {
+		axes[a], first[a] = engine.Axes[a].Key, int16(len(segments))
+		for i := range m.Axes[a].Segments {
+			if s := &m.Axes[a].Segments[i]; s.IsLeaf() {
+				segments = append(segments, s.Name)
+			}
+		}
+	}
+	memberships, dominant := viewFormats(m)
+	_, err = tx.Exec(ctx, insertModel, storeID, m.Version, runID, dateParam(m.AsOf), m.Customers, axes, first, segments, memberships, dominant, body)
+	return err
+}
+
+// viewFormats gives the two format strings from which the view temporal_snapshots builds its JSON. An axis without
+// segments does not appear in the memberships, and is null among the dominant segments.
+func viewFormats(m *engine.Model) (memberships, dominant string) {
+	quote := func(s string) string {
+		quoted, _ := json.Marshal(s) // a string always marshals
+		return strings.ReplaceAll(string(quoted), "%", "%%")
+	}
+	var members, dominants []string
+	for a := range m.Axes {
+		key := quote(engine.Axes[a].Key)
+		dominants = append(dominants, key+": %s")
+		var parts []string
+		for i := range m.Axes[a].Segments {
+			if s := &m.Axes[a].Segments[i]; s.IsLeaf() {
+				parts = append(parts, quote(s.Name)+": %s")
+			}
+		}
+		if len(parts) > 0 {
+			members = append(members, key+": {"+strings.Join(parts, ", ")+"}")
+		}
+	}
+	return "{" + strings.Join(members, ", ") + "}", "{" + strings.Join(dominants, ", ") + "}"
+}

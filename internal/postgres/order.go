@@ -1,0 +1,349 @@
+package postgres
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// ImportLine is a line with the customer it belongs to, as an import stages it.
+type ImportLine struct {
+	Customer string
+	engine.Line
+	HasDiscount bool
+}
+
+// ImportCounts tells what an import did to the tables.
+type ImportCounts struct {
+	Staged    int64 // lines
+	Changed   int64 // lines that are new, differ from what was there, or are gone from an order that was replaced
+	Orders    int64 // order keys
+	Customers int64 // customers with a line
+}
+
+const createStage = `-- name: CreateStage
+CREATE TEMPORARY TABLE stage (
+  customer_key text NOT NULL, order_key text NOT NULL, line_no int NOT NULL, ordered_at timestamptz NOT NULL, sku text, category text,
+  quantity int NOT NULL, net_cents bigint NOT NULL, discount_cents bigint, refund_cents bigint NOT NULL, refunded_at timestamptz
+) ON COMMIT DROP`
+
+const countStage = `-- name: CountStage
+SELECT count(*), count(DISTINCT order_key), count(DISTINCT customer_key) FROM stage`
+
+// New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
+const mergeCustomers = `-- name: MergeCustomers
+INSERT INTO customer (store_id, customer_key)
+SELECT $1, customer_key FROM (SELECT DISTINCT customer_key FROM stage) s
+WHERE NOT EXISTS (SELECT FROM customer c WHERE c.store_id = $1 AND c.customer_key = s.customer_key)
+ORDER BY customer_key COLLATE "C"
+ON CONFLICT (store_id, customer_key) DO NOTHING`
+
+const createTouched = `-- name: CreateTouched
+CREATE TEMPORARY TABLE touched (customer_id bigint NOT NULL, ordered_at timestamptz NOT NULL) ON COMMIT DROP`
+
+// An order that comes again replaces the one that is there: its lines that are not in the new copy go.
+const removeLines = `-- name: RemoveLines
+WITH replaced AS (SELECT order_key, max(line_no) AS lines FROM stage GROUP BY order_key), gone AS (
+  DELETE FROM customer_order o USING replaced r
+  WHERE o.store_id = $1 AND o.order_key = r.order_key AND o.line_no > r.lines
+  RETURNING o.customer_id, o.ordered_at)
+INSERT INTO touched SELECT customer_id, ordered_at FROM gone`
+
+// A line that stays as it is is not written. Where it moves to another customer or time, both are touched.
+const mergeLines = `-- name: MergeLines
+WITH incoming AS (
+  SELECT c.customer_id, s.* FROM stage s JOIN customer c ON c.store_id = $1 AND c.customer_key = s.customer_key
+), before AS (
+  SELECT o.customer_id, o.ordered_at FROM customer_order o JOIN incoming i USING (order_key, line_no)
+  WHERE o.store_id = $1 AND (o.customer_id, o.ordered_at) <> (i.customer_id, i.ordered_at)
+), merged AS (
+  INSERT INTO customer_order AS o (store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at)
+  SELECT $1, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at FROM incoming
+  ORDER BY customer_id, ordered_at, order_key, line_no
+  ON CONFLICT (store_id, order_key, line_no) DO UPDATE SET
+    customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, sku = excluded.sku, category = excluded.category, quantity = excluded.quantity,
+    net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at
+  WHERE (o.customer_id, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents, o.refund_cents, o.refunded_at) IS DISTINCT FROM
+    (excluded.customer_id, excluded.ordered_at, excluded.sku, excluded.category, excluded.quantity, excluded.net_cents, excluded.discount_cents, excluded.refund_cents, excluded.refunded_at)
+  RETURNING o.customer_id, o.ordered_at
+), moved AS (INSERT INTO touched SELECT customer_id, ordered_at FROM before)
+INSERT INTO touched SELECT customer_id, ordered_at FROM merged`
+
+// What is known of a customer without clustering, worked out anew for the customers that the import touched.
+const refreshCustomers = `-- name: RefreshCustomers
+UPDATE customer c SET first_order_at = t.first_at, last_order_at = t.last_at, orders = t.orders, value_cents = t.value_cents
+FROM (
+  SELECT u.customer_id, min(o.ordered_at) FILTER (WHERE o.quantity > 0) AS first_at, max(o.ordered_at) FILTER (WHERE o.quantity > 0) AS last_at,
+         count(DISTINCT (o.ordered_at AT TIME ZONE $2)::date) FILTER (WHERE o.quantity > 0) AS orders,
+         coalesce(sum(o.net_cents - o.refund_cents), 0) AS value_cents
+  FROM (SELECT DISTINCT customer_id FROM touched) u LEFT JOIN customer_order o ON o.store_id = $1 AND o.customer_id = u.customer_id
+  GROUP BY u.customer_id) t
+WHERE c.store_id = $1 AND c.customer_id = t.customer_id`
+
+const refreshStore = `-- name: RefreshStore
+UPDATE store SET columns = columns | $2, orders_version = orders_version + 1, customers = c.customers, first_order_at = c.first_at, last_order_at = c.last_at
+FROM (SELECT count(*) AS customers, min(first_order_at) AS first_at, max(last_order_at) AS last_at FROM customer WHERE store_id = $1) c
+WHERE store_id = $1`
+
+// A reference rests on all lines before its month.
+const removeReferences = `-- name: RemoveReferences
+DELETE FROM feature_reference WHERE store_id = $1 AND month > (SELECT min(ordered_at AT TIME ZONE $2)::date FROM touched)`
+
+// ImportLines merges lines into a store's orders in one transaction: all of them or none. fill is called once and hands
+// every line to yield, which gives an error when the import cannot go on; it tells which optional columns the lines fill.
+// Lines with the same key and number must not come twice.
+func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill func(yield func(*ImportLine) error) (engine.Columns, error)) (ImportCounts, error) {
+	var counts ImportCounts
+	err := db.InTx(ctx, func(tx *Tx) error {
+		// Two imports of one store would wait for each other row by row, and could end in a deadlock.
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('import'), $1)", store.ID); err != nil {
+			return err
+		}
+		for _, sql := range []string{createStage, createTouched} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		columns, err := copyStage(ctx, tx, fill)
+		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, countStage).Scan(&counts.Staged, &counts.Orders, &counts.Customers); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "ANALYZE stage"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, mergeCustomers, store.ID); err != nil {
+			return err
+		}
+		for _, sql := range []string{removeLines, mergeLines} {
+			tag, err := tx.Exec(ctx, sql, store.ID)
+			if err != nil {
+				return err
+			}
+			counts.Changed += tag.RowsAffected()
+		}
+		if counts.Changed == 0 {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, refreshCustomers, store.ID, store.Zone.String()); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, refreshStore, store.ID, int16(columns)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, removeReferences, store.ID, store.Zone.String())
+		return err
+	})
+	return counts, err
+}
+
+// stageBatch is how many lines pass at once from the reader to the COPY.
+const stageBatch = 1000
+
+func copyStage(ctx context.Context, tx *Tx, fill func(yield func(*ImportLine) error) (engine.Columns, error)) (engine.Columns, error) {
+	batches := make(chan []ImportLine, 4)
+	type outcome struct {
+		columns engine.Columns
+		err     error
+	}
+	filled := make(chan outcome, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(batches)
+		batch := make([]ImportLine, 0, stageBatch)
+		send := func() error {
+			select {
+			case batches <- batch:
+				batch = make([]ImportLine, 0, stageBatch)
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		columns, err := fill(func(line *ImportLine) error {
+			batch = append(batch, *line)
+			if len(batch) < stageBatch {
+				return nil
+			}
+			return send()
+		})
+		if err == nil && len(batch) > 0 {
+			err = send()
+		}
+		filled <- outcome{columns, err}
+	}()
+	source := &stageSource{batches: batches}
+	_, copyErr := tx.CopyFrom(ctx, pgx.Identifier{"stage"}, []string{
+		"customer_key", "order_key", "line_no", "ordered_at", "sku", "category", "quantity", "net_cents", "discount_cents", "refund_cents", "refunded_at",
+	}, source)
+	cancel()
+	result := <-filled
+	if copyErr != nil {
+		return 0, copyErr // the reader's fault, if any, is only that nobody took its lines
+	}
+	return result.columns, result.err
+}
+
+// stageSource hands the batches to the COPY.
+type stageSource struct {
+	batches <-chan []ImportLine
+	batch   []ImportLine
+	next    int
+	values  [11]any
+}
+
+func (s *stageSource) Next() bool {
+	s.next++
+	if s.next < len(s.batch) {
+		return true
+	}
+	batch, ok := <-s.batches
+	s.batch, s.next = batch, 0
+	return ok && len(batch) > 0
+}
+
+func (s *stageSource) Values() ([]any, error) {
+	l := &s.batch[s.next]
+	optional := func(text string) any {
+		if text == "" {
+			return nil
+		}
+		return text
+	}
+	s.values = [11]any{l.Customer, l.OrderKey, l.Number, l.OrderedAt, optional(l.SKU), optional(l.Category), l.Quantity, l.NetCents, nil, l.RefundCents, nil}
+	if l.HasDiscount {
+		s.values[8] = l.DiscountCents
+	}
+	if !l.RefundedAt.IsZero() {
+		s.values[10] = l.RefundedAt
+	}
+	return s.values[:], nil
+}
+
+func (s *stageSource) Err() error { return nil }
+
+// CustomerLines is one customer with its lines in the order of time.
+type CustomerLines struct {
+	CustomerID int64
+	Lines      []engine.Line
+}
+
+// CustomerRange is a range of customers' numbers of one store, both ends included.
+type CustomerRange struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+const customerRanges = `-- name: CustomerRanges
+SELECT min(customer_id), max(customer_id) FROM
+  (SELECT customer_id, (row_number() OVER (ORDER BY customer_id) - 1) / $2 AS part FROM customer WHERE store_id = $1 AND orders > 0) c
+GROUP BY part ORDER BY part`
+
+// CustomerRanges cuts the customers of a store who ever bought into ranges of at most size.
+func (db *DB) CustomerRanges(ctx context.Context, storeID int32, size int) ([]CustomerRange, error) {
+	return collect(ctx, db.pool, pgx.RowToStructByPos[CustomerRange], customerRanges, storeID, size)
+}
+
+const customerLines = `-- name: CustomerLines
+SELECT customer_id, order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), refund_cents, refunded_at
+FROM customer_order WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND ordered_at < $4
+ORDER BY customer_id, ordered_at, order_key, line_no`
+
+// Lines gives the customers of a range one after another, each with its lines before an instant. The slice is reused.
+func (db *DB) Lines(ctx context.Context, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
+	return lines(ctx, db.pool, storeID, customers, before)
+}
+
+// Lines does the same as seen by the transaction.
+func (tx *Tx) Lines(ctx context.Context, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
+	return lines(ctx, tx, storeID, customers, before)
+}
+
+func lines(ctx context.Context, q querier, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
+	return func(yield func(CustomerLines, error) bool) {
+		rows, err := q.Query(ctx, customerLines, storeID, customers.From, customers.To, before)
+		if err != nil {
+			yield(CustomerLines{}, err)
+			return
+		}
+		defer rows.Close()
+		var current CustomerLines
+		for rows.Next() {
+			var id int64
+			var l engine.Line
+			var refundedAt *time.Time
+			if err := rows.Scan(&id, &l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.DiscountCents, &l.RefundCents, &refundedAt); err != nil {
+				yield(CustomerLines{}, err)
+				return
+			}
+			l.RefundedAt = timeOf(refundedAt)
+			if id != current.CustomerID {
+				if len(current.Lines) > 0 && !yield(current, nil) {
+					return
+				}
+				current.CustomerID, current.Lines = id, current.Lines[:0]
+			}
+			current.Lines = append(current.Lines, l)
+		}
+		if err := rows.Err(); err != nil {
+			yield(CustomerLines{}, err)
+			return
+		}
+		if len(current.Lines) > 0 {
+			yield(current, nil)
+		}
+	}
+}
+
+const referenceMonths = `-- name: ReferenceMonths
+SELECT month, body FROM feature_reference WHERE store_id = $1 AND month = ANY ($2)`
+
+// A reference that was worked out from orders that have changed since is not kept.
+const insertReference = `-- name: InsertReference
+INSERT INTO feature_reference (store_id, month, body)
+SELECT store_id, $2, $3 FROM store WHERE store_id = $1 AND orders_version = $4
+ON CONFLICT (store_id, month) DO NOTHING`
+
+const ordersVersion = `-- name: OrdersVersion
+SELECT orders_version FROM store WHERE store_id = $1`
+
+// OrdersVersion counts the imports that changed something in the store's orders.
+func (db *DB) OrdersVersion(ctx context.Context, storeID int32) (int64, error) {
+	var version int64
+	err := db.pool.QueryRow(ctx, ordersVersion, storeID).Scan(&version)
+	return version, err
+}
+
+// References gives the stored references of months, by month; those not worked out yet are missing.
+func (db *DB) References(ctx context.Context, storeID int32, months []engine.Date) (map[engine.Date][]byte, error) {
+	params := make([]time.Time, len(months))
+	for i, m := range months {
+		params[i] = dateParam(m)
+	}
+	found := map[engine.Date][]byte{}
+	rows, err := db.pool.Query(ctx, referenceMonths, storeID, params)
+	if err != nil {
+		return nil, err
+	}
+	var month time.Time
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&month, &body}, func() error {
+		found[dateOf(month)] = append([]byte(nil), body...)
+		return nil
+	})
+	return found, err
+}
+
+// InsertReference keeps a reference for later, if the store's orders are still those of the version it was worked out
+// from; one that is there already stays.
+func (db *DB) InsertReference(ctx context.Context, storeID int32, month engine.Date, body []byte, ordersVersion int64) error {
+	_, err := db.pool.Exec(ctx, insertReference, storeID, dateParam(month), body, ordersVersion)
+	return err
+}

@@ -1,0 +1,261 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// WrittenSnapshot is a snapshot with the drift from the one before: over all axes, and of the axis that moved most.
+type WrittenSnapshot struct {
+	engine.Snapshot
+	Drift, LargestDrift *float64
+}
+
+var snapshotColumns = []string{
+	"store_id", "customer_id", "snapshot_type", "snapshot_date", "model_id", "membership", "dominant", "feature",
+	"churn_risk", "predicted_ltv_cents", "orders", "value_cents", "first_order", "drift", "largest_drift", "active", "replayed",
+}
+
+// CopySnapshots writes snapshots. The leaves of their dates must be there: see EnsureLeaves.
+func (tx *Tx) CopySnapshots(ctx context.Context, snapshots []WrittenSnapshot) error {
+	values := make([]any, len(snapshotColumns))
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"snapshot"}, snapshotColumns, pgx.CopyFromSlice(len(snapshots), func(i int) ([]any, error) {
+		s := &snapshots[i]
+		values = append(values[:0], s.StoreID, s.CustomerID, int16(s.Type), dateParam(s.Date), s.ModelVersion, s.Membership, s.Dominant, featureParam(s.Features),
+			s.ChurnRisk, s.LTVCents, s.Purchases, s.ValueCents, dateParam(s.FirstAt), s.Drift, s.LargestDrift, s.Active, s.Replayed)
+		return values, nil
+	}))
+	return err
+}
+
+// featureParam turns NaN, undefined, into NULL: the database's NaN would be a number.
+func featureParam(features []float32) any {
+	if features == nil {
+		return nil
+	}
+	param := make([]*float32, len(features))
+	for i := range features {
+		if !math.IsNaN(float64(features[i])) {
+			param[i] = &features[i]
+		}
+	}
+	return param
+}
+
+func featuresOf(stored []*float32) []float32 {
+	if stored == nil {
+		return nil
+	}
+	features := make([]float32, len(stored))
+	for i, f := range stored {
+		features[i] = float32(math.NaN())
+		if f != nil {
+			features[i] = *f
+		}
+	}
+	return features
+}
+
+var driftColumns = []string{
+	"store_id", "customer_id", "axis", "snapshot_type", "from_date", "to_date", "model_id", "score", "from_segment", "to_segment",
+	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes",
+}
+
+// CopyDriftEvents writes drift events; the database numbers them.
+func (tx *Tx) CopyDriftEvents(ctx context.Context, events []engine.DriftEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"drift_event"}, driftColumns, pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
+		e := &events[i]
+		return []any{
+			e.StoreID, e.CustomerID, e.Axis, int16(e.Type), dateParam(e.From), dateParam(e.To), e.ModelVersion, e.Score, e.FromSegment, e.ToSegment,
+			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes,
+		}, nil
+	}))
+	return err
+}
+
+// SnapshotKey names a customer's snapshot of one type.
+type SnapshotKey struct {
+	CustomerID int64
+	Date       engine.Date
+}
+
+// StoredThumbprint is what drift needs of a snapshot.
+type StoredThumbprint struct {
+	SnapshotKey
+	ModelVersion int
+	engine.Thumbprint
+}
+
+func scanThumbprint(row pgx.CollectableRow) (StoredThumbprint, error) {
+	var t StoredThumbprint
+	var date time.Time
+	err := row.Scan(&t.CustomerID, &date, &t.ModelVersion, &t.Membership, &t.Dominant)
+	t.Date = dateOf(date)
+	return t, err
+}
+
+const existingSnapshots = `-- name: ExistingSnapshots
+SELECT customer_id, snapshot_date, model_id, membership, dominant FROM snapshot
+WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = ANY ($5)`
+
+// ExistingSnapshots gives the snapshots of the type that customers of a range have on the dates.
+func (tx *Tx) ExistingSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) ([]StoredThumbprint, error) {
+	return collect(ctx, tx, scanThumbprint, existingSnapshots, storeID, customers.From, customers.To, int16(kind), dateParams(dates))
+}
+
+func dateParams(dates []engine.Date) []time.Time {
+	params := make([]time.Time, len(dates))
+	for i, d := range dates {
+		params[i] = dateParam(d)
+	}
+	return params
+}
+
+const removeSnapshots = `-- name: RemoveSnapshots
+DELETE FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = ANY ($5)`
+
+const removeDriftEvents = `-- name: RemoveDriftEvents
+DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5)`
+
+// RemoveSnapshots takes away what is to be replaced, with the drift events that ended on it. It gives the number of snapshots.
+func (tx *Tx) RemoveSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) (int64, error) {
+	params := dateParams(dates)
+	if _, err := tx.Exec(ctx, removeDriftEvents, storeID, customers.From, customers.To, int16(kind), params); err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, removeSnapshots, storeID, customers.From, customers.To, int16(kind), params)
+	return tag.RowsAffected(), err
+}
+
+const previousSnapshots = `-- name: PreviousSnapshots
+SELECT DISTINCT ON (customer_id) customer_id, snapshot_date, model_id, membership, dominant FROM snapshot
+WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date < $5 AND snapshot_date >= $6
+ORDER BY customer_id, snapshot_date DESC`
+
+// PreviousSnapshots gives for the customers of a range the newest snapshot of the type in [since, before).
+func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, since, before engine.Date) ([]StoredThumbprint, error) {
+	return collect(ctx, tx, scanThumbprint, previousSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(before), dateParam(since))
+}
+
+// A state never goes back: neither to an older model, nor to an older day under the same model.
+const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
+  model_id = excluded.model_id, state_date = excluded.state_date, membership = excluded.membership, dominant = excluded.dominant,
+  feature = excluded.feature, largest_drift = excluded.largest_drift, updated_at = now()
+WHERE (excluded.model_id, excluded.state_date) >= (s.model_id, s.state_date)`
+
+const stateFromSnapshots = `-- name: StateFromSnapshots
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift)
+SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift
+FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5` + stateConflict
+
+// StateFromSnapshots brings the present state of the customers of a range up to their snapshots of a date.
+func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, date engine.Date) error {
+	_, err := tx.Exec(ctx, stateFromSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(date))
+	return err
+}
+
+// State is where a customer stands under a model.
+type State struct {
+	CustomerID int64
+	engine.Thumbprint
+	Features []float32
+}
+
+const createStateStage = `-- name: CreateStateStage
+CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[]) ON COMMIT DROP`
+
+const stateFromStage = `-- name: StateFromStage
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature)
+SELECT $1, customer_id, $2, $3, membership, dominant, feature FROM state_stage` + stateConflict
+
+// A customer whom the new model does not know, since it was fitted on an earlier day, keeps no place under an old one.
+const removeOldStates = `-- name: RemoveOldStates
+DELETE FROM customer_state WHERE store_id = $1 AND model_id < $2`
+
+// WriteStates puts the states of all customers under a new model. next gives one after another and false at the end.
+func (tx *Tx) WriteStates(ctx context.Context, storeID int32, model int, date engine.Date, next func() (State, bool)) error {
+	if _, err := tx.Exec(ctx, createStateStage); err != nil {
+		return err
+	}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, []string{"customer_id", "membership", "dominant", "feature"}, pgx.CopyFromFunc(func() ([]any, error) {
+		s, ok := next()
+		if !ok {
+			return nil, nil
+		}
+		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features)}, nil
+	}))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, stateFromStage, storeID, model, dateParam(date)); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, removeOldStates, storeID, model)
+	return err
+}
+
+// leaf is the period that one partition holds, by type.
+func leaf(kind engine.SnapshotType, date engine.Date) (from, to engine.Date) {
+	year, month, _ := date.Calendar()
+	switch kind {
+	case engine.Weekly:
+		from = date - engine.Date(date.Weekday())
+		return from, from + 7
+	case engine.Monthly:
+		return date.Month(), date.Month().AddMonths(1)
+	case engine.Quarterly:
+		from = engine.NewDate(year, month-(month-1)%3, 1)
+		return from, from.AddMonths(3)
+	case engine.Yearly:
+		return engine.NewDate(year, time.January, 1), engine.NewDate(year+1, time.January, 1)
+	default:
+		return date, date + 1
+	}
+}
+
+// EnsureLeaves makes the partitions that snapshots of the dates go to, where they are missing. A new leaf is attached
+// rather than created in place: that way it waits for no reader, and no reader waits for it.
+func (db *DB) EnsureLeaves(ctx context.Context, kind engine.SnapshotType, dates []engine.Date) error {
+	done := map[engine.Date]bool{}
+	for _, date := range dates {
+		from, to := leaf(kind, date)
+		if done[from] {
+			continue
+		}
+		done[from] = true
+		if err := db.ensureLeaf(ctx, kind, from, to); err != nil {
+			return fmt.Errorf("making the partition of %s snapshots from %s: %w", kind, from, err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) ensureLeaf(ctx context.Context, kind engine.SnapshotType, from, to engine.Date) error {
+	parent := "snapshot_" + kind.String()
+	name := parent + "_" + from.UTC().Format("20060102")
+	var exists bool
+	if err := db.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || exists {
+		return err
+	}
+	return db.InTx(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('leaf'))"); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || exists {
+			return err
+		}
+		// The names and dates are made here, so nothing of them needs quoting.
+		_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`, name, parent, from, to))
+		return err
+	})
+}
