@@ -11,91 +11,90 @@ type fitter struct {
 	k      int
 	m      float64
 	hard   bool
+	kernel kernel
 	slots  []float64   // one set of sums per chunk
+	lanes  [][]float64 // per worker: the strands of these sums
 	blocks [][]float64 // per worker: distances, then memberships, of one panel
-	rowJ   [][]float64 // per worker: the rows' parts of the objective
-	sums   sums
-}
-
-// sums are what one pass yields: sum u^m x, sum u^m and the objective.
-type sums struct {
-	weighted  []float64
-	weights   []float64
-	objective float64
+	rowJ   []lane      // per worker: the rows' parts of the objective
+	sums   []float64   // of the last pass, laid out as a slot
 }
 
 func (p *problem) fitter(k int, opts Options) *fitter {
-	f := &fitter{problem: p, k: k, m: opts.M, hard: opts.Hard}
-	f.slots = make([]float64, p.chunkCount()*f.slotSize())
+	f := &fitter{problem: p, k: k, m: opts.M, hard: opts.Hard, kernel: bestKernel()}
+	f.sums = make([]float64, k*(p.d+1)+1)
+	f.slots = make([]float64, p.chunkCount()*len(f.sums))
 	for range max(1, min(p.workers, p.chunkCount())) {
+		f.lanes = append(f.lanes, make([]float64, k*(p.d+1)*strands))
 		f.blocks = append(f.blocks, make([]float64, k*panelRows))
-		f.rowJ = append(f.rowJ, make([]float64, panelRows))
+		f.rowJ = append(f.rowJ, lane{})
 	}
-	f.sums = sums{weighted: make([]float64, k*p.d), weights: make([]float64, k)}
 	return f
 }
 
-func (f *fitter) slotSize() int { return f.k*f.d + f.k + 1 }
-
+// slot holds, of one chunk, d sums of u^m x and one of u^m for each centre, then the objective.
 func (f *fitter) slot(chunk int) []float64 {
-	return f.slots[chunk*f.slotSize() : (chunk+1)*f.slotSize()]
+	size := f.k*(f.d+1) + 1
+	return f.slots[chunk*size : (chunk+1)*size]
 }
 
 // pass reads the data once: memberships for the centres, and the sums for the next ones.
 func (f *fitter) pass(ctx context.Context, centers []float64) error {
 	err := f.eachChunk(ctx, func(worker, chunk int) {
-		slot := f.slot(chunk)
-		clear(slot)
-		weighted, weights, objective := slot[:f.k*f.d], slot[f.k*f.d:f.k*f.d+f.k], &slot[f.k*f.d+f.k]
-		block, rowJ := f.blocks[worker], f.rowJ[worker]
+		lanes, block, rowJ := f.lanes[worker], f.blocks[worker], &f.rowJ[worker]
+		clear(lanes)
+		objective := 0.0
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, f.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
-			data, rows := f.panel(panel), f.rowsOf(panel)
-			distances(block, data, centers, f.d, f.k)
+			data := f.panel(panel)
+			f.kernel.distances(block, data, centers, f.d, f.k)
 			f.weigh(block, rowJ)
-			blank(block, rowJ, rows)
-			for _, v := range rowJ {
-				*objective += v
-			}
-			accumulate(weighted, weights, block, data, f.d, f.k)
+			blank(block, rowJ, f.rowsOf(panel))
+			f.kernel.accumulate(lanes, block, data, f.d, f.k)
+			objective += total(rowJ)
 		}
+		slot := f.slot(chunk)
+		last := len(slot) - 1
+		for i := range last {
+			slot[i] = 0
+			for _, v := range lanes[i*strands : (i+1)*strands] {
+				slot[i] += v
+			}
+		}
+		slot[last] = objective
 	})
 	if err != nil {
 		return err
 	}
-	clear(f.sums.weighted)
-	clear(f.sums.weights)
-	f.sums.objective = 0
+	clear(f.sums)
 	for chunk := range f.chunkCount() {
-		slot := f.slot(chunk)
-		for i, v := range slot[:f.k*f.d] {
-			f.sums.weighted[i] += v
+		for i, v := range f.slot(chunk) {
+			f.sums[i] += v
 		}
-		for j, v := range slot[f.k*f.d : f.k*f.d+f.k] {
-			f.sums.weights[j] += v
-		}
-		f.sums.objective += slot[f.k*f.d+f.k]
 	}
 	return nil
 }
 
+// objective is that of the last pass, at the centres it was given.
+func (f *fitter) objective() float64 { return f.sums[len(f.sums)-1] }
+
 // weigh turns a panel's squared distances into u^m, and writes each row's part
 // of the objective.
-func (f *fitter) weigh(block, rowJ []float64) {
+func (f *fitter) weigh(block []float64, rowJ *lane) {
 	switch {
 	case f.hard:
-		weighHard(block, rowJ, f.k)
+		weighHard(block, rowJ)
 	case f.m == 2:
-		weighTwo(block, rowJ, f.k)
+		f.kernel.shareTwo(block, rowJ, f.k)
+		f.kernel.square(block)
 	default:
-		weighAny(block, rowJ, f.k, f.m)
+		weighAny(block, rowJ, f.m)
 	}
 }
 
 // blank gives the rows that only fill up the last panel no weight.
-func blank(block, rowJ []float64, rows int) {
+func blank(block []float64, rowJ *lane, rows int) {
 	if rows == panelRows {
 		return
 	}
@@ -108,12 +107,12 @@ func blank(block, rowJ []float64, rows int) {
 // nextCenters divides the sums of the last pass. A cluster without weight keeps its place.
 func (f *fitter) nextCenters(dst, current []float64) {
 	for j := range f.k {
-		w := f.sums.weights[j]
+		sums := f.sums[j*(f.d+1) : (j+1)*(f.d+1)]
 		for t := range f.d {
 			i := j*f.d + t
 			dst[i] = current[i]
-			if w > 0 {
-				dst[i] = f.sums.weighted[i] / w
+			if w := sums[f.d]; w > 0 {
+				dst[i] = sums[t] / w
 			}
 		}
 	}
@@ -170,19 +169,19 @@ func (f *fitter) descend(ctx context.Context, start []float64, how descent) (out
 			return out, err
 		}
 		out.iterations++
-		if extrapolated && !(f.sums.objective <= out.objective*(1+objectiveSlack)) {
+		if extrapolated && !(f.objective() <= out.objective*(1+objectiveSlack)) {
 			copy(current, out.centers)
 			history.forget()
 			extrapolated = false
 			continue
 		}
-		out.objective = min(out.objective, f.sums.objective)
+		out.objective = min(out.objective, f.objective())
 		f.nextCenters(next, current)
 		copy(out.centers, next)
 		change := f.move(current, next)
 		out.converged = change < how.tolerance
 		if how.progress != nil {
-			how.progress(out.iterations, change, f.sums.objective)
+			how.progress(out.iterations, change, f.objective())
 		}
 		if out.converged && !how.exact {
 			break

@@ -2,44 +2,112 @@ package fcm
 
 import "math"
 
-// distances writes the squared distances of a panel's rows to every centre:
-// block[j*panelRows+r] for centre j and row r.
-func distances(block, panel, centers []float64, d, k int) {
+// kernel are the loops over one panel that a pass consists of.
+type kernel struct {
+	// distances writes the squared distances of a panel's rows to every centre:
+	// block[j*panelRows+r] for centre j and row r.
+	distances func(block, panel, centers []float64, d, k int)
+	// shareTwo turns these into memberships for m = 2, and writes each row's part of the objective.
+	shareTwo func(block []float64, rowJ *lane, k int)
+	// square turns memberships into weights for m = 2.
+	square func(block []float64)
+	// accumulate adds u^m x and u^m of a panel to the sums: centre j has d+1 of
+	// them, the last for u^m, and each is kept in strands to be added up later.
+	accumulate func(lanes, block, panel []float64, d, k int)
+}
+
+var plainKernel = kernel{plainDistances, plainShareTwo, plainSquare, plainAccumulate}
+
+// strands are the partial sums that make up one sum, for as many rows at a time.
+const strands = 8
+
+// lane is one column of a panel, or one centre's part of a block. The fixed length
+// spares the loops below their bounds checks.
+type lane = [panelRows]float64
+
+func laneOf(values []float64, i int) *lane {
+	return (*lane)(values[i*panelRows:])
+}
+
+// plainDistances takes four columns at a time, so that a row's sum is stored once for them.
+func plainDistances(block, panel, centers []float64, d, k int) {
 	for j := range k {
-		out := block[j*panelRows : (j+1)*panelRows]
-		clear(out)
-		for t := range d {
-			c := centers[j*d+t]
-			column := panel[t*panelRows : (t+1)*panelRows]
-			for r, v := range column {
-				e := v - c
-				out[r] += e * e
+		out := laneOf(block, j)
+		center := centers[j*d : j*d+d]
+		t := 0
+		if d >= 4 {
+			c0, c1, c2, c3 := center[0], center[1], center[2], center[3]
+			x0, x1, x2, x3 := laneOf(panel, 0), laneOf(panel, 1), laneOf(panel, 2), laneOf(panel, 3)
+			for r := range out {
+				e0, e1, e2, e3 := x0[r]-c0, x1[r]-c1, x2[r]-c2, x3[r]-c3
+				out[r] = e0*e0 + e1*e1 + (e2*e2 + e3*e3)
+			}
+			t = 4
+		} else {
+			clear(out[:])
+		}
+		for ; t+4 <= d; t += 4 {
+			c0, c1, c2, c3 := center[t], center[t+1], center[t+2], center[t+3]
+			x0, x1, x2, x3 := laneOf(panel, t), laneOf(panel, t+1), laneOf(panel, t+2), laneOf(panel, t+3)
+			for r := range out {
+				e0, e1, e2, e3 := x0[r]-c0, x1[r]-c1, x2[r]-c2, x3[r]-c3
+				out[r] += e0*e0 + e1*e1 + (e2*e2 + e3*e3)
+			}
+		}
+		if t+2 <= d {
+			c0, c1 := center[t], center[t+1]
+			x0, x1 := laneOf(panel, t), laneOf(panel, t+1)
+			for r := range out {
+				e0, e1 := x0[r]-c0, x1[r]-c1
+				out[r] += e0*e0 + e1*e1
+			}
+			t += 2
+		}
+		if t < d {
+			c0, x0 := center[t], laneOf(panel, t)
+			for r := range out {
+				e0 := x0[r] - c0
+				out[r] += e0 * e0
 			}
 		}
 	}
 }
 
-// weighTwo is weigh for m = 2. Since sum_j u_j^2 d_j = 1 / sum_j 1/d_j, the
-// objective costs nothing.
-func weighTwo(block, rowJ []float64, k int) {
-	clear(rowJ)
-	for i, v := range block {
-		r := 1 / max(v, zeroDistance)
-		block[i] = r
-		rowJ[i%panelRows] += r
+// plainShareTwo has the objective for nothing: since sum_j u_j^2 d_j = 1 / sum_j 1/d_j,
+// it is what the reciprocals are multiplied with anyway.
+func plainShareTwo(block []float64, rowJ *lane, k int) {
+	clear(rowJ[:])
+	for j := range k {
+		out := laneOf(block, j)
+		for r, v := range out {
+			if v < zeroDistance {
+				v = zeroDistance
+			}
+			v = 1 / v
+			out[r] = v
+			rowJ[r] += v
+		}
 	}
-	for r := range rowJ {
-		rowJ[r] = 1 / rowJ[r]
+	for r, v := range rowJ {
+		rowJ[r] = 1 / v
 	}
-	for i, v := range block {
-		u := v * rowJ[i%panelRows]
+	for j := range k {
+		out := laneOf(block, j)
+		for r := range out {
+			out[r] *= rowJ[r]
+		}
+	}
+}
+
+func plainSquare(block []float64) {
+	for i, u := range block {
 		block[i] = u * u
 	}
 }
 
 // weighAny is weigh for any m. With s_j = (d_min/d_j)^(1/(m-1)) and S their sum,
 // u_j^m = (s_j/S) (d_min/d_j) S^(1-m), and the row's objective is d_min S^(1-m).
-func weighAny(block, rowJ []float64, k int, m float64) {
+func weighAny(block []float64, rowJ *lane, m float64) {
 	power := 1 / (m - 1)
 	for r := range rowJ {
 		nearest := math.Inf(1)
@@ -89,7 +157,7 @@ func weighOnCentres(column []float64, m float64) {
 }
 
 // weighHard gives the nearest centre all of a row, of equally near ones the first.
-func weighHard(block, rowJ []float64, k int) {
+func weighHard(block []float64, rowJ *lane) {
 	for r := range rowJ {
 		best := r
 		for i := r; i < len(block); i += panelRows {
@@ -105,22 +173,51 @@ func weighHard(block, rowJ []float64, k int) {
 	}
 }
 
-// accumulate adds u^m x and u^m of a panel to the sums.
-func accumulate(weighted, weights, block, panel []float64, d, k int) {
+func plainAccumulate(lanes, block, panel []float64, d, k int) {
 	for j := range k {
-		w := block[j*panelRows : (j+1)*panelRows]
-		sum := 0.0
-		for _, v := range w {
-			sum += v
-		}
-		weights[j] += sum
-		for t := range d {
-			column := panel[t*panelRows : (t+1)*panelRows]
-			sum := 0.0
+		w := laneOf(block, j)
+		into := lanes[j*(d+1)*strands : (j+1)*(d+1)*strands]
+		t := 0
+		for ; t+4 <= d; t += 4 {
+			x0, x1, x2, x3 := laneOf(panel, t), laneOf(panel, t+1), laneOf(panel, t+2), laneOf(panel, t+3)
+			var s0, s1, s2, s3 float64
 			for r, v := range w {
-				sum += v * column[r]
+				s0 += v * x0[r]
+				s1 += v * x1[r]
+				s2 += v * x2[r]
+				s3 += v * x3[r]
 			}
-			weighted[j*d+t] += sum
+			into[t*strands] += s0
+			into[(t+1)*strands] += s1
+			into[(t+2)*strands] += s2
+			into[(t+3)*strands] += s3
 		}
+		for ; t < d; t++ {
+			into[t*strands] += product(w, laneOf(panel, t))
+		}
+		into[d*strands] += total(w)
 	}
+}
+
+// total and product sum in four strands, since one addition has to wait for the other.
+func total(w *lane) float64 {
+	var s0, s1, s2, s3 float64
+	for r := 0; r < panelRows-3; r += 4 {
+		s0 += w[r]
+		s1 += w[r+1]
+		s2 += w[r+2]
+		s3 += w[r+3]
+	}
+	return s0 + s1 + (s2 + s3)
+}
+
+func product(w, x *lane) float64 {
+	var s0, s1, s2, s3 float64
+	for r := 0; r < panelRows-3; r += 4 {
+		s0 += w[r] * x[r]
+		s1 += w[r+1] * x[r+1]
+		s2 += w[r+2] * x[r+2]
+		s3 += w[r+3] * x[r+3]
+	}
+	return s0 + s1 + (s2 + s3)
 }

@@ -24,7 +24,7 @@ func (f *fitter) summarise(ctx context.Context, run outcome) (*Result, error) {
 				return
 			}
 			block := f.blocks[worker]
-			distances(block, f.panel(panel), run.centers, f.d, f.k)
+			f.kernel.distances(block, f.panel(panel), run.centers, f.d, f.k)
 			labels := r.Labels[panel*panelRows:]
 			for i := range f.rowsOf(panel) {
 				for j := range row {

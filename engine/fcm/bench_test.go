@@ -1,0 +1,54 @@
+package fcm_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/quimbi/quimbi/engine/fcm"
+)
+
+// blobs draws n rows around k centres that overlap, as customers do.
+func blobs(seed uint64, n, d, k int, apart float64) []float64 {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	centers := make([]float64, k*d)
+	for i := range centers {
+		centers[i] = rng.NormFloat64() * apart
+	}
+	x := make([]float64, n*d)
+	for i := range x {
+		x[i] = centers[i/d%k*d+i%d] + rng.NormFloat64()
+	}
+	return x
+}
+
+// spreadRows are k rows of x taken at equal steps: a start for benchmarks and tests.
+func spreadRows(x []float64, n, d, k int) []float64 {
+	var init []float64
+	for j := range k {
+		row := (2*j + 1) * n / (2 * k)
+		init = append(init, x[row*d:(row+1)*d]...)
+	}
+	return init
+}
+
+// BenchmarkPass measures iterations of 100,000 rows on one goroutine; the metric
+// is nanoseconds a row and iteration, reading off the result included.
+func BenchmarkPass(b *testing.B) {
+	const n, iterations = 100_000, 20
+	for _, c := range []struct {
+		d, k int
+		m    float64
+	}{{2, 3, 2}, {4, 5, 2}, {5, 5, 2}, {8, 10, 2}, {14, 7, 2}, {5, 5, 1.5}} {
+		b.Run(fmt.Sprintf("d=%d,k=%d,m=%v", c.d, c.k, c.m), func(b *testing.B) {
+			x := blobs(1, n, c.d, c.k, 1.5)
+			opts := fcm.Options{M: c.m, Init: spreadRows(x, n, c.d, c.k), MaxIterations: iterations, ExactIterations: true, Plain: true, Workers: 1}
+			for b.Loop() {
+				if _, err := fcm.Fit(b.Context(), x, n, c.d, c.k, opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n/iterations, "ns/row")
+		})
+	}
+}
