@@ -83,87 +83,59 @@ func (d *dropout) odds(integral float64) float64 {
 }
 
 // integral is integral_from^to ((alpha+u)/(alpha+from))^-m ((beta+u)/(beta+from))^-(s+1) du: positive, at most to-from.
-func (d *dropout) integral() float64 {
-	sum := 0.0
-	for _, panel := range d.panels() {
-		for i, node := range panel.rule.nodes {
-			sum += panel.rule.weights[i] * d.at(panel.low+panel.width*node).weight * panel.width
-		}
-	}
-	return sum
-}
+func (d *dropout) integral() float64 { return d.moments().integral }
 
-// moments are the integral and the means, weighted by its integrand, that the gradient needs.
+// moments are the integral and, for the gradient, the means of ln((alpha+u)/(alpha+from)), ln((beta+u)/(beta+from)),
+// 1/(alpha+u) and 1/(beta+u) weighted by its integrand.
 type moments struct{ integral, logA, logB, inverseA, inverseB float64 }
 
+// moments integrates over v = ln(c+u), c the smaller of alpha and beta. That choice keeps the singularities of both
+// powers off the real line by pi, whatever the parameters are. The range ends where the integrand has fallen by e^-45,
+// and is cut into pieces short enough for the rule.
 func (d *dropout) moments() moments {
-	var s moments
-	for _, panel := range d.panels() {
-		for i, node := range panel.rule.nodes {
-			p := d.at(panel.low + panel.width*node)
-			weight := panel.rule.weights[i] * p.weight * panel.width
-			s.integral += weight
-			s.logA += weight * p.logA
-			s.logB += weight * p.logB
-			s.inverseA += weight / p.a
-			s.inverseB += weight / p.b
-		}
-	}
-	if s.integral > 0 {
-		s.logA /= s.integral
-		s.logB /= s.integral
-		s.inverseA /= s.integral
-		s.inverseB /= s.integral
-	}
-	return s
-}
-
-// point is one node: a = alpha+u, b = beta+u, their logarithms relative to u = from, and the integrand.
-type point struct{ a, b, logA, logB, weight float64 }
-
-// at computes the integrand at v = ln(c+u), c the smaller of alpha and beta. That choice puts the singularities of
-// both powers off the real line by pi, whatever the parameters are.
-func (d *dropout) at(v float64) point {
-	c := math.Min(d.alpha, d.beta)
-	near := math.Exp(v)
-	far := near + math.Abs(d.alpha-d.beta)
-	logNear := v - math.Log(c+d.from)
-	logFar := math.Log(far / (math.Max(d.alpha, d.beta) + d.from))
-	p := point{a: near, b: far, logA: logNear, logB: logFar}
-	if d.alpha > d.beta {
-		p = point{a: far, b: near, logA: logFar, logB: logNear}
-	}
-	p.weight = near * math.Exp(-d.m*p.logA-(d.s+1)*p.logB)
-	return p
-}
-
-type panel struct {
-	rule       *rule
-	low, width float64
-}
-
-// panels cuts the range of v where the integrand has fallen by e^-45, and into pieces short enough for 32 nodes.
-func (d *dropout) panels() []panel {
 	const decay = 45
 	end := min(d.to,
 		(d.alpha+d.from)*math.Exp(decay/d.m)-d.alpha,
 		(d.beta+d.from)*math.Exp(decay/(d.s+1))-d.beta)
 	if !(end > d.from) {
-		return nil
+		return moments{}
 	}
-	c := math.Min(d.alpha, d.beta)
-	low := math.Log(c + d.from)
-	length := math.Log1p((end - d.from) / (c + d.from))
-	fall := d.m*logRatio(d.alpha, end, d.from) + (d.s+1)*logRatio(d.beta, end, d.from)
+	c, other, powerC, powerO := d.alpha, d.beta, d.m, d.s+1
+	if d.beta < d.alpha {
+		c, other, powerC, powerO = other, c, powerO, powerC
+	}
+	gap, startC, startO := other-c, c+d.from, other+d.from
+	length := logRatio(c, end, d.from)
+	fall := powerC*length + powerO*logRatio(other, end, d.from)
+	rule, pieces := legendre32, math.Ceil(length/6)
 	if length < 1.5 && fall < 12 {
-		return []panel{{rule: legendre16, low: low, width: length}}
+		rule, pieces = legendre16, 1
 	}
-	n := math.Ceil(length / 6)
-	all := make([]panel, int(n))
-	for i := range all {
-		all[i] = panel{rule: legendre32, low: low + length*float64(i)/n, width: length / n}
+
+	var integral, logC, logO, inverseC, inverseO float64
+	width := length / pieces
+	for piece := range int(pieces) {
+		for i, node := range rule.nodes {
+			v := width * (float64(piece) + node) // ln((c+u)/(c+from))
+			near := startC * math.Exp(v)
+			far := near + gap
+			far0 := math.Log(far / startO)
+			weight := rule.weights[i] * width * near * math.Exp(-powerC*v-powerO*far0)
+			integral += weight
+			logC += weight * v
+			logO += weight * far0
+			inverseC += weight / near
+			inverseO += weight / far
+		}
 	}
-	return all
+	if !(integral > 0) {
+		return moments{}
+	}
+	m := moments{integral, logC / integral, logO / integral, inverseC / integral, inverseO / integral}
+	if d.beta < d.alpha {
+		m.logA, m.logB, m.inverseA, m.inverseB = m.logB, m.logA, m.inverseB, m.inverseA
+	}
+	return m
 }
 
 // rule is a Gauss-Legendre rule on [0,1].
