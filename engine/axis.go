@@ -50,7 +50,7 @@ type Axis struct {
 const AxisCount = 14
 
 // FeatureCount is the number of features of all axes together.
-const FeatureCount = 52
+const FeatureCount = 51
 
 // Axes is the registry, after the specification of the fourteen axes. Do not change it at run time.
 var Axes = numbered([AxisCount]Axis{

@@ -1,0 +1,319 @@
+package engine
+
+import (
+	"math"
+	"sort"
+)
+
+// The features by their place in Features.Values, in the registry's order.
+const (
+	atPurchases = iota
+	atPurchasesPerMonth
+	atRecentPurchases
+	atActiveShare
+
+	atTotalValue
+	atMedianOrderValue
+	atMaxOrderValue
+
+	atDiscountedOrders
+	atDiscountRate
+	atRelativePrice
+
+	atPricePercentile
+	atPriceSpread
+	atPremiumShare
+	atSplurgeShare
+
+	atUnitsPerOrder
+	atSKUsPerOrder
+	atMixedOrders
+	atBulkShare
+
+	atTenure
+	atActiveSpan
+	atDaysToSecond
+
+	atRecentTrend
+	atGapSlope
+	atValueSlope
+	atRelativeRecency
+
+	atRepeatedSKUs
+	atRepeatLines
+	atRepurchaseInterval
+
+	atRefundedValue
+	atRefundedUnits
+	atRefundedOrders
+
+	atCategorySwitches
+	atNovelSKUs
+	atPartialRefunds
+	atRecoveredRefunds
+
+	atCategoryEntropy
+	atExpectedCategories
+	atExploringOrders
+
+	atTopCategoryShare
+	atSKUConcentration
+	atDeepCategories
+	atTopCategorySKUs
+
+	atWeekendShare
+	atOfficeHoursShare
+	atHourCosine
+	atHourSine
+	atSeasonality
+
+	atRecency
+	atMedianGap
+	atGapVariation
+	atClumpiness
+
+	atEnd
+)
+
+const (
+	minTrendTenure  = 180 // days a customer must be known before the last 90 are held against the 90 before
+	trendDays       = 90
+	minTenureOfRate = 30  // days: orders a month of a newer customer are taken over so many
+	trendPrior      = 0.5 // purchases added to both sides, so that none is no division by zero
+	splurgeMedians  = 2
+	minGapTrend     = 4 // purchases
+	minValueTrend   = 3
+	minSplurge      = 3
+	minSeason       = 3
+	minGapVariation = 3
+	minClumpiness   = 3
+	minPricedLines  = 2
+)
+
+// finish computes the features at an instant from the history up to it.
+func (b *Builder) finish(in *Instant, events bool) {
+	h := &b.history
+	f := &b.features
+	table := b.tables[in.Reference]
+	if table == nil {
+		table = newStoreTable(in.Reference)
+		b.tables[in.Reference] = table
+	}
+	today, _ := b.clock.at(in.At)
+	if h.changed {
+		f.Purchases = len(h.orders)
+		f.ValueCents = h.net - h.refundSum
+		f.FirstAt, f.LastAt = h.orders[0].day, h.lastDay()
+		b.setPurchases()
+		b.setGaps()
+		b.setRefunds()
+		b.setArticles()
+		b.setCategories()
+	}
+	if h.changed || h.table != table {
+		h.holdAgainst(table, b.skus.names, b.categories.names)
+		b.setPrices()
+		b.setShares()
+	}
+	b.setPassing(today)
+	f.Active = events
+	h.changed = false
+}
+
+// Results this close to 0 are roundings of 0: told from it, they would make equal customers unequal.
+const roundedToZero = 1e-12
+
+// set stores a feature, NaN where the store lacks its columns.
+func (b *Builder) set(place int, value float64) {
+	switch {
+	case !b.on[place]:
+		value = undefined
+	case math.Abs(value) < roundedToZero:
+		value = 0
+	}
+	b.features.Values[place] = float32(value)
+}
+
+// setIf stores a feature that is defined only under a condition.
+func (b *Builder) setIf(defined bool, place int, value float64) {
+	if !defined {
+		value = undefined
+	}
+	b.set(place, value)
+}
+
+// log1pAmount is ln(1 + an amount in minor units), amounts below 0 being 0.
+func log1pAmount(cents float64) float64 { return math.Log1p(max(0, cents) / 100) }
+
+// setPurchases sets what the orders' number and values give.
+func (b *Builder) setPurchases() {
+	h := &b.history
+	n := len(h.orders)
+	median := middle(h.values)
+	splurges := 0
+	for _, v := range h.values {
+		if float64(v) > splurgeMedians*median {
+			splurges++
+		}
+	}
+	b.set(atPurchases, math.Log1p(float64(n)))
+	b.set(atTotalValue, log1pAmount(float64(h.net-h.refundSum)))
+	b.set(atMedianOrderValue, log1pAmount(median))
+	b.set(atMaxOrderValue, log1pAmount(float64(h.largest)))
+	b.setIf(h.gross > 0, atDiscountRate, min(1, max(0, float64(h.discount)/float64(h.gross))))
+	b.setIf(n >= minSplurge, atSplurgeShare, float64(splurges)/float64(n))
+	b.set(atUnitsPerOrder, h.logUnits/float64(n))
+	b.set(atBulkShare, float64(h.bulkUnits)/float64(h.units))
+	b.setIf(n >= minValueTrend, atValueSlope, h.valueTrend.slope())
+	b.set(atHourCosine, h.hourCos/float64(n))
+	b.set(atHourSine, h.hourSin/float64(n))
+	b.setIf(n >= minSeason, atSeasonality, math.Hypot(h.yearSin, h.yearCos)/float64(n))
+}
+
+// setGaps sets what the days between purchases give.
+func (b *Builder) setGaps() {
+	h := &b.history
+	n := len(h.orders)
+	daysToSecond := undefined
+	if n >= 2 {
+		daysToSecond = float64(h.orders[1].day - h.orders[0].day)
+	}
+	h.medianGap = middle(h.gaps)
+	// Sums of whole numbers are exact, so even gaps have a deviation of exactly 0.
+	spread := math.Sqrt(max(0, float64(n-1)*h.gapSum2-h.gapSum*h.gapSum))
+	b.set(atDaysToSecond, math.Log(daysToSecond))
+	b.setIf(n >= minGapTrend, atGapSlope, h.gapTrend.slope())
+	b.set(atMedianGap, math.Log(h.medianGap))
+	b.setIf(n >= minGapVariation, atGapVariation, spread/h.gapSum)
+}
+
+// setRefunds sets what refunds and returns give. For a customer who never returned anything refunded_value and
+// refunded_units are 0, and only for such a one both are.
+func (b *Builder) setRefunds() {
+	h := &b.history
+	value, partial := 0.0, 0
+	if h.refundSum > 0 {
+		value = 1
+		if h.net > 0 {
+			value = min(1, float64(h.refundSum)/float64(h.net))
+		}
+	}
+	for _, purchase := range h.hits {
+		if o := &h.orders[purchase]; o.refunded < o.net {
+			partial++
+		}
+	}
+	for _, r := range h.returns {
+		if r.purchase >= 0 && r.cents < h.orders[r.purchase].net {
+			partial++
+		}
+	}
+	refunds := len(h.hits) + len(h.returns)
+	defined := refunds > 0 && len(h.orders) >= 2
+	b.set(atRefundedValue, value)
+	b.set(atRefundedUnits, min(1, h.refundUnits/float64(h.units)))
+	b.setIf(defined, atPartialRefunds, float64(partial)/float64(refunds))
+	b.setIf(defined, atRecoveredRefunds, float64(h.recovered)/float64(refunds))
+}
+
+// setArticles sets what the SKUs of the lines give.
+func (b *Builder) setArticles() {
+	h := &b.history
+	again := len(h.orders) >= 2
+	b.setIf(h.skuOrders > 0, atSKUsPerOrder, h.logSKUs/float64(h.skuOrders))
+	b.setIf(again && h.skus > 0, atRepeatedSKUs, float64(h.repeatedSKUs)/float64(h.skus))
+	b.setIf(h.laterLines > 0, atRepeatLines, float64(h.repeatLines)/float64(h.laterLines))
+	b.set(atRepurchaseInterval, math.Log(middle(h.intervals)))
+	b.setIf(h.laterLines > 0, atNovelSKUs, float64(h.laterLines-h.repeatLines)/float64(h.laterLines))
+	b.setIf(h.skuSpend > 0, atSKUConcentration, min(1, h.skuSquares/(h.skuSpend*h.skuSpend)))
+}
+
+// setCategories sets what the categories of the lines give. The main category is that of the largest spend, of equal ones
+// the one bought first.
+func (b *Builder) setCategories() {
+	h := &b.history
+	spend, logs, expected := 0.0, 0.0, 0.0
+	top := categoryState{spend: math.MinInt64}
+	for _, id := range h.categories {
+		c := &b.byCategory[id]
+		s := float64(max(0, c.spend))
+		spend += s
+		logs += xlnx(s)
+		if h.categoryLines >= rarefactionLines {
+			expected += rarefied(int(c.lines), h.categoryLines)
+		}
+		if c.spend > top.spend {
+			top = *c
+		}
+	}
+	named := len(h.categories) > 0
+	b.setIf(spend > 0, atCategoryEntropy, max(0, math.Log(spend)-logs/spend))
+	b.setIf(h.categoryLines >= rarefactionLines, atExpectedCategories, expected)
+	b.setIf(spend > 0, atTopCategoryShare, float64(top.spend)/spend)
+	b.setIf(named, atDeepCategories, math.Log1p(float64(h.deepCategories)))
+	b.setIf(named && top.skus > 0, atTopCategorySKUs, math.Log(float64(top.skus)))
+	b.setIf(h.mainPairs > 0, atCategorySwitches, float64(h.mainChanges)/float64(h.mainPairs))
+}
+
+// setPrices sets what the prices paid, held against the store's, give.
+func (b *Builder) setPrices() {
+	p := &b.history.prices
+	mean := p.percentile / p.categoryUnits
+	variance := p.percentile2/p.categoryUnits - mean*mean
+	if variance < roundedToZero {
+		variance = 0
+	}
+	b.setIf(p.skuUnits > 0, atRelativePrice, p.logRatio/p.skuUnits)
+	b.setIf(p.categoryLines > 0, atPricePercentile, mean)
+	b.setIf(p.categoryLines >= minPricedLines, atPriceSpread, math.Sqrt(variance))
+	b.setIf(p.categoryLines > 0, atPremiumShare, p.premium/p.categoryUnits)
+}
+
+// setShares sets the shares that are shrunk to the store's means.
+func (b *Builder) setShares() {
+	for s, place := range [shareCount]int{
+		shareDiscounted: atDiscountedOrders,
+		shareMixed:      atMixedOrders,
+		shareRefunded:   atRefundedOrders,
+		shareExploring:  atExploringOrders,
+		shareWeekend:    atWeekendShare,
+		shareOffice:     atOfficeHoursShare,
+	} {
+		x, n := b.history.share(share(s))
+		b.set(place, shrunk(x, n, b.history.table.means[s]))
+	}
+}
+
+// setPassing sets what changes while a customer does nothing.
+func (b *Builder) setPassing(today Date) {
+	h := &b.history
+	n := len(h.orders)
+	first, last := h.orders[0].day, h.lastDay()
+	tenure := max(1, today-first)
+	recency := float64(max(0, today-last))
+	a := float64(tenure)
+
+	b.set(atPurchasesPerMonth, math.Log(daysPerMonth*float64(n)/max(a, minTenureOfRate)))
+	b.set(atRecentPurchases, math.Log1p(h.fading*math.Exp(-recency/fadingDays)))
+	b.set(atActiveShare, min(1, float64(h.windows)/math.Ceil(a/activeWindowDays)))
+	b.set(atTenure, math.Log1p(a))
+	b.set(atActiveSpan, min(1, float64(last-first)/a))
+	b.set(atRelativeRecency, math.Log1p(recency/h.medianGap))
+	b.set(atRecency, math.Log1p(recency))
+
+	since := func(day Date) int {
+		return sort.Search(n, func(i int) bool { return h.orders[i].day >= day })
+	}
+	trend := undefined
+	if tenure >= minTrendTenure {
+		late, early := since(today-trendDays), since(today-2*trendDays)
+		trend = math.Log((float64(n-late) + trendPrior) / (float64(late-early) + trendPrior))
+	}
+	b.set(atRecentTrend, trend)
+
+	clumps := undefined
+	if n >= minClumpiness {
+		clumps = clumpiness(h.gapLogs+xlnx(recency), int(last-first)+int(recency), n)
+	}
+	b.set(atClumpiness, clumps)
+}

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+var undefined = math.NaN()
+
+// middle gives the median of x, and NaN of none. It reorders x, which is how medians come without sorting: what an
+// earlier call has put in order makes the next one cheap.
+func middle[T int32 | int64 | float64](x []T) float64 {
+	n := len(x)
+	if n == 0 {
+		return undefined
+	}
+	upper := nth(x, n/2)
+	if n%2 == 1 {
+		return float64(upper)
+	}
+	lower := x[0]
+	for _, v := range x[1 : n/2] {
+		lower = max(lower, v)
+	}
+	return (float64(lower) + float64(upper)) / 2
+}
+
+// Below this length sorting by insertion is the fastest way to the n-th value.
+const insertionLength = 16
+
+// nth puts the n-th smallest value (from 0) in its place, smaller ones before it, and returns it: Hoare's selection
+// (1961) with the median of three as pivot, and a full sort where the pivots turn out badly. Without NaN in x.
+func nth[T cmp.Ordered](x []T, n int) T {
+	low, high := 0, len(x)-1
+	for rounds := 0; high-low >= insertionLength; rounds++ {
+		if rounds > 64 {
+			slices.Sort(x[low : high+1])
+			return x[n]
+		}
+		a, b, c := x[low], x[(low+high)/2], x[high]
+		pivot := max(min(a, b), min(max(a, b), c))
+		i, j := low, high
+		for i <= j {
+			for x[i] < pivot {
+				i++
+			}
+			for pivot < x[j] {
+				j--
+			}
+			if i <= j {
+				x[i], x[j] = x[j], x[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case n <= j:
+			high = j
+		case n >= i:
+			low = i
+		default:
+			return x[n]
+		}
+	}
+	for i := low + 1; i <= high; i++ {
+		v := x[i]
+		j := i
+		for ; j > low && v < x[j-1]; j-- {
+			x[j] = x[j-1]
+		}
+		x[j] = v
+	}
+	return x[n]
+}
+
+// trend is the slope of Theil (1950) and Sen (1968) of a growing series over its index: the median of the slopes of all
+// pairs of points, so that a single odd point does not turn it.
+type trend struct {
+	points []float64
+	slopes []float64 // of all pairs among points[:paired]
+	paired int
+}
+
+func (t *trend) add(y float64) { t.points = append(t.points, y) }
+
+func (t *trend) reset() { t.points, t.slopes, t.paired = t.points[:0], t.slopes[:0], 0 }
+
+// slope is NaN for fewer than two points.
+func (t *trend) slope() float64 {
+	for ; t.paired < len(t.points); t.paired++ {
+		y := t.points[t.paired]
+		for i, x := range t.points[:t.paired] {
+			t.slopes = append(t.slopes, (y-x)/float64(t.paired-i))
+		}
+	}
+	return middle(t.slopes)
+}
+
+// clumpiness measures how much n purchases within days come in clumps: 0 if evenly spread, 1 if all at one moment (Zhang,
+// Bradlow and Small, "Predicting customer value using clumpiness", Marketing Science 34(2), 2015, with entropy as the
+// measure). With the intervals x = i/(days+1) before, between and after the purchases it is
+// 1 + sum x ln x / ln(n+1), and sum x ln x = (sum i ln i)/(days+1) - ln(days+1) as the i sum to days+1; sum is sum i ln i.
+func clumpiness(sum float64, days, n int) float64 {
+	span := float64(days + 1)
+	return 1 + (sum/span-math.Log(span))/math.Log(float64(n+1))
+}
+
+// xlnx is x ln x, and 0 at 0.
+func xlnx(x float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	return x * math.Log(x)
+}
+
+// rarefied adds to the expected number of categories in a draw of 5 of all lines what a category with so many lines gives: the
+// probability 1 - C(all-lines, 5)/C(all, 5) that it is drawn (Hurlbert, "The nonconcept of species diversity", Ecology
+// 52(4), 1971).
+func rarefied(lines, all int) float64 {
+	missed := 1.0
+	for i := range rarefactionLines {
+		missed *= float64(max(0, all-lines-i)) / float64(all-i)
+	}
+	return 1 - missed
+}
+
+const rarefactionLines = 5
