@@ -64,7 +64,7 @@ func unprivileged() (account, error) {
 			return account{uid, gid, true}, nil
 		}
 	}
-	return account{}, errors.New("Postgres does not run as root, and this machine has neither an account postgres nor nobody: run the command as another user or set DATABASE_URL")
+	return account{}, errors.New("the private Postgres cannot run as root, and this machine has neither an account postgres nor nobody: run the command as another user or set DATABASE_URL")
 }
 
 // settle decides on the server's folder and account and makes the folder. The

@@ -57,6 +57,7 @@ func (s *Server) launch(ctx context.Context) (*attempt, error) {
 			return nil, err
 		}
 	}
+	s.options.progress("starting the private Postgres")
 	socketDir, err := makeSocketDir(s.layout, s.who)
 	if err != nil {
 		return nil, err

@@ -216,7 +216,6 @@ func (s *Server) bringUp(ctx context.Context) error {
 		case live:
 			// It has not opened its socket yet.
 		case started == nil:
-			tell("starting the private Postgres")
 			a, err := s.launch(ctx)
 			if err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // TestMain lets the test binary play a command that uses the server and is
@@ -103,8 +104,9 @@ func TestLastToLeaveStops(t *testing.T) {
 	o := testOptions(dir)
 	o.Progress = func(m string) { lines = append(lines, m) }
 	a := start(t, o)
-	if !slices.Contains(lines, "creating the data folder of the private Postgres") || !slices.Contains(lines, "starting the private Postgres") {
-		t.Errorf("progress was %q", lines)
+	want := []string{"creating the data folder of the private Postgres", "starting the private Postgres"}
+	if len(lines) < 2 || !slices.Equal(lines[:2], want) {
+		t.Errorf("progress was %q, want %q first", lines, want)
 	}
 	exec1(t, a, "CREATE TABLE t (x text)")
 	exec1(t, a, "INSERT INTO t VALUES ('kept')")
@@ -482,6 +484,26 @@ func TestParsePostmaster(t *testing.T) {
 	for _, bad := range []string{"", "x\n", "-1\n", "0\n"} {
 		if _, err := parsePostmaster([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestWorthWaiting(t *testing.T) {
+	t.Parallel()
+	recovering := &pgconn.PgError{Code: codeCannotConnectNow, Message: "the database system is starting up"}
+	for _, c := range []struct {
+		err     error
+		message string
+		wait    bool
+	}{
+		{fmt.Errorf("connecting: %w", recovering), "the database system is starting up", true},
+		{&pgconn.PgError{Code: "28000", Message: "role does not exist"}, "role does not exist", false},
+		{fmt.Errorf("dial: %w", syscall.ECONNREFUSED), "", true},
+		{fmt.Errorf("dial: %w", syscall.ENOENT), "", true},
+		{fmt.Errorf("dial: %w", syscall.EACCES), "", false},
+	} {
+		if message, wait := worthWaiting(c.err); message != c.message || wait != c.wait {
+			t.Errorf("worthWaiting(%v) = %q, %v, want %q, %v", c.err, message, wait, c.message, c.wait)
 		}
 	}
 }
