@@ -19,6 +19,8 @@ type Builder struct {
 	skus       dictionary
 	categories dictionary
 	tables     map[*Reference]*storeTable
+	table      *storeTable // the one last used; nil: none yet
+	seasons    seasons
 	history    history
 	pairs      map[skuCategory]struct{}
 	bySKU      []skuState      // by id in skus
@@ -48,7 +50,7 @@ func NewBuilder(zone *time.Location, have Columns) *Builder {
 func (b *Builder) forget() {
 	b.skus, b.categories = dictionary{}, dictionary{}
 	b.bySKU, b.byCategory = nil, nil
-	b.tables = make(map[*Reference]*storeTable)
+	b.tables, b.table = make(map[*Reference]*storeTable), nil
 }
 
 // A builder that has met more references than this forgets them; a replay of five years needs 60.
@@ -190,7 +192,7 @@ func (b *Builder) bought(l *Line, day Date, second int) {
 	h := &b.history
 	if len(h.orders) == 0 || h.lastDay() != day {
 		b.closeDay()
-		h.openDay(day, second)
+		h.openDay(day, second, &b.seasons)
 	}
 	o := &h.orders[len(h.orders)-1]
 	o.net += l.NetCents

@@ -94,11 +94,7 @@ const (
 func (b *Builder) finish(in *Instant, events bool) {
 	h := &b.history
 	f := &b.features
-	table := b.tables[in.Reference]
-	if table == nil {
-		table = newStoreTable(in.Reference)
-		b.tables[in.Reference] = table
-	}
+	table := b.tableOf(in.Reference)
 	today, _ := b.clock.at(in.At)
 	if h.changed {
 		f.Purchases = len(h.orders)
@@ -118,6 +114,17 @@ func (b *Builder) finish(in *Instant, events bool) {
 	b.setPassing(today)
 	f.Active = events
 	h.changed = false
+}
+
+func (b *Builder) tableOf(r *Reference) *storeTable {
+	if b.table != nil && b.table.reference == r {
+		return b.table
+	}
+	if b.table = b.tables[r]; b.table == nil {
+		b.table = newStoreTable(r)
+		b.tables[r] = b.table
+	}
+	return b.table
 }
 
 // Results this close to 0 are roundings of 0: told from it, they would make equal customers unequal.
@@ -143,7 +150,7 @@ func (b *Builder) setIf(defined bool, place int, value float64) {
 }
 
 // log1pAmount is ln(1 + an amount in minor units), amounts below 0 being 0.
-func log1pAmount(cents float64) float64 { return math.Log1p(max(0, cents) / 100) }
+func log1pAmount(cents float64) float64 { return math.Log(1 + max(0, cents)/100) }
 
 // setPurchases sets what the orders' number and values give.
 func (b *Builder) setPurchases() {
@@ -156,7 +163,7 @@ func (b *Builder) setPurchases() {
 			splurges++
 		}
 	}
-	b.set(atPurchases, math.Log1p(float64(n)))
+	b.set(atPurchases, lnCount(n+1))
 	b.set(atTotalValue, log1pAmount(float64(h.net-h.refundSum)))
 	b.set(atMedianOrderValue, log1pAmount(median))
 	b.set(atMaxOrderValue, log1pAmount(float64(h.largest)))
@@ -250,8 +257,8 @@ func (b *Builder) setCategories() {
 	b.setIf(spend > 0, atCategoryEntropy, max(0, math.Log(spend)-logs/spend))
 	b.setIf(h.categoryLines >= rarefactionLines, atExpectedCategories, expected)
 	b.setIf(spend > 0, atTopCategoryShare, float64(top.spend)/spend)
-	b.setIf(named, atDeepCategories, math.Log1p(float64(h.deepCategories)))
-	b.setIf(named && top.skus > 0, atTopCategorySKUs, math.Log(float64(top.skus)))
+	b.setIf(named, atDeepCategories, lnCount(1+h.deepCategories))
+	b.setIf(named && top.skus > 0, atTopCategorySKUs, lnCount(int(top.skus)))
 	b.setIf(h.mainPairs > 0, atCategorySwitches, float64(h.mainChanges)/float64(h.mainPairs))
 }
 
@@ -289,31 +296,41 @@ func (b *Builder) setPassing(today Date) {
 	h := &b.history
 	n := len(h.orders)
 	first, last := h.orders[0].day, h.lastDay()
-	tenure := max(1, today-first)
-	recency := float64(max(0, today-last))
-	a := float64(tenure)
+	a := int(max(1, today-first))
+	recency := int(max(0, today-last))
 
-	b.set(atPurchasesPerMonth, math.Log(daysPerMonth*float64(n)/max(a, minTenureOfRate)))
-	b.set(atRecentPurchases, math.Log1p(h.fading*math.Exp(-recency/fadingDays)))
-	b.set(atActiveShare, min(1, float64(h.windows)/math.Ceil(a/activeWindowDays)))
-	b.set(atTenure, math.Log1p(a))
-	b.set(atActiveSpan, min(1, float64(last-first)/a))
-	b.set(atRelativeRecency, math.Log1p(recency/h.medianGap))
-	b.set(atRecency, math.Log1p(recency))
+	b.set(atPurchasesPerMonth, lnDaysPerMonth+lnCount(n)-lnCount(max(a, minTenureOfRate)))
+	b.set(atRecentPurchases, math.Log(1+h.fading*fade(recency)))
+	b.set(atActiveShare, min(1, float64(h.windows)/float64((a+activeWindowDays-1)/activeWindowDays)))
+	b.set(atTenure, lnCount(1+a))
+	b.set(atActiveSpan, min(1, float64(last-first)/float64(a)))
+	b.set(atRecency, lnCount(1+recency))
 
 	since := func(day Date) int {
 		return sort.Search(n, func(i int) bool { return h.orders[i].day >= day })
 	}
 	trend := undefined
-	if tenure >= minTrendTenure {
+	if a >= minTrendTenure {
 		late, early := since(today-trendDays), since(today-2*trendDays)
-		trend = math.Log((float64(n-late) + trendPrior) / (float64(late-early) + trendPrior))
+		// (x + 1/2)/(y + 1/2), doubled on both sides to be of whole numbers
+		trend = lnCount(2*(n-late)+1) - lnCount(2*(late-early)+1)
 	}
 	b.set(atRecentTrend, trend)
 
-	clumps := undefined
-	if n >= minClumpiness {
-		clumps = clumpiness(h.gapLogs+xlnx(recency), int(last-first)+int(recency), n)
+	overdue, clumps := undefined, undefined
+	if n >= 2 {
+		doubled := int(2 * h.medianGap) // whole: a median of days is a whole number or a half
+		overdue = lnCount(doubled+2*recency) - lnCount(doubled)
 	}
+	if n >= minClumpiness {
+		sum := h.gapLogs
+		if recency > 0 {
+			sum += float64(recency) * lnCount(recency)
+		}
+		clumps = clumpiness(sum, int(last-first)+recency, n)
+	}
+	b.set(atRelativeRecency, overdue)
 	b.set(atClumpiness, clumps)
 }
+
+var lnDaysPerMonth = math.Log(daysPerMonth)

@@ -149,7 +149,7 @@ func (h *history) reset(lines []Line) {
 func (h *history) lastDay() Date { return h.orders[len(h.orders)-1].day }
 
 // openDay begins a purchase; second is the time of its first line.
-func (h *history) openDay(day Date, second int) {
+func (h *history) openDay(day Date, second int, season *seasons) {
 	if n := len(h.orders); n == 0 {
 		h.windows = 1
 	} else {
@@ -158,9 +158,9 @@ func (h *history) openDay(day Date, second int) {
 		g := float64(gap)
 		h.gapSum += g
 		h.gapSum2 += g * g
-		h.gapTrend.add(math.Log(g))
-		h.gapLogs += xlnx(g)
-		h.fading *= math.Exp(-g / fadingDays)
+		h.gapTrend.add(lnCount(int(gap)))
+		h.gapLogs += g * lnCount(int(gap))
+		h.fading *= fade(int(gap))
 		if w := (day - h.orders[0].day) / activeWindowDays; w != h.lastWindow {
 			h.windows++
 			h.lastWindow = w
@@ -178,9 +178,9 @@ func (h *history) openDay(day Date, second int) {
 	sin, cos := math.Sincos(2 * math.Pi * float64(second) / secondsPerDay)
 	h.hourSin += sin
 	h.hourCos += cos
-	sin, cos = math.Sincos(yearAngle(day))
-	h.yearSin += sin
-	h.yearCos += cos
+	year := season.of(day)
+	h.yearSin += year.sin
+	h.yearCos += year.cos
 
 	// A purchase tells of every refund before its day whether it was the end.
 	kept := h.waiting[:0]
@@ -199,6 +199,25 @@ func (h *history) openDay(day Date, second int) {
 	}
 	h.closed = false
 	h.day = openDay{categories: h.day.categories[:0]}
+}
+
+// seasons remembers the direction of days in the year, since many customers buy on one day.
+type seasons [1024]struct {
+	direction
+	day   Date
+	known bool
+}
+
+// direction is a point of the unit circle.
+type direction struct{ sin, cos float64 }
+
+func (s *seasons) of(day Date) direction {
+	e := &s[uint32(day)%uint32(len(s))]
+	if !e.known || e.day != day {
+		e.day, e.known = day, true
+		e.sin, e.cos = math.Sincos(yearAngle(day))
+	}
+	return e.direction
 }
 
 // yearAngle turns the day of the year into an angle, 1 January being 0.
@@ -220,10 +239,10 @@ func (h *history) closeDay(main int32) {
 	if h.day.discount > 0 {
 		h.discounted++
 	}
-	h.logUnits += math.Log(float64(h.day.units))
+	h.logUnits += lnCount(int(h.day.units))
 	if h.day.skus > 0 {
 		h.skuOrders++
-		h.logSKUs += math.Log(float64(h.day.skus))
+		h.logSKUs += lnCount(h.day.skus)
 	}
 	if main >= 0 {
 		h.categoryOrders++

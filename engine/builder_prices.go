@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"math"
-	"sort"
-)
+import "math"
 
 // share is a share that is shrunk to the store's mean.
 type share int
@@ -123,11 +120,13 @@ type pricedLine struct {
 	sku, category int32 // -1: none
 	units         int32
 	gross         float32 // unit price before discount
+	rank          int32   // among the prices of its category, when last looked up
 	logNet        float64 // ln of the unit price after discount
 }
 
 func priceLine(l *Line, sku, category int32) pricedLine {
 	p := pricedLine{sku: sku, category: category, units: l.Quantity, gross: unitPrice(l.GrossCents(), l.Quantity)}
+	p.rank = priceQuantiles / 2
 	if sku >= 0 {
 		p.logNet = math.Log(max(floorAmount, float64(unitPrice(l.NetCents, l.Quantity))))
 	}
@@ -166,7 +165,8 @@ func (h *history) holdAgainst(t *storeTable, skus, categories []string) {
 		}
 		if l.category >= 0 {
 			if prices := t.prices(l.category, categories); prices != nil {
-				percentile := pricePercentile(prices, l.gross)
+				l.rank = int32(rank(prices, l.gross, int(l.rank)))
+				percentile := pricePercentile(prices, l.gross, int(l.rank))
 				p.categoryLines++
 				p.categoryUnits += units
 				p.percentile += units * percentile
@@ -185,11 +185,22 @@ const (
 	premiumQuantile = 30 // the 75th percentile
 )
 
-// pricePercentile tells where a price stands among quantiles, from 0 to 1: between two of them by interpolation, on
-// several equal ones in their middle.
-func pricePercentile(quantiles []float32, price float32) float64 {
-	last := float64(len(quantiles) - 1)
-	below := sort.Search(len(quantiles), func(i int) bool { return quantiles[i] >= price })
+// rank gives the number of quantiles below a price. It walks there from a guess: the price's rank of a month ago, as prices
+// are held against another month's quantiles far more often than against their first.
+func rank(quantiles []float32, price float32, guess int) int {
+	for guess > 0 && quantiles[guess-1] >= price {
+		guess--
+	}
+	for guess < len(quantiles) && quantiles[guess] < price {
+		guess++
+	}
+	return guess
+}
+
+// pricePercentile tells where a price with so many quantiles below it stands, from 0 to 1: between two of them by
+// interpolation, on several equal ones in their middle.
+func pricePercentile(quantiles []float32, price float32, below int) float64 {
+	const last = priceQuantiles - 1
 	upTo := below
 	for upTo < len(quantiles) && quantiles[upTo] == price {
 		upTo++
@@ -203,6 +214,6 @@ func pricePercentile(quantiles []float32, price float32) float64 {
 		return 1
 	default:
 		low, high := quantiles[below-1], quantiles[below]
-		return (float64(below-1) + float64(price-low)/float64(high-low)) / last
+		return (float64(below-1) + float64((price-low)/(high-low))) / last
 	}
 }

@@ -181,6 +181,185 @@ func TestSinglePass(t *testing.T) {
 	})
 }
 
+// TestBorders has what random customers seldom meet.
+func TestBorders(t *testing.T) {
+	t.Parallel()
+	day := func(d int) time.Time { return time.Date(2023, time.January, d, 12, 0, 0, 0, time.UTC) }
+	bought := func(d int, cents int64) Line {
+		return Line{OrderKey: fmt.Sprint(d), Number: int32(d), OrderedAt: day(d), SKU: "a", Category: "x", Quantity: 1, NetCents: cents}
+	}
+	refunded := func(l Line, cents int64) Line {
+		l.RefundCents = cents
+		return l
+	}
+	returned := func(d int, cents int64) Line {
+		return Line{OrderKey: fmt.Sprint("return ", d), Number: int32(d), OrderedAt: day(d), Quantity: -1, NetCents: -cents}
+	}
+	other := func(d int, category string, cents int64) Line {
+		l := bought(d, cents)
+		l.Category, l.Number = category, int32(d+1000)
+		return l
+	}
+	for _, c := range []struct {
+		what    string
+		lines   []Line
+		seen    int
+		feature int
+		want    float64
+	}{
+		{"an order 60 days after a refund", []Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atRecoveredRefunds, 1},
+		{"an order 61 days after a refund", []Line{refunded(bought(1, 100), 100), bought(62, 100)}, 63, atRecoveredRefunds, 0},
+		{"a refund of all", []Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atPartialRefunds, 0},
+		{"a refund of a part", []Line{refunded(bought(1, 100), 99), bought(61, 100)}, 62, atPartialRefunds, 1},
+		{"a return of as much as was bought before", []Line{bought(1, 100), returned(3, 100), bought(5, 500)}, 9, atPartialRefunds, 0},
+		{"a return of less", []Line{bought(1, 100), returned(3, 99), bought(5, 10)}, 9, atPartialRefunds, 1},
+		{"more days with returns than orders", []Line{
+			bought(1, 100), returned(2, 1), returned(3, 1), returned(4, 1), returned(5, 1), returned(6, 1), returned(7, 1),
+		}, 9, atRefundedOrders, 1},
+		{"more returned than bought", []Line{bought(1, 100), returned(2, 200)}, 9, atRefundedValue, 1},
+		{"more returned than bought", []Line{bought(1, 100), returned(2, 200)}, 9, atTotalValue, 0},
+		{"a gift returned", []Line{bought(1, 0), returned(2, 5)}, 9, atRefundedValue, 1},
+		{"a gift kept", []Line{bought(1, 0)}, 9, atRefundedValue, 0},
+		{"a gift kept", []Line{bought(1, 0)}, 9, atMedianOrderValue, 0},
+		{"never returned", []Line{bought(1, 100)}, 9, atRefundedOrders, 2.5 / 6},
+		{"90 days ago", []Line{bought(1, 100), bought(110, 100)}, 200, atRecentTrend, math.Log(1.5 / 0.5)},
+		{"91 days ago", []Line{bought(1, 100), bought(110, 100)}, 201, atRecentTrend, math.Log(0.5 / 1.5)},
+		{"known for 180 days", []Line{bought(1, 100), bought(101, 100)}, 181, atRecentTrend, math.Log(1.5 / 1.5)},
+		{"known for 179 days", []Line{bought(1, 100), bought(101, 100)}, 180, atRecentTrend, math.NaN()},
+		{"one purchase, 60 days known", []Line{bought(1, 100)}, 61, atActiveShare, 0.5},
+		{"one purchase, 61 days known", []Line{bought(1, 100)}, 62, atActiveShare, 1.0 / 3},
+		{"a purchase after 30 days", []Line{bought(1, 100), bought(31, 100)}, 61, atActiveShare, 1},
+		{"a new customer's purchases a month", []Line{bought(1, 100)}, 2, atPurchasesPerMonth, math.Log(30.44 / 30)},
+		{"of 30 days", []Line{bought(1, 100)}, 31, atPurchasesPerMonth, math.Log(30.44 / 30)},
+		{"of 60 days", []Line{bought(1, 100)}, 61, atPurchasesPerMonth, math.Log(30.44 / 60)},
+		{"fading", []Line{bought(1, 100), bought(91, 100)}, 181, atRecentPurchases, math.Log(1 + math.Exp(-1) + math.Exp(-2))},
+		{"equal categories: the first", []Line{bought(1, 100), other(1, "y", 100), other(2, "y", 100)}, 9, atCategorySwitches, 1},
+		{"the larger category", []Line{bought(1, 100), other(1, "y", 101), other(2, "y", 100)}, 9, atCategorySwitches, 0},
+		{"two orders a category", []Line{bought(1, 1), bought(2, 1)}, 9, atDeepCategories, 0},
+		{"three orders a category", []Line{bought(1, 1), bought(2, 1), bought(3, 1)}, 9, atDeepCategories, math.Log(2)},
+		{"twice the median is no splurge", []Line{bought(1, 100), bought(2, 100), bought(3, 200)}, 9, atSplurgeShare, 0},
+		{"more than twice is", []Line{bought(1, 100), bought(2, 100), bought(3, 201)}, 9, atSplurgeShare, 1.0 / 3},
+		{"noon is the cosine's low", []Line{bought(1, 100)}, 9, atHourCosine, -1},
+		{"noon is in office hours", []Line{bought(2, 100)}, 9, atOfficeHoursShare, 3.5 / 6},
+		{"Sunday", []Line{bought(1, 100)}, 9, atWeekendShare, 3.5 / 6},
+		{"Monday", []Line{bought(2, 100)}, 9, atWeekendShare, 2.5 / 6},
+		{"four lines", []Line{other(1, "a", 1), other(1, "b", 1), other(1, "c", 1), other(1, "d", 1)}, 9, atExpectedCategories, math.NaN()},
+		{"no slope of two gaps", []Line{bought(1, 100), bought(2, 100), bought(4, 100)}, 9, atGapSlope, math.NaN()},
+		{"gaps of 1, 2, 4", []Line{bought(1, 100), bought(2, 100), bought(4, 100), bought(8, 100)}, 9, atGapSlope, math.Ln2},
+		{"even gaps", []Line{bought(1, 100), bought(8, 100), bought(15, 100)}, 19, atGapVariation, 0},
+		{"one usual gap of silence", []Line{bought(1, 100), bought(8, 100)}, 15, atRelativeRecency, math.Ln2},
+	} {
+		var got []float32
+		at := []Instant{{At: day(c.seen).Add(-12 * time.Hour)}}
+		NewBuilder(time.UTC, allColumns).Build(c.lines, at, func(_ int, f *Features) { got = slices.Clone(f.Values) })
+		if got == nil || !sameFeature(float64(got[c.feature]), c.want) {
+			t.Errorf("%s: %s is %g, want %g", c.what, featureKey(c.feature), got[c.feature], c.want)
+		}
+	}
+}
+
+// TestOddInput has what a source should not give.
+func TestOddInput(t *testing.T) {
+	t.Parallel()
+	builder := NewBuilder(nil, allColumns)
+	late := []Instant{{At: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC)}}
+	count := func(lines []Line, at []Instant) (n int) {
+		builder.Build(lines, at, func(int, *Features) { n++ })
+		return n
+	}
+	if n := count(nil, late); n != 0 {
+		t.Errorf("no lines: %d features", n)
+	}
+	if n := count(onDays(1), nil); n != 0 {
+		t.Errorf("no instants: %d features", n)
+	}
+	zero := onDays(1)
+	zero[0].Quantity = 0
+	if n := count(zero, late); n != 0 {
+		t.Errorf("a line of no units: %d features", n)
+	}
+	back := onDays(1)
+	back[0].Quantity = -1
+	if n := count(back, late); n != 0 {
+		t.Errorf("a return alone: %d features", n)
+	}
+	lines := onDays(9, 2, 30, 1, 16)
+	unsorted := slices.Clone(lines)
+	got := featuresOf(t, unsorted, 31)
+	slices.SortFunc(lines, func(a, b Line) int { return a.OrderedAt.Compare(b.OrderedAt) })
+	want := featuresOf(t, lines, 31)
+	for k := range want {
+		if !sameFeature(float64(got[k]), float64(want[k])) {
+			t.Errorf("unsorted lines: %s is %g, want %g", featureKey(k), got[k], want[k])
+		}
+	}
+	if unsorted[0].OrderedAt.Day() != 9 {
+		t.Error("the caller's lines were sorted")
+	}
+	// Lines of the year 1 and of the far future.
+	lines[0].OrderedAt = time.Time{}
+	lines[4].OrderedAt = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for k, v := range featuresOf(t, lines, 31) {
+		if math.IsInf(float64(v), 0) {
+			t.Errorf("%s is %g", featureKey(k), v)
+		}
+	}
+}
+
+// TestClockSetBackOverMidnight: in Newfoundland clocks were once set back at one minute past midnight, so that a day
+// ended, began again an hour later, and its last hour came twice.
+func TestClockSetBackOverMidnight(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("America/St_Johns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	midnight := time.Date(2009, time.November, 1, 0, 0, 0, 0, zone)
+	var lines []Line
+	for i, after := range []time.Duration{-time.Minute, 30 * time.Second, 2 * time.Minute} {
+		lines = append(lines, Line{Number: int32(i), OrderedAt: midnight.Add(after), Quantity: 1, NetCents: 100})
+	}
+	NewBuilder(zone, 0).Build(lines, []Instant{{At: midnight.AddDate(0, 0, 7)}}, func(_ int, f *Features) {
+		if f.Purchases != 2 || f.LastAt-f.FirstAt != 1 {
+			t.Errorf("%d purchases from %s to %s, want 2 on consecutive days", f.Purchases, f.FirstAt, f.LastAt)
+		}
+	})
+}
+
+// TestForgetting has more articles than a dictionary holds.
+func TestForgetting(t *testing.T) {
+	t.Parallel()
+	builder := NewBuilder(time.UTC, allColumns)
+	lines := onDays(1, 2, 3)
+	at := []Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3), Reference: &Reference{Prices: map[string]float32{"a": 5}}}}
+	build := func() (values []float32) {
+		builder.Build(lines, at, func(_ int, f *Features) { values = slices.Clone(f.Values) })
+		return values
+	}
+	want := build()
+	for i := range dictionaryLimit + 1 {
+		builder.skus.id(fmt.Sprint("article ", i))
+	}
+	got := build()
+	if len(builder.skus.names) != 1 {
+		t.Errorf("%d names are known after forgetting, want 1", len(builder.skus.names))
+	}
+	near(t, "relative price", float64(got[atRelativePrice]), float64(want[atRelativePrice]), 0)
+	near(t, "relative price", float64(got[atRelativePrice]), math.Ln2, 1e-6)
+}
+
+// TestNoAllocation: a builder that knows a customer's articles computes without new memory.
+func TestNoAllocation(t *testing.T) {
+	lines := onDays(1, 2, 3, 9, 20)
+	lines[2].RefundCents, lines[2].RefundedAt = 100, lines[3].OrderedAt
+	at := []Instant{{At: lines[1].OrderedAt}, {At: lines[4].OrderedAt}, {At: lines[4].OrderedAt.AddDate(0, 1, 0)}}
+	builder := NewBuilder(time.UTC, allColumns)
+	yield := func(int, *Features) {}
+	if n := testing.AllocsPerRun(100, func() { builder.Build(lines, at, yield) }); n > 0 {
+		t.Errorf("%g allocations a customer", n)
+	}
+}
+
 // sameFeature compares to the precision in which features are stored.
 func sameFeature(got, want float64) bool {
 	if math.IsNaN(want) || math.IsNaN(got) {

@@ -1,0 +1,267 @@
+package engine
+
+import (
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// realStore is a store of the sample data with its lines by customer.
+type realStore struct {
+	name      string
+	have      Columns
+	customers [][]Line
+	lines     int
+	from, to  Date
+}
+
+// realStores are read once for all tests.
+var realStores = map[string]func() (*realStore, error){
+	"cdnow": sync.OnceValues(func() (*realStore, error) {
+		return readStore("cdnow_full.csv.gz", 0)
+	}),
+	"online retail": sync.OnceValues(func() (*realStore, error) {
+		return readStore("online_retail_2010_2011.csv.gz", ColumnOrderID|ColumnSKU|ColumnReturns|ColumnTimeOfDay)
+	}),
+	"superstore": sync.OnceValues(func() (*realStore, error) {
+		return readStore("superstore.csv.gz", allColumns&^ColumnTimeOfDay)
+	}),
+}
+
+// loadStore gives a store, and skips where the data are not there, which continuous integration must not.
+func loadStore(tb testing.TB, name string) *realStore {
+	tb.Helper()
+	store, err := realStores[name]()
+	switch {
+	case errors.Is(err, os.ErrNotExist) && os.Getenv("CI") != "true":
+		tb.Skipf("the sample data are not there: %v", err)
+	case err != nil:
+		tb.Fatalf("reading %s: %v", name, err)
+	}
+	return store
+}
+
+// dataFile finds a file of the data folder, which stands beside the module's.
+func dataFile(name string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(filepath.Dir(dir), "shared", "data", name), nil
+		}
+		if filepath.Dir(dir) == dir {
+			return "", os.ErrNotExist
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func readStore(file string, have Columns) (*realStore, error) {
+	path, err := dataFile(file)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	unzipped, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	rows := csv.NewReader(unzipped)
+	rows.ReuseRecord = true
+	if _, err := rows.Read(); err != nil { // header
+		return nil, err
+	}
+	store := &realStore{name: file, have: have, from: math.MaxInt32}
+	places := map[string]int{}
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if row[1] == "" {
+			continue
+		}
+		l, err := readLine(row, store.lines)
+		if err != nil {
+			return nil, err
+		}
+		if l.Quantity == 0 {
+			continue
+		}
+		place, ok := places[row[1]]
+		if !ok {
+			place = len(store.customers)
+			places[strings.Clone(row[1])] = place
+			store.customers = append(store.customers, nil)
+		}
+		store.customers[place] = append(store.customers[place], l)
+		store.lines++
+		day := DateOf(l.OrderedAt, time.UTC)
+		store.from, store.to = min(store.from, day), max(store.to, day+1)
+	}
+	for _, lines := range store.customers {
+		slices.SortStableFunc(lines, func(a, b Line) int { return a.OrderedAt.Compare(b.OrderedAt) })
+	}
+	return store, nil
+}
+
+// readLine reads store_id,customer_id,order_id,ordered_at,sku,category,quantity,unit_price,discount,refunded.
+func readLine(row []string, number int) (Line, error) {
+	at, err := time.Parse(time.RFC3339, row[3])
+	if err != nil {
+		return Line{}, err
+	}
+	quantity, err := strconv.Atoi(row[6])
+	if err != nil {
+		return Line{}, err
+	}
+	price, err := strconv.ParseFloat(row[7], 64)
+	if err != nil {
+		return Line{}, err
+	}
+	discount := 0.0
+	if row[8] != "" {
+		if discount, err = strconv.ParseFloat(row[8], 64); err != nil {
+			return Line{}, err
+		}
+	}
+	l := Line{
+		OrderKey: strings.Clone(row[2]), Number: int32(number), OrderedAt: at,
+		SKU: strings.ToLower(strings.TrimSpace(row[4])), Category: strings.Clone(row[5]),
+		Quantity:      int32(quantity),
+		NetCents:      int64(math.Round((float64(quantity)*price - discount) * 100)),
+		DiscountCents: int64(math.Round(discount * 100)),
+	}
+	if l.OrderKey == "" {
+		l.OrderKey = fmt.Sprint("row ", number)
+	}
+	if row[9] == "true" && quantity > 0 {
+		l.RefundCents = l.NetCents
+	}
+	return l, nil
+}
+
+// instants gives the store's weeks, with their references, and then the day after the last order.
+func (s *realStore) instants(from Date) []Instant {
+	months := []Date{}
+	for m := s.from.Month(); m <= s.to; m = m.AddMonths(1) {
+		months = append(months, m)
+	}
+	builder := NewReferenceBuilder(time.UTC, s.have, months)
+	for _, lines := range s.customers {
+		builder.Add(lines)
+	}
+	references := map[Date]*Reference{}
+	for _, r := range builder.References() {
+		references[r.Month] = r
+	}
+	var at []Instant
+	for _, d := range append(Weekly.Dates(from, s.to), s.to) {
+		at = append(at, Instant{At: d.UTC(), Reference: references[d.Month()]})
+	}
+	return at
+}
+
+// sane holds the bounds of features that have them.
+var sane = map[int][2]float64{
+	atPurchases: {math.Log1p(1), 7}, atPurchasesPerMonth: {-6, 4}, atRecentPurchases: {0, 5}, atActiveShare: {0.0001, 1},
+	atTotalValue: {0, 15}, atMedianOrderValue: {0, 13}, atMaxOrderValue: {0, 13},
+	atDiscountedOrders: {0, 1}, atDiscountRate: {0, 1}, atRelativePrice: {-8, 8},
+	atPricePercentile: {0, 1}, atPriceSpread: {0, 0.5}, atPremiumShare: {0, 1}, atSplurgeShare: {0, 0.5},
+	atUnitsPerOrder: {0, 12}, atSKUsPerOrder: {0, 7}, atMixedOrders: {0, 1}, atBulkShare: {0, 1},
+	atTenure: {math.Log1p(1), 8}, atActiveSpan: {0, 1}, atDaysToSecond: {0, 8}, atRecentTrend: {-5, 5}, atRelativeRecency: {0, 8},
+	atRepeatedSKUs: {0, 1}, atRepeatLines: {0, 1}, atRepurchaseInterval: {0, 8},
+	atRefundedValue: {0, 1}, atRefundedUnits: {0, 1}, atRefundedOrders: {0, 1},
+	atCategorySwitches: {0, 1}, atNovelSKUs: {0, 1}, atPartialRefunds: {0, 1}, atRecoveredRefunds: {0, 1},
+	atCategoryEntropy: {0, math.Log(17)}, atExpectedCategories: {1, 5}, atExploringOrders: {0, 1},
+	atTopCategoryShare: {0, 1}, atSKUConcentration: {0, 1}, atDeepCategories: {0, math.Log(18)}, atTopCategorySKUs: {0, 5},
+	atWeekendShare: {0, 1}, atOfficeHoursShare: {0, 1}, atHourCosine: {-1, 1}, atHourSine: {-1, 1}, atSeasonality: {0, 1},
+	atRecency: {math.Log1p(1), 8}, atMedianGap: {0, 8}, atGapVariation: {0, 15}, atClumpiness: {0, 1},
+}
+
+func TestRealStores(t *testing.T) {
+	t.Parallel()
+	// Customers with a purchase and purchases: the data's README and counts by another program (customer-days of rows of
+	// positive quantity).
+	for name, wantCustomers := range map[string]int{"cdnow": 23_570, "online retail": 4_339, "superstore": 793} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := loadStore(t, name)
+			at := store.instants(store.to - 60)
+			builder := NewBuilder(time.UTC, store.have)
+			defined := [FeatureCount]int{}
+			customers := 0
+			for _, lines := range store.customers {
+				builder.Build(lines, at, func(i int, f *Features) {
+					if i == len(at)-1 {
+						customers++
+					}
+					for k, v := range f.Values {
+						x := float64(v)
+						if math.IsNaN(x) {
+							continue
+						}
+						if i == len(at)-1 {
+							defined[k]++
+						}
+						bounds, bounded := sane[k]
+						if math.IsInf(x, 0) || bounded && (x < bounds[0]-1e-6 || x > bounds[1]+1e-6) {
+							t.Errorf("%s of %s is %g at %s", featureKey(k), lines[0].OrderKey, x, at[i].At)
+						}
+					}
+				})
+			}
+			if customers != wantCustomers {
+				t.Errorf("%d customers with a purchase, want %d", customers, wantCustomers)
+			}
+			for i := range Axes {
+				for j := range Axes[i].Features {
+					k := Axes[i].First + j
+					if on := store.have.Has(Axes[i].Features[j].Needs); on != (defined[k] > 0) {
+						t.Errorf("%s: on %t, defined for %d customers", featureKey(k), on, defined[k])
+					}
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkBuild measures lines a second of one pass, and what 52 weekly instants cost beside it.
+func BenchmarkBuild(b *testing.B) {
+	for _, name := range []string{"cdnow", "online retail", "superstore"} {
+		store := loadStore(b, name)
+		all := store.instants(store.to - 52*7)
+		for kind, at := range map[string][]Instant{"once": all[len(all)-1:], "weekly": all[len(all)-53:]} {
+			b.Run(name+"/"+kind, func(b *testing.B) {
+				builder := NewBuilder(time.UTC, store.have)
+				b.ReportAllocs()
+				for b.Loop() {
+					for _, lines := range store.customers {
+						builder.Build(lines, at, func(int, *Features) {})
+					}
+				}
+				b.ReportMetric(float64(b.N*store.lines)/b.Elapsed().Seconds()/1e6, "Mlines/s")
+			})
+		}
+	}
+}
