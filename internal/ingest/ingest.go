@@ -162,7 +162,14 @@ func read(r io.Reader, o *Options, s *sink) error {
 	if err != nil {
 		return err
 	}
-	if len(o.Mapping) == 0 && header.isWooReport() {
+	switch {
+	case len(o.Mapping) > 0:
+		return readLines(sc, header, o, s)
+	case header.isShopify():
+		return readShopify(sc, header, o, s)
+	case header.isWooSuite():
+		return readWooSuite(sc, header, o, s)
+	case header.isWooReport():
 		return refuseWooReport()
 	}
 	return readLines(sc, header, o, s)

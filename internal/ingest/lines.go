@@ -313,6 +313,9 @@ func checkAmounts(rec *Record) *fault {
 
 // refund reads what the file knows of returns.
 func (p *lineReader) refund(r *row, rec *Record) *fault {
+	if rec.Quantity > 0 && statusName(string(p.get(r, fieldStatus))) == "refunded" {
+		rec.RefundCents, rec.KnowsReturns = rec.NetCents, true
+	}
 	if text := p.get(r, fieldRefunded); len(text) > 0 {
 		refunded, ok := parseBool(text)
 		if !ok {

@@ -1,0 +1,264 @@
+package ingest
+
+import (
+	"bytes"
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// book holds the orders of a file that writes an order over several rows, or several lines into a row, until the whole file
+// is read: the last copy of an order wins.
+type book struct {
+	sink       *sink
+	zone       clock
+	latest     time.Time
+	comma      bool // decimal comma
+	statuses   statuses
+	texts      interner
+	votes      dateVotes
+	currencies currencySeen
+	copies     map[string]*shopOrder
+}
+
+// shopOrder is the newest copy of an order so far.
+type shopOrder struct {
+	id, customer string
+	date         string
+	fault        *fault // the whole order is set aside
+	refunded     bool
+	total        amount
+	subtotal     amount // of all lines, less all discounts
+	discount     amount // off the order; it may or may not contain the lines' own
+	refund       amount
+	keepRaw      bool // rows may yet be set aside for the order's sake
+	broken       bool // its first row could not be read
+	lines        []shopLine
+}
+
+// shopLine is a line of a shopOrder.
+type shopLine struct {
+	at            int64 // line of the file
+	raw           string
+	fault         *fault
+	sku, category string
+	quantity      int32
+	net, off      int64 // off is the line's own discount
+	hasOff        bool
+	free          bool // its price is 0
+	refund        int64
+}
+
+// amount is a number of cents that may be unknown.
+type amount struct {
+	cents int64
+	known bool
+}
+
+func newBook(sc *scanner, o *Options, s *sink, notPurchases []string) *book {
+	return &book{
+		sink: s, zone: clock{zone: o.Zone, dayFirst: o.DayFirst}, latest: latest(o.Now), comma: sc.comma == ';',
+		statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(), copies: map[string]*shopOrder{},
+	}
+}
+
+// start begins a new copy of an order; an older one is superseded.
+func (b *book) start(id string) *shopOrder {
+	if old := b.copies[id]; old != nil {
+		b.sink.sum.Superseded += int64(len(old.lines))
+	}
+	o := &shopOrder{id: id}
+	b.copies[id] = o
+	return o
+}
+
+// dated notes when the order was placed. It is read at the end, when all of the file's dates are known.
+func (b *book) dated(o *shopOrder, text []byte) {
+	o.date = string(text)
+	b.votes.see(text)
+	if _, _, f := b.zone.read(text); f != nil {
+		o.keepRaw = true
+	}
+}
+
+// amount reads a sum of the order's, which may be missing.
+func (b *book) amount(text []byte) (a amount) {
+	if len(text) == 0 {
+		return a
+	}
+	if d, ok := parseDecimal(text, b.comma); ok {
+		a.cents, a.known = d.cents()
+	}
+	return a
+}
+
+// add appends a line; its row is kept as long as it may have to be shown.
+func (o *shopOrder) add(l shopLine, raw []byte) {
+	if o.keepRaw || o.fault != nil || l.fault != nil {
+		l.raw = printable(raw)
+	}
+	o.lines = append(o.lines, l)
+}
+
+// finish hands over every order, in the order of the file. fallback is how dates are read that the file leaves open.
+func (b *book) finish(fallback *bool) error {
+	if b.zone.dayFirst == nil {
+		b.zone.dayFirst = cmp.Or(b.votes.decide(), fallback)
+	}
+	if b.votes != (dateVotes{}) {
+		b.sink.noteDates(b.zone.dayFirst)
+	}
+	b.sink.sum.Currency = b.currencies.only()
+	orders := make([]*shopOrder, 0, len(b.copies))
+	for _, o := range b.copies {
+		if len(o.lines) > 0 {
+			orders = append(orders, o)
+		}
+	}
+	slices.SortFunc(orders, func(x, y *shopOrder) int { return cmp.Compare(x.lines[0].at, y.lines[0].at) })
+	for i, o := range orders {
+		if err := b.settle(o); err != nil {
+			return err
+		}
+		if orders[i] = nil; i%1024 == 0 && b.sink.ctx.Err() != nil {
+			return b.sink.ctx.Err()
+		}
+	}
+	return nil
+}
+
+// settle hands an order's lines over, or sets them aside.
+func (b *book) settle(o *shopOrder) error {
+	at, hasTime, dateFault := b.zone.read([]byte(o.date))
+	if dateFault == nil {
+		dateFault = checkDate(at, b.latest)
+	}
+	whole := o.fault
+	if whole == nil && o.isTest() {
+		whole = &fault{ReasonTest, "a test order: its total and all its prices are 0"}
+	}
+	if whole == nil {
+		whole = dateFault
+	}
+	if whole == nil {
+		o.spreadDiscount()
+		o.spreadRefund()
+	}
+	for i := range o.lines {
+		l := &o.lines[i]
+		var err error
+		if f := cmp.Or(whole, l.fault); f != nil {
+			err = b.sink.drop(l.at, f, l.raw)
+		} else {
+			err = b.sink.keep(&Record{
+				Customer: o.customer, OrderID: o.id, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Category: l.category, Quantity: l.quantity,
+				NetCents: l.net, DiscountCents: l.off, HasDiscount: l.hasOff, RefundCents: l.refund, KnowsReturns: true, Line: l.at,
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isTest tells an order that was never meant to cost anything from one that a discount made free.
+func (o *shopOrder) isTest() bool {
+	if !o.total.known || o.total.cents != 0 {
+		return false
+	}
+	for _, l := range o.lines {
+		if !l.free {
+			return false
+		}
+	}
+	return true
+}
+
+// spreadDiscount spreads what was taken off the whole order over its lines, in proportion to their values. Shops are not
+// clear about whether the order's discount contains the lines' own; the subtotal settles it. A difference of a cent a piece
+// is rounding.
+func (o *shopOrder) spreadDiscount() {
+	if !o.discount.known || o.discount.cents <= 0 {
+		return
+	}
+	var own, value, pieces int64
+	complete := true
+	for _, l := range o.lines {
+		own += l.off
+		value += l.net
+		pieces += max(int64(l.quantity), 1)
+		complete = complete && l.fault == nil
+	}
+	extra := o.discount.cents - own
+	if complete && o.subtotal.known {
+		extra = min(value-o.subtotal.cents, o.discount.cents)
+	}
+	if extra <= pieces || value <= 0 {
+		return
+	}
+	for i, part := range spread(extra, o.lines, func(l *shopLine) int64 { return l.net }) {
+		o.lines[i].net -= part
+		o.lines[i].off += part
+		o.lines[i].hasOff = true
+	}
+}
+
+// spreadRefund spreads what was given back over the lines: all of it, or, where no line is named, in proportion.
+func (o *shopOrder) spreadRefund() {
+	if o.refunded {
+		for i := range o.lines {
+			o.lines[i].refund = max(o.lines[i].net, 0)
+		}
+		return
+	}
+	if !o.refund.known || o.refund.cents <= 0 {
+		return
+	}
+	rest := func(l *shopLine) int64 { return l.net - l.refund }
+	for i, part := range spread(o.refund.cents, o.lines, rest) {
+		o.lines[i].refund += part
+	}
+}
+
+// spread shares total out in proportion to the lines' weights, to the cent: rounded down, and the cents left over go to the
+// largest remainders. No share exceeds its weight. Lines set aside and those without weight get nothing.
+func spread(total int64, lines []shopLine, weight func(*shopLine) int64) []int64 {
+	weights, parts := make([]uint64, len(lines)), make([]int64, len(lines))
+	var all uint64
+	for i := range lines {
+		if w := weight(&lines[i]); w > 0 && lines[i].fault == nil {
+			weights[i] = uint64(w)
+			all += weights[i]
+		}
+	}
+	if all == 0 || total <= 0 {
+		return parts
+	}
+	amount := min(uint64(total), all)
+	type remainder struct {
+		line int
+		size uint64
+	}
+	left, remainders := amount, make([]remainder, len(lines))
+	for i, w := range weights {
+		hi, lo := bits.Mul64(amount, w)
+		share, rest := bits.Div64(hi, lo, all)
+		parts[i], remainders[i] = int64(share), remainder{i, rest}
+		left -= share
+	}
+	slices.SortStableFunc(remainders, func(a, b remainder) int { return cmp.Compare(b.size, a.size) })
+	for _, r := range remainders[:left] {
+		parts[r.line]++
+	}
+	return parts
+}
+
+// textAt gives a trimmed value; nil where there is no such column.
+func textAt(r *row, column int) []byte {
+	if column < 0 || column >= len(r.fields) {
+		return nil
+	}
+	return bytes.TrimSpace(r.text(column))
+}
