@@ -19,7 +19,7 @@ type Builder struct {
 	skus       dictionary
 	categories dictionary
 	tables     map[*Reference]*storeTable
-	table      *storeTable // the one last used; nil: none yet
+	recent     []instant
 	seasons    seasons
 	history    history
 	pairs      map[skuCategory]struct{}
@@ -50,7 +50,7 @@ func NewBuilder(zone *time.Location, have Columns) *Builder {
 func (b *Builder) forget() {
 	b.skus, b.categories = dictionary{}, dictionary{}
 	b.bySKU, b.byCategory = nil, nil
-	b.tables, b.table = make(map[*Reference]*storeTable), nil
+	b.tables, b.recent = make(map[*Reference]*storeTable), nil
 }
 
 // A builder that has met more references than this forgets them; a replay of five years needs 60.
@@ -64,7 +64,7 @@ func (b *Builder) Build(lines []Line, at []Instant, yield func(i int, f *Feature
 		b.forget()
 	}
 	b.walk(lines, at, func(i int, events bool) {
-		b.finish(&at[i], events)
+		b.finish(i, &at[i], events)
 		yield(i, &b.features)
 	})
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"sort"
+	"time"
 )
 
 // The features by their place in Features.Values, in the registry's order.
@@ -90,12 +91,11 @@ const (
 	minPricedLines  = 2
 )
 
-// finish computes the features at an instant from the history up to it.
-func (b *Builder) finish(in *Instant, events bool) {
+// finish computes the features at instant i from the history up to it.
+func (b *Builder) finish(i int, in *Instant, events bool) {
 	h := &b.history
 	f := &b.features
-	table := b.tableOf(in.Reference)
-	today, _ := b.clock.at(in.At)
+	today, table := b.lookUp(i, in)
 	if h.changed {
 		f.Purchases = len(h.orders)
 		f.ValueCents = h.net - h.refundSum
@@ -116,15 +116,30 @@ func (b *Builder) finish(in *Instant, events bool) {
 	h.changed = false
 }
 
-func (b *Builder) tableOf(r *Reference) *storeTable {
-	if b.table != nil && b.table.reference == r {
-		return b.table
+// instant is what an instant of the last customer came to; from customer to customer it is the same.
+type instant struct {
+	at    time.Time
+	day   Date
+	table *storeTable
+}
+
+// lookUp gives the day and the table of instant i.
+func (b *Builder) lookUp(i int, in *Instant) (Date, *storeTable) {
+	for i >= len(b.recent) {
+		b.recent = append(b.recent, instant{})
 	}
-	if b.table = b.tables[r]; b.table == nil {
-		b.table = newStoreTable(r)
-		b.tables[r] = b.table
+	r := &b.recent[i]
+	if r.table == nil || r.table.reference != in.Reference {
+		if r.table = b.tables[in.Reference]; r.table == nil {
+			r.table = newStoreTable(in.Reference)
+			b.tables[in.Reference] = r.table
+		}
 	}
-	return b.table
+	if !r.at.Equal(in.At) {
+		r.at = in.At
+		r.day, _ = b.clock.at(in.At)
+	}
+	return r.day, r.table
 }
 
 // Results this close to 0 are roundings of 0: told from it, they would make equal customers unequal.
@@ -291,20 +306,22 @@ func (b *Builder) setShares() {
 	}
 }
 
-// setPassing sets what changes while a customer does nothing.
+// setPassing sets what changes while a customer does nothing. These features need no columns, and it is the one part that
+// every instant of a replay pays for: hence without set.
 func (b *Builder) setPassing(today Date) {
 	h := &b.history
+	values := (*[FeatureCount]float32)(b.features.Values)
 	n := len(h.orders)
 	first, last := h.orders[0].day, h.lastDay()
 	a := int(max(1, today-first))
 	recency := int(max(0, today-last))
 
-	b.set(atPurchasesPerMonth, lnDaysPerMonth+lnCount(n)-lnCount(max(a, minTenureOfRate)))
-	b.set(atRecentPurchases, math.Log(1+h.fading*fade(recency)))
-	b.set(atActiveShare, min(1, float64(h.windows)/float64((a+activeWindowDays-1)/activeWindowDays)))
-	b.set(atTenure, lnCount(1+a))
-	b.set(atActiveSpan, min(1, float64(last-first)/float64(a)))
-	b.set(atRecency, lnCount(1+recency))
+	values[atPurchasesPerMonth] = float32(lnDaysPerMonth + lnCount(n) - lnCount(max(a, minTenureOfRate)))
+	values[atRecentPurchases] = float32(lnOnePlus(h.fading * fade(recency)))
+	values[atActiveShare] = float32(min(1, float64(h.windows)/float64((a+activeWindowDays-1)/activeWindowDays)))
+	values[atTenure] = float32(lnCount(1 + a))
+	values[atActiveSpan] = float32(min(1, float64(last-first)/float64(a)))
+	values[atRecency] = float32(lnCount(1 + recency))
 
 	since := func(day Date) int {
 		return sort.Search(n, func(i int) bool { return h.orders[i].day >= day })
@@ -315,7 +332,7 @@ func (b *Builder) setPassing(today Date) {
 		// (x + 1/2)/(y + 1/2), doubled on both sides to be of whole numbers
 		trend = lnCount(2*(n-late)+1) - lnCount(2*(late-early)+1)
 	}
-	b.set(atRecentTrend, trend)
+	values[atRecentTrend] = float32(trend)
 
 	overdue, clumps := undefined, undefined
 	if n >= 2 {
@@ -329,8 +346,8 @@ func (b *Builder) setPassing(today Date) {
 		}
 		clumps = clumpiness(sum, int(last-first)+recency, n)
 	}
-	b.set(atRelativeRecency, overdue)
-	b.set(atClumpiness, clumps)
+	values[atRelativeRecency] = float32(overdue)
+	values[atClumpiness] = float32(clumps)
 }
 
 var lnDaysPerMonth = math.Log(daysPerMonth)

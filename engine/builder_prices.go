@@ -200,20 +200,20 @@ func rank(quantiles []float32, price float32, guess int) int {
 // pricePercentile tells where a price with so many quantiles below it stands, from 0 to 1: between two of them by
 // interpolation, on several equal ones in their middle.
 func pricePercentile(quantiles []float32, price float32, below int) float64 {
-	const last = priceQuantiles - 1
-	upTo := below
-	for upTo < len(quantiles) && quantiles[upTo] == price {
-		upTo++
-	}
+	const step = 1.0 / (priceQuantiles - 1)
 	switch {
-	case upTo > below:
-		return float64(below+upTo-1) / 2 / last
-	case below == 0:
-		return 0
 	case below == len(quantiles):
 		return 1
+	case quantiles[below] == price:
+		upTo := below + 1
+		for upTo < len(quantiles) && quantiles[upTo] == price {
+			upTo++
+		}
+		return float64(below+upTo-1) / 2 * step
+	case below == 0:
+		return 0
 	default:
 		low, high := quantiles[below-1], quantiles[below]
-		return (float64(below-1) + float64((price-low)/(high-low))) / last
+		return (float64(below-1) + float64((price-low)/(high-low))) * step
 	}
 }

@@ -180,6 +180,17 @@ func TestMiddle(t *testing.T) {
 	})
 }
 
+func TestTables(t *testing.T) {
+	t.Parallel()
+	for _, x := range []float64{0, 1e-13, 1e-9, 0.001, 0.0009765625, 0.5, 1, 2.718, 14.9, 14.999, 15, 1e6} {
+		near(t, fmt.Sprint("ln of 1 and ", x), lnOnePlus(x), math.Log1p(x), 3e-13)
+	}
+	for _, n := range []int{1, 2, tabulated - 1, tabulated, 10 * tabulated} {
+		near(t, fmt.Sprint("ln of ", n), lnCount(n), math.Log(float64(n)), 0)
+		near(t, fmt.Sprint("fading of ", n), fade(n), math.Exp(-float64(n)/90), 1e-15)
+	}
+}
+
 // TestRarefaction has numbers worked by hand from the formula of Hurlbert (1971).
 func TestRarefaction(t *testing.T) {
 	t.Parallel()

@@ -297,7 +297,7 @@ func TestOddInput(t *testing.T) {
 		t.Error("the caller's lines were sorted")
 	}
 	// Lines of the year 1 and of the far future.
-	lines[0].OrderedAt = time.Time{}
+	lines[0].OrderedAt = time.Time{}.Add(13 * time.Hour)
 	lines[4].OrderedAt = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 	for k, v := range featuresOf(t, lines, 31) {
 		if math.IsInf(float64(v), 0) {
@@ -346,6 +346,23 @@ func TestForgetting(t *testing.T) {
 	}
 	near(t, "relative price", float64(got[atRelativePrice]), float64(want[atRelativePrice]), 0)
 	near(t, "relative price", float64(got[atRelativePrice]), math.Ln2, 1e-6)
+}
+
+// TestEpochs goes once around the counter that tells customers apart.
+func TestEpochs(t *testing.T) {
+	t.Parallel()
+	builder := NewBuilder(time.UTC, allColumns)
+	lines := onDays(1, 2, 3)
+	at := []Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3)}}
+	for range 3 {
+		builder.Build(lines, at, func(_ int, f *Features) {
+			near(t, "ln of articles in the top category", float64(f.Values[atTopCategorySKUs]), 0, 0)
+			near(t, "repeated articles", float64(f.Values[atRepeatedSKUs]), 1, 0)
+		})
+		if builder.epoch == 1 {
+			builder.epoch = math.MaxUint32
+		}
+	}
 }
 
 // TestNoAllocation: a builder that knows a customer's articles computes without new memory.
