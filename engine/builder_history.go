@@ -106,6 +106,8 @@ type history struct {
 	orderKeys   []orderKey
 	sought      orderKey // the last answer of purchaseOf, and among how many it was sought
 	soughtAmong int
+	orderIndex  map[string]int32 // purchase by order id, of orderKeys[:indexed]
+	indexed     int
 	refunds     []refund // by time
 	paid        int      // refunds[:paid] are in
 	refundSum   int64    // refunds and returns
@@ -125,6 +127,11 @@ type history struct {
 func (h *history) reset(lines []Line) {
 	h.valueTrend.reset()
 	h.gapTrend.reset()
+	if h.orderIndex == nil {
+		h.orderIndex = make(map[string]int32)
+	} else if len(h.orderIndex) > 0 {
+		clear(h.orderIndex)
+	}
 	*h = history{
 		lines:        lines,
 		latest:       math.MinInt32,
@@ -138,6 +145,7 @@ func (h *history) reset(lines []Line) {
 		intervals:    h.intervals[:0],
 		categories:   h.categories[:0],
 		orderKeys:    h.orderKeys[:0],
+		orderIndex:   h.orderIndex,
 		refunds:      h.refunds[:0],
 		hits:         h.hits[:0],
 		returns:      h.returns[:0],
@@ -316,14 +324,25 @@ func (h *history) purchaseOf(key string) int32 {
 		return h.sought.purchase // the lines of one return come one after another
 	}
 	h.sought, h.soughtAmong = orderKey{key, -1}, len(h.orderKeys)
-	for i := len(h.orderKeys) - 1; i >= 0; i-- {
-		if h.orderKeys[i].key == key {
-			h.sought.purchase = h.orderKeys[i].purchase
-			break
+	if len(h.orderKeys) <= scannedOrders {
+		for _, o := range h.orderKeys {
+			if o.key == key {
+				h.sought.purchase = o.purchase
+			}
 		}
+		return h.sought.purchase
+	}
+	for ; h.indexed < len(h.orderKeys); h.indexed++ {
+		h.orderIndex[h.orderKeys[h.indexed].key] = h.orderKeys[h.indexed].purchase
+	}
+	if purchase, ok := h.orderIndex[key]; ok {
+		h.sought.purchase = purchase
 	}
 	return h.sought.purchase
 }
+
+// Up to so many orders are looked through for an order id; of more an index is made.
+const scannedOrders = 32
 
 // hit notes that some of a purchase was refunded.
 func (h *history) hit(purchase int32, cents int64, day Date) {

@@ -200,6 +200,19 @@ func TestBorders(t *testing.T) {
 		l.Category, l.Number = category, int32(d+1000)
 		return l
 	}
+	manyOrders := func() (lines []Line) {
+		for d := range 90 {
+			lines = append(lines, bought(d+1, 100))
+			lines[d].OrderKey = fmt.Sprint(d)
+		}
+		lines[0].NetCents = 50
+		return lines
+	}
+	orderBack := func(order string) Line {
+		l := returned(90, 99)
+		l.OrderKey = order
+		return l
+	}
 	for _, c := range []struct {
 		what    string
 		lines   []Line
@@ -248,6 +261,9 @@ func TestBorders(t *testing.T) {
 		{"gaps of 1, 2, 4", []Line{bought(1, 100), bought(2, 100), bought(4, 100), bought(8, 100)}, 9, atGapSlope, math.Ln2},
 		{"even gaps", []Line{bought(1, 100), bought(8, 100), bought(15, 100)}, 19, atGapVariation, 0},
 		{"one usual gap of silence", []Line{bought(1, 100), bought(8, 100)}, 15, atRelativeRecency, math.Ln2},
+		{"all of the first of many orders came back", append(manyOrders(), orderBack("0")), 99, atPartialRefunds, 0},
+		{"a part of the last of them", append(manyOrders(), orderBack("89")), 99, atPartialRefunds, 1},
+		{"a part of what was bought before, which no order names", append(manyOrders(), orderBack("90")), 99, atPartialRefunds, 1},
 	} {
 		var got []float32
 		at := []Instant{{At: day(c.seen).Add(-12 * time.Hour)}}
