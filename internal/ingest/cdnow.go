@@ -61,7 +61,7 @@ func readCDNOW(sc *scanner, o *Options, s *sink) error {
 		rec := Record{Line: r.line}
 		var err error
 		if f := p.cdnow(r, fields, width, &rec); f != nil {
-			err = s.drop(r.line, f, printable(r.raw))
+			err = s.drop(r.line, f, "", printable(r.raw))
 		} else {
 			err = s.keep(&rec)
 		}

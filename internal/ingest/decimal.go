@@ -217,17 +217,6 @@ func magnitude(a int64) uint64 {
 	return uint64(a)
 }
 
-// sign is -1, 0 or 1.
-func (d decimal) sign() int {
-	switch {
-	case d.m < 0:
-		return -1
-	case d.m > 0:
-		return 1
-	}
-	return 0
-}
-
 // whole gives the number where it has no fraction.
 func (d decimal) whole() (int64, bool) {
 	unit := pow10[d.scale]

@@ -101,7 +101,7 @@ func TestRejectWriter(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
 	w := NewRejectWriter(&file)
-	want := []Reject{{3, ReasonGuest, "no customer", `,"a ""b""",c`}, {9, ReasonUnreadable, `not a date: "x, y"`, "two\nlines"}}
+	want := []Reject{{3, ReasonGuest, "no customer", `,"a ""b""",c`, "7"}, {9, ReasonUnreadable, `not a date: "x, y"`, "two\nlines", ""}}
 	for _, r := range want {
 		if err := w.Write(r); err != nil {
 			t.Fatal(err)

@@ -70,6 +70,9 @@ type Reject struct {
 	Reason Reason
 	Detail string // a sentence for people
 	Raw    string // the row as it stands in the file, cut after 64 KiB; valid UTF-8
+	// OrderID is the shop's, where it is known. An order that was kept before and is cancelled, voided or a test now should
+	// go: this tells which.
+	OrderID string
 }
 
 // Options say how to read a file. The zero value reads times without a zone as UTC and accepts any date up to the year

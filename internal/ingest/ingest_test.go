@@ -301,7 +301,7 @@ func TestWaysOfWriting(t *testing.T) {
 		"tabs":           strings.ReplaceAll(plain, ",", "\t"),
 		"separator line": "sep=|\n" + strings.ReplaceAll(plain, ",", "|"),
 		"Latin-1":        strings.ReplaceAll(plain, "é", "\xE9"),
-		"blank lines":    strings.ReplaceAll(plain, "\nann", "\r\n\nann")[1-1:],
+		"blank lines":    strings.ReplaceAll(plain, "\nann", "\r\n\nann"),
 		"other order": "Refunded,Discount,Extra,UNIT PRICE,Quantity,Category,SKU,Ordered-At,Order_ID,Customer ID\n" +
 			"yes,10.00,\"a,\n\"\"b\"\"\",1250.1666667,3.0,Café > Tee, AB-1 ,2020-07-08T20:05:00+02:00,7, Ann@Example.COM \n",
 		"German": "customer_id;order_id;ordered_at;sku;category;quantity;unit_price;discount;refunded\n" +
@@ -438,7 +438,7 @@ func TestRowsOfAnyLength(t *testing.T) {
 	tooLong := "a,2020-01-01,1," + strings.Repeat("x", 3_000_000) + "\n"
 	open := "a,2020-01-01,1,\"" + strings.Repeat("x\n", 600_000)
 	got := readText(t, "customer_id,ordered_at,value,note\n"+good+long+good+tooLong+good+open+good, Options{})
-	if got.Imported != 5 || got.Rejected != 600_001-1+1 || got.Rows != 600_006 {
+	if got.Imported != 5 || got.Rejected != 600_001 || got.Rows != 600_006 {
 		t.Errorf("%+v", got.Problems)
 	}
 	if last := got.records[4]; last.Line != 600_006+1 {

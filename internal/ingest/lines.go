@@ -65,7 +65,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 			currencies.see(r, cols[fieldCurrency])
 			err = s.keep(&rec)
 		} else {
-			err = s.drop(r.line, f, printable(r.raw))
+			err = s.drop(r.line, f, rec.OrderID, printable(r.raw))
 		}
 		if err != nil {
 			return err
@@ -117,6 +117,7 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 	if f := checkWidth(r, p.width); f != nil {
 		return f
 	}
+	rec.OrderID = p.texts.get(p.get(r, fieldOrder))
 	customer := p.get(r, fieldCustomer)
 	if isEmpty(customer) {
 		return &fault{ReasonGuest, "no customer"}
@@ -126,7 +127,6 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 	}
 	rec.Line = r.line
 	rec.Customer = p.texts.customer(customer)
-	rec.OrderID = p.texts.get(p.get(r, fieldOrder))
 	rec.SKU = p.texts.lower(p.get(r, fieldSKU))
 	rec.Category = p.texts.get(p.get(r, fieldCategory))
 	rec.Store = p.texts.get(p.get(r, fieldStore))

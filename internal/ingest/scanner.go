@@ -115,9 +115,8 @@ func (s *scanner) fill() {
 
 // sample gives a scanner over a copy of what is in memory and still unread.
 func (s *scanner) sample() *scanner {
-	sc := newScanner(bytes.NewReader(bytes.Clone(s.buf[s.start:s.end])))
-	sc.comma, sc.started = s.comma, true
-	return sc
+	unread := bytes.Clone(s.buf[s.start:s.end])
+	return &scanner{r: bytes.NewReader(nil), buf: unread, end: len(unread), eof: true, started: true, comma: s.comma, line: 1}
 }
 
 // next reads a row; nil at the end, and then err tells whether that is the file's. Blank lines are skipped.

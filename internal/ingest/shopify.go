@@ -1,5 +1,7 @@
 package ingest
 
+import "cmp"
+
 // shopifyColumns are the columns of an orders export that are of use. Lists differ by year and shop, so each may be missing.
 type shopifyColumns struct {
 	name, email, status, subtotal, total, discount, created, cancelled, refund, currency int
@@ -38,7 +40,7 @@ func readShopify(sc *scanner, h *header, o *Options, s *sink) error {
 	b := newBook(sc, o, s, notShopPurchases)
 	var current *shopOrder
 	for r := sc.next(); r != nil; r = sc.next() {
-		if err := s.row(r.line); err != nil {
+		if err := cmp.Or(s.row(r.line), b.full()); err != nil {
 			return err
 		}
 		f := checkWidth(r, len(h.names))
@@ -48,7 +50,7 @@ func readShopify(sc *scanner, h *header, o *Options, s *sink) error {
 			b.spoiled(textAt(r, c.name), current)
 		}
 		if f != nil {
-			if err := s.drop(r.line, f, printable(r.raw)); err != nil {
+			if err := s.drop(r.line, f, string(textAt(r, c.name)), printable(r.raw)); err != nil {
 				return err
 			}
 		}
@@ -84,7 +86,7 @@ func (b *book) shopifyRow(r *row, c *shopifyColumns, current *shopOrder) (*shopO
 	case order == nil, order.broken:
 		return current, &fault{ReasonUnreadable, "the first row of the order is missing"}
 	}
-	order.add(b.shopifyLine(r, c), r.raw)
+	b.add(order, b.shopifyLine(r, c), r.raw)
 	return order, nil
 }
 

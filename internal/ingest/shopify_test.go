@@ -105,6 +105,9 @@ func TestShopifyDirty(t *testing.T) {
 	aside := map[string][]Reason{}
 	for _, r := range got.rejects {
 		name, _, _ := strings.Cut(r.Raw, ",")
+		if r.OrderID != name {
+			t.Errorf("line %d is of order %s, not %s", r.Line, name, r.OrderID)
+		}
 		aside[name] = append(aside[name], r.Reason)
 	}
 	where := cmpopts.IgnoreFields(Record{}, "Line")

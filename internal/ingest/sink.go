@@ -93,7 +93,7 @@ func columnsOf(r *Record) (c engine.Columns) {
 const maxRaw = 64 << 10
 
 // drop sets a row aside.
-func (s *sink) drop(line int64, f *fault, raw string) error {
+func (s *sink) drop(line int64, f *fault, orderID, raw string) error {
 	s.sum.Problems[f.reason]++
 	if f.reason == ReasonGuest {
 		s.sum.Guests++
@@ -103,7 +103,7 @@ func (s *sink) drop(line int64, f *fault, raw string) error {
 	if s.reject == nil {
 		return nil
 	}
-	return s.reject(Reject{Line: line, Reason: f.reason, Detail: f.detail, Raw: raw})
+	return s.reject(Reject{Line: line, Reason: f.reason, Detail: f.detail, Raw: raw, OrderID: orderID})
 }
 
 // printable makes a row's bytes fit for a text file.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"strings"
 )
 
@@ -65,12 +66,12 @@ func readWooSuite(sc *scanner, h *header, o *Options, s *sink) error {
 			lines, f = b.wooOrder(r, &c)
 		}
 		for range lines {
-			if err := s.row(r.line); err != nil {
+			if err := cmp.Or(s.row(r.line), b.full()); err != nil {
 				return err
 			}
 		}
 		if f != nil {
-			if err := s.drop(r.line, f, printable(r.raw)); err != nil {
+			if err := s.drop(r.line, f, string(textAt(r, c.id)), printable(r.raw)); err != nil {
 				return err
 			}
 		}
@@ -108,11 +109,11 @@ func (b *book) wooOrder(r *row, c *wooColumns) (lines int, f *fault) {
 	b.currencies.add(textAt(r, c.currency))
 	for _, column := range c.items {
 		if text := textAt(r, column); len(text) > 0 {
-			o.add(b.wooLine(string(text), r.line), r.raw)
+			b.add(o, b.wooLine(string(text), r.line), r.raw)
 		}
 	}
 	if len(o.lines) == 0 {
-		o.add(shopLine{at: r.line, fault: &fault{ReasonNoLines, "the order has no line items"}}, r.raw)
+		b.add(o, shopLine{at: r.line, fault: &fault{ReasonNoLines, "the order has no line items"}}, r.raw)
 	}
 	return len(o.lines), nil
 }

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // book holds the orders of a file that writes an order over several rows, or several lines into a row, until the whole file
@@ -20,7 +22,15 @@ type book struct {
 	votes      dateVotes
 	currencies currencySeen
 	copies     map[string]*shopOrder
+	rawBytes   int // of rows kept to be shown
 }
+
+// Bounds on what a book holds: some 100 bytes a line, and the text of rows that are or may be set aside.
+const (
+	maxBookRows = 10_000_000
+	maxBookRaw  = 64 << 20
+	shortRaw    = 256
+)
 
 // shopOrder is the newest copy of an order so far.
 type shopOrder struct {
@@ -39,15 +49,15 @@ type shopOrder struct {
 
 // shopLine is a line of a shopOrder.
 type shopLine struct {
-	at            int64 // line of the file
-	raw           string
-	fault         *fault
-	sku, category string
-	quantity      int32
-	net, off      int64 // off is the line's own discount
-	hasOff        bool
-	free          bool // its price is 0
-	refund        int64
+	at       int64 // line of the file
+	raw      string
+	fault    *fault
+	sku      string
+	quantity int32
+	net, off int64 // off is the line's own discount
+	hasOff   bool
+	free     bool // its price is 0
+	refund   int64
 }
 
 // amount is a number of cents that may be unknown.
@@ -94,11 +104,23 @@ func (b *book) amount(text []byte) (a amount) {
 }
 
 // add appends a line; its row is kept as long as it may have to be shown.
-func (o *shopOrder) add(l shopLine, raw []byte) {
+func (b *book) add(o *shopOrder, l shopLine, raw []byte) {
 	if o.keepRaw || o.fault != nil || l.fault != nil {
+		if b.rawBytes > maxBookRaw {
+			raw = raw[:min(len(raw), shortRaw)]
+		}
 		l.raw = printable(raw)
+		b.rawBytes += len(l.raw)
 	}
 	o.lines = append(o.lines, l)
+}
+
+// full refuses a file that would take too much memory.
+func (b *book) full() error {
+	if b.sink.sum.Rows <= maxBookRows {
+		return nil
+	}
+	return engine.Errorf(engine.CodeInvalid, "an orders export of more than %d rows cannot be read in one go: export shorter periods, one file each", maxBookRows)
 }
 
 // finish hands over every order, in the order of the file. fallback is how dates are read that the file leaves open.
@@ -149,10 +171,10 @@ func (b *book) settle(o *shopOrder) error {
 		l := &o.lines[i]
 		var err error
 		if f := cmp.Or(whole, l.fault); f != nil {
-			err = b.sink.drop(l.at, f, l.raw)
+			err = b.sink.drop(l.at, f, o.id, l.raw)
 		} else {
 			err = b.sink.keep(&Record{
-				Customer: o.customer, OrderID: o.id, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Category: l.category, Quantity: l.quantity,
+				Customer: o.customer, OrderID: o.id, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Quantity: l.quantity,
 				NetCents: l.net, DiscountCents: l.off, HasDiscount: l.hasOff, RefundCents: l.refund, KnowsReturns: true, Line: l.at,
 			})
 		}
@@ -198,7 +220,7 @@ func (o *shopOrder) spreadDiscount() {
 	if extra <= pieces || value <= 0 {
 		return
 	}
-	for i, part := range spread(extra, o.lines, func(l *shopLine) int64 { return l.net }) {
+	for i, part := range spread(extra, o.weights(func(l *shopLine) int64 { return l.net })) {
 		o.lines[i].net -= part
 		o.lines[i].off += part
 		o.lines[i].hasOff = true
@@ -216,41 +238,48 @@ func (o *shopOrder) spreadRefund() {
 	if !o.refund.known || o.refund.cents <= 0 {
 		return
 	}
-	rest := func(l *shopLine) int64 { return l.net - l.refund }
-	for i, part := range spread(o.refund.cents, o.lines, rest) {
+	for i, part := range spread(o.refund.cents, o.weights(func(l *shopLine) int64 { return l.net - l.refund })) {
 		o.lines[i].refund += part
 	}
 }
 
-// spread shares total out in proportion to the lines' weights, to the cent: rounded down, and the cents left over go to the
-// largest remainders. No share exceeds its weight. Lines set aside and those without weight get nothing.
-func spread(total int64, lines []shopLine, weight func(*shopLine) int64) []int64 {
-	weights, parts := make([]uint64, len(lines)), make([]int64, len(lines))
-	var all uint64
-	for i := range lines {
-		if w := weight(&lines[i]); w > 0 && lines[i].fault == nil {
-			weights[i] = uint64(w)
-			all += weights[i]
+// weights gives a number for every line; 0 for those set aside.
+func (o *shopOrder) weights(of func(*shopLine) int64) []int64 {
+	weights := make([]int64, len(o.lines))
+	for i := range o.lines {
+		if o.lines[i].fault == nil {
+			weights[i] = of(&o.lines[i])
 		}
+	}
+	return weights
+}
+
+// spread shares total out in proportion to weights, to the cent: rounded down, and the cents left over go to the largest
+// remainders. No share exceeds its weight; weights below 0 count as 0.
+func spread(total int64, weights []int64) []int64 {
+	parts := make([]int64, len(weights))
+	var all uint64
+	for _, w := range weights {
+		all += uint64(max(w, 0))
 	}
 	if all == 0 || total <= 0 {
 		return parts
 	}
 	amount := min(uint64(total), all)
 	type remainder struct {
-		line int
+		part int
 		size uint64
 	}
-	left, remainders := amount, make([]remainder, len(lines))
+	left, remainders := amount, make([]remainder, len(weights))
 	for i, w := range weights {
-		hi, lo := bits.Mul64(amount, w)
+		hi, lo := bits.Mul64(amount, uint64(max(w, 0)))
 		share, rest := bits.Div64(hi, lo, all)
 		parts[i], remainders[i] = int64(share), remainder{i, rest}
 		left -= share
 	}
 	slices.SortStableFunc(remainders, func(a, b remainder) int { return cmp.Compare(b.size, a.size) })
 	for _, r := range remainders[:left] {
-		parts[r.line]++
+		parts[r.part]++
 	}
 	return parts
 }
