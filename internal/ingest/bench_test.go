@@ -68,20 +68,20 @@ func (s *rowSource) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestMemory: what a file of half a million rows leaves in use while it is read, the most demanding kind included: no order ids.
+// TestMemory: what a file of 200,000 rows leaves in use while it is read, the most demanding kind included: no order ids.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads half a million rows")
+		t.Skip("reads 200,000 rows")
 	}
 	for _, withOrders := range []bool{false, true} {
-		const rows = 500_000
+		const rows = 200_000
 		var before, now runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		highest, n := uint64(0), 0
 		source := bufio.NewReaderSize(&rowSource{rows: rows, withOrders: withOrders}, 1<<16)
 		sum, err := Read(t.Context(), source, Options{Now: today}, func(Record) error {
-			if n++; n%50_000 == 0 {
+			if n++; n%20_000 == 0 {
 				runtime.GC()
 				runtime.ReadMemStats(&now)
 				highest = max(highest, now.HeapAlloc-before.HeapAlloc)
@@ -92,7 +92,7 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err, sum)
 		}
 		// 8 bytes a line or order at a load of 0.4 to 0.8, the same for customers, and the buffers.
-		if t.Logf("orders %v: %d KiB in use", withOrders, highest>>10); highest > 20<<20 {
+		if t.Logf("orders %v: %d KiB in use", withOrders, highest>>10); highest > 12<<20 {
 			t.Errorf("%d MiB in use", highest>>20)
 		}
 	}
