@@ -301,8 +301,18 @@ func TestFitRefusals(t *testing.T) {
 func TestGroupHistories(t *testing.T) {
 	t.Parallel()
 	groups, rejected := GroupHistories([]History{
-		{2, 3, 4}, {0, 0, 4}, {2, 3, 4}, {0, 0, 3},
-		{X: 1, T: 4}, {Tx: 1, T: 4}, {2, 5, 4}, {-1, 1, 4}, {2, -1, 4}, {0, 0, -1}, {0, 0, math.NaN()}, {1, 1, math.Inf(1)},
+		{2, 3, 4},
+		{0, 0, 4},
+		{2, 3, 4},
+		{0, 0, 3},
+		{X: 1, T: 4},
+		{Tx: 1, T: 4},
+		{2, 5, 4},
+		{-1, 1, 4},
+		{2, -1, 4},
+		{0, 0, -1},
+		{0, 0, math.NaN()},
+		{1, 1, math.Inf(1)},
 	})
 	want := []Group{{History{0, 0, 3}, 1}, {History{0, 0, 4}, 1}, {History{2, 3, 4}, 2}}
 	if diff := cmp.Diff(want, groups); diff != "" || rejected != 8 {
