@@ -8,9 +8,24 @@ type meter struct {
 	rowSums    [tileRows]float64 // of the left tile's rows to all of the right tile
 	columnSums [tileRows]float64 // of the right tile's rows to all of the left tile
 	squares    [tileRows]float64
+
+	// For vector instructions, in float32 and the unit of the tiles' vectors.
+	vectors      func(m *meter, left, right *tile)
+	unit         float64
+	rowTotals    [tileRows + rowsAtOnce]float32
+	columnTotals [tileRows]float32
+	weights      [tileRows]float32 // 1 for the right tile's rows, 0 beyond
+	spreadRows   []float32
 }
 
-func newMeter(t *tiling) *meter { return &meter{d: t.d} }
+func newMeter(t *tiling) *meter {
+	m := &meter{d: t.d}
+	if t.narrowed() {
+		m.vectors, m.unit = vectorMeter(), t.unit
+		m.spreadRows = make([]float32, t.d*rowsAtOnce*widest)
+	}
+	return m
+}
 
 // within sums the distances of a tile's rows to each other. Every pair is measured from both sides: one tile against
 // itself is a small part of all pairs.
@@ -18,6 +33,10 @@ func (m *meter) within(t *tile) { m.between(t, t) }
 
 // between sets rowSums and columnSums for the pairs of a left and a right row.
 func (m *meter) between(left, right *tile) {
+	if m.vectors != nil {
+		m.betweenVectors(left, right)
+		return
+	}
 	columns := m.columnSums[:right.n]
 	clear(columns)
 	for r := range left.n {
@@ -67,4 +86,22 @@ func (m *meter) squaredDistances(left *tile, r int, right *tile) []float64 {
 		}
 	}
 	return squares
+}
+
+// betweenVectors is between by vector instructions.
+func (m *meter) betweenVectors(left, right *tile) {
+	for i := range m.weights {
+		m.weights[i] = 0
+		if i < right.n {
+			m.weights[i] = 1
+		}
+	}
+	clear(m.columnTotals[:])
+	m.vectors(m, left, right)
+	for r, s := range m.rowTotals[:left.n] {
+		m.rowSums[r] = float64(s) * m.unit
+	}
+	for r, s := range m.columnTotals[:right.n] {
+		m.columnSums[r] = float64(s) * m.unit
+	}
 }

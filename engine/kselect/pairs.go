@@ -25,6 +25,9 @@ type tiling struct {
 	sizes []int // rows of each cluster
 	tiles []tile
 	rows  int
+
+	rounding []float64 // by row in sorted order, where the tiles hold float32 numbers too; see narrow.go
+	unit     float64   // of those numbers
 }
 
 // tile is a block of consecutive rows of one cluster.
@@ -33,7 +36,13 @@ type tile struct {
 	first   int // position of its first row in the sorted order
 	n       int
 	columns []float64 // d blocks of n: first column of all rows, then the second ...
+	vectors []float32 // d blocks of tileRows, the same as columns in another unit; nil where there is no use for them
 }
+
+// column is column f of the tile's rows.
+func (t *tile) column(f int) []float64 { return t.columns[f*t.n : (f+1)*t.n] }
+
+func (t *tile) d() int { return len(t.columns) / t.n }
 
 // newTiling sorts the given rows of x by label, scaled by a power of two where squares would overflow or vanish (which
 // leaves silhouettes as they are).
@@ -66,6 +75,9 @@ func newTiling(x []float64, d int, labels []int32, k int, rows []int32) *tiling 
 			t.tiles = append(t.tiles, tile{cluster: c, first: first, n: n, columns: block})
 			first += n
 		}
+	}
+	if vectorMeter() != nil {
+		t.narrow()
 	}
 	return t
 }

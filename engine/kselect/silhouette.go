@@ -113,6 +113,12 @@ func clusterSilhouettes(ctx context.Context, x []float64, d int, labels []int32,
 	if err != nil {
 		return nil, err
 	}
+	if t.narrowed() && !(t.roundingError(sums) < maxRounding) {
+		t.rounding = nil
+		if sums, err = t.distanceSums(ctx, workers); err != nil {
+			return nil, err
+		}
+	}
 	means := make([]float64, k)
 	i := 0
 	for own, size := range t.sizes {
@@ -133,17 +139,26 @@ func width(sums []float64, sizes []int, own int) float64 {
 	if sizes[own] < 2 {
 		return 0
 	}
-	a := sums[own] / float64(sizes[own]-1)
-	b := math.Inf(1)
+	a, b := distancesOf(sums, sizes, own)
+	if greater := max(a, b); greater > 0 && !math.IsInf(b, 1) {
+		return (b - a) / greater
+	}
+	return 0
+}
+
+// distancesOf are the mean distances a to the own cluster and b to the nearest other one; a is 0 for a row alone, b
+// infinite where there is no other.
+func distancesOf(sums []float64, sizes []int, own int) (a, b float64) {
+	if sizes[own] > 1 {
+		a = sums[own] / float64(sizes[own]-1)
+	}
+	b = math.Inf(1)
 	for c, size := range sizes {
 		if c != own && size > 0 {
 			b = min(b, sums[c]/float64(size))
 		}
 	}
-	if greater := max(a, b); greater > 0 && !math.IsInf(b, 1) {
-		return (b - a) / greater
-	}
-	return 0
+	return a, b
 }
 
 // weightedMean is the mean of per-cluster means, each weighted with the cluster's size.

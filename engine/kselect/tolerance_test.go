@@ -1,3 +1,5 @@
+//go:build !goexperiment.simd || !amd64
+
 package kselect
 
 // exactTolerance is how far an exact silhouette may be from the definition.

@@ -1,0 +1,6 @@
+//go:build !goexperiment.simd || !amd64
+
+package kselect
+
+// vectorMeter is nil: this build has no vector instructions.
+func vectorMeter() func(m *meter, left, right *tile) { return nil }
