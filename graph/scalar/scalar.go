@@ -1,0 +1,242 @@
+// Package scalar reads and writes the API's own scalars: every one keeps all digits of the engine's value.
+package scalar
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// invalid makes the fault of a value that a scalar refuses.
+func invalid(format string, args ...any) error {
+	return engine.Errorf(engine.CodeInvalid, format, args...)
+}
+
+// MarshalInt writes a number of at most 32 bits, which is all that GraphQL's Int holds.
+func MarshalInt(i int) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { write(w, strconv.Itoa(i)) })
+}
+
+// UnmarshalInt reads a number of at most 32 bits.
+func UnmarshalInt(v any) (int, error) {
+	i, err := graphql.UnmarshalInt32(v)
+	if err != nil {
+		return 0, invalid("an Int is a whole number from -2147483648 to 2147483647")
+	}
+	return int(i), nil
+}
+
+// MarshalDate writes YYYY-MM-DD.
+func MarshalDate(d engine.Date) graphql.Marshaler { return quoted(d.String()) }
+
+// UnmarshalDate reads YYYY-MM-DD.
+func UnmarshalDate(v any) (engine.Date, error) {
+	s, ok := v.(string)
+	if !ok {
+		return 0, invalid("a Date is a string such as \"2026-01-31\"")
+	}
+	return engine.ParseDate(s)
+}
+
+// MarshalDateTime writes an instant in UTC, and null for the zero time.
+func MarshalDateTime(t time.Time) graphql.Marshaler {
+	if t.IsZero() {
+		return graphql.Null
+	}
+	return quoted(t.UTC().Format(time.RFC3339Nano))
+}
+
+// UnmarshalDateTime reads an instant with a zone.
+func UnmarshalDateTime(v any) (time.Time, error) {
+	if s, ok := v.(string); ok {
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, invalid("a DateTime is a string with a zone such as \"2026-01-31T19:00:00Z\"")
+}
+
+// MarshalDecimal writes an amount of minor units as a string with two decimals.
+func MarshalDecimal(cents int64) graphql.Marshaler {
+	digits := strconv.FormatUint(magnitude(cents), 10)
+	if len(digits) < 3 {
+		digits = "00"[:3-len(digits)] + digits
+	}
+	sign := ""
+	if cents < 0 {
+		sign = "-"
+	}
+	return quoted(sign + digits[:len(digits)-2] + "." + digits[len(digits)-2:])
+}
+
+func magnitude(i int64) uint64 {
+	if i < 0 {
+		return -uint64(i)
+	}
+	return uint64(i)
+}
+
+// UnmarshalDecimal reads an amount with at most two decimals, from a string or a number, as minor units.
+func UnmarshalDecimal(v any) (int64, error) {
+	text, ok := numberText(v)
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, fraction, _ := strings.Cut(digits, ".")
+	if ok && whole != "" && len(fraction) <= 2 && allDigits(whole) && allDigits(fraction) {
+		cents, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
+		if err == nil {
+			if negative {
+				cents = -cents
+			}
+			return cents, nil
+		}
+	}
+	return 0, invalid("a Decimal is an amount with at most two decimals, for example \"464000.25\"")
+}
+
+// MarshalLong writes a 64-bit number as a string: past 2^53 JavaScript would lose digits.
+func MarshalLong(i int64) graphql.Marshaler { return quoted(strconv.FormatInt(i, 10)) }
+
+// UnmarshalLong reads a 64-bit number from a string or a number.
+func UnmarshalLong(v any) (int64, error) {
+	if text, ok := numberText(v); ok {
+		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return i, nil
+		}
+	}
+	return 0, invalid("a Long is a whole number of 64 bits, for example \"9007199254740993\"")
+}
+
+// MarshalFloatList writes a JSON array of numbers in one go; NaN and infinities are null.
+func MarshalFloatList(list []float64) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		b := make([]byte, 0, 8*len(list)+2)
+		b = append(b, '[')
+		for i, x := range list {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				b = append(b, "null"...)
+			} else {
+				b = append(b, number(x)...)
+			}
+		}
+		_, _ = w.Write(append(b, ']'))
+	})
+}
+
+// number writes x as encoding/json does.
+func number(x float64) []byte {
+	b, err := json.Marshal(x)
+	if err != nil {
+		return []byte("null")
+	}
+	return b
+}
+
+// UnmarshalFloatList reads an array of numbers and nulls.
+func UnmarshalFloatList(v any) ([]float64, error) {
+	items, ok := v.([]any)
+	if !ok {
+		return nil, invalid("a FloatList is an array of numbers and nulls")
+	}
+	list := make([]float64, len(items))
+	for i, item := range items {
+		if item == nil {
+			list[i] = math.NaN()
+			continue
+		}
+		x, err := graphql.UnmarshalFloat(item)
+		if err != nil {
+			return nil, invalid("a FloatList is an array of numbers and nulls")
+		}
+		list[i] = x
+	}
+	return list, nil
+}
+
+// MarshalSnapshotType writes the type in upper case.
+func MarshalSnapshotType(t engine.SnapshotType) graphql.Marshaler {
+	return quoted(strings.ToUpper(t.String()))
+}
+
+// UnmarshalSnapshotType reads the type in upper case.
+func UnmarshalSnapshotType(v any) (engine.SnapshotType, error) {
+	s, _ := v.(string)
+	return engine.ParseSnapshotType(strings.ToLower(s))
+}
+
+// MarshalAxisReason writes a reason, and null for none.
+func MarshalAxisReason(r engine.AxisReason) graphql.Marshaler { return MarshalWord(string(r)) }
+
+// UnmarshalAxisReason reads a reason.
+func UnmarshalAxisReason(v any) (engine.AxisReason, error) {
+	s, err := UnmarshalWord(v)
+	return engine.AxisReason(s), err
+}
+
+// MarshalRunStage writes a stage, and null for none.
+func MarshalRunStage(s engine.RunStage) graphql.Marshaler { return MarshalWord(string(s)) }
+
+// UnmarshalRunStage reads a stage.
+func UnmarshalRunStage(v any) (engine.RunStage, error) {
+	s, err := UnmarshalWord(v)
+	return engine.RunStage(s), err
+}
+
+// MarshalWord writes a value of an enum, and null for the empty one.
+func MarshalWord(s string) graphql.Marshaler {
+	if s == "" {
+		return graphql.Null
+	}
+	return quoted(s)
+}
+
+// UnmarshalWord reads a value of an enum.
+func UnmarshalWord(v any) (string, error) {
+	s, ok := v.(string)
+	if !ok {
+		return "", invalid("a value of an enum is a word")
+	}
+	return s, nil
+}
+
+// numberText gives the digits of a string or a number.
+func numberText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case int:
+		return strconv.Itoa(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), true
+	default:
+		return "", false
+	}
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func quoted(s string) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { write(w, `"`+s+`"`) })
+}
+
+func write(w io.Writer, s string) { _, _ = io.WriteString(w, s) }
