@@ -15,14 +15,19 @@ type meter struct {
 	rowTotals    [tileRows + rowsAtOnce]float32
 	columnTotals [tileRows]float32
 	weights      [tileRows]float32 // 1 for the right tile's rows, 0 beyond
-	spreadRows   []float32
+	spreadRows   []float32         // the left tile's numbers, each repeated to a vector; see spread
+	spreadTile   *tile
+	constants    [4 * widest]float32
 }
 
 func newMeter(t *tiling) *meter {
 	m := &meter{d: t.d}
 	if t.narrowed() {
 		m.vectors, m.unit = vectorMeter(), t.unit
-		m.spreadRows = make([]float32, t.d*rowsAtOnce*widest)
+		for i := range widest {
+			m.constants[ones+i], m.constants[minusHalves+i], m.constants[leasts+i] = 1, -0.5, 1e-37
+		}
+		m.spreadRows = make([]float32, t.d*tileRows*widest)
 	}
 	return m
 }
@@ -103,5 +108,23 @@ func (m *meter) betweenVectors(left, right *tile) {
 	}
 	for r, s := range m.columnTotals[:right.n] {
 		m.columnSums[r] = float64(s) * m.unit
+	}
+}
+
+// spread repeats every number of a tile over a vector of the given width, by rowsAtOnce rows, then by column. A tile
+// meets many others in turn, so this is seldom; between vector instructions it would cost more than they do.
+func (m *meter) spread(t *tile, width int) {
+	if m.spreadTile == t {
+		return
+	}
+	m.spreadTile = t
+	for r := range (t.n + rowsAtOnce - 1) / rowsAtOnce * rowsAtOnce {
+		for f := range m.d {
+			at := ((r/rowsAtOnce*m.d+f)*rowsAtOnce + r%rowsAtOnce) * width
+			value := t.vectors[f*tileRows+r]
+			for i := range m.spreadRows[at : at+width] {
+				m.spreadRows[at+i] = value
+			}
+		}
 	}
 }

@@ -25,17 +25,15 @@ func vectorMeter() func(m *meter, left, right *tile) {
 
 func betweenWide(m *meter, left, right *tile) {
 	vectors := (right.n + wide - 1) / wide
-	spread := m.spreadRows
+	m.spread(left, wide)
 	for r := 0; r < left.n; r += rowsAtOnce {
-		for f := range left.d() {
-			for q := range rowsAtOnce {
-				value := left.vectors[f*tileRows+min(r+q, left.n-1)]
-				archsimd.BroadcastFloat32x16(value).StoreSlice(spread[(f*rowsAtOnce+q)*wide:])
-			}
-		}
-		zero := archsimd.BroadcastFloat32x16(0)
-		half, least := archsimd.BroadcastFloat32x16(-0.5), archsimd.BroadcastFloat32x16(1e-37)
-		use1, use2, use3 := archsimd.BroadcastFloat32x16(used(r+1, left.n)), archsimd.BroadcastFloat32x16(used(r+2, left.n)), archsimd.BroadcastFloat32x16(used(r+3, left.n))
+		spread := m.spreadRows[r*left.d()*wide : (r+rowsAtOnce)*left.d()*wide]
+		zero := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[zeros:]))
+		half := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[minusHalves:]))
+		least := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[leasts:]))
+		use1 := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[used(r+1, left.n):]))
+		use2 := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[used(r+2, left.n):]))
+		use3 := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[used(r+3, left.n):]))
 		t0, t1, t2, t3 := zero, zero, zero, zero
 		for v := range vectors {
 			s0, s1, s2, s3 := zero, zero, zero, zero
@@ -78,16 +76,13 @@ func rootWide(s, minusHalf, least archsimd.Float32x16) archsimd.Float32x16 {
 
 func betweenNarrow(m *meter, left, right *tile) {
 	vectors := (right.n + narrow - 1) / narrow
-	spread := m.spreadRows[:left.d()*rowsAtOnce*narrow]
+	m.spread(left, narrow)
 	for r := 0; r < left.n; r += rowsAtOnce {
-		for f := range left.d() {
-			for q := range rowsAtOnce {
-				value := left.vectors[f*tileRows+min(r+q, left.n-1)]
-				archsimd.BroadcastFloat32x8(value).StoreSlice(spread[(f*rowsAtOnce+q)*narrow:])
-			}
-		}
-		zero := archsimd.BroadcastFloat32x8(0)
-		use1, use2, use3 := archsimd.BroadcastFloat32x8(used(r+1, left.n)), archsimd.BroadcastFloat32x8(used(r+2, left.n)), archsimd.BroadcastFloat32x8(used(r+3, left.n))
+		spread := m.spreadRows[r*left.d()*narrow : (r+rowsAtOnce)*left.d()*narrow]
+		zero := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[zeros:]))
+		use1 := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[used(r+1, left.n):]))
+		use2 := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[used(r+2, left.n):]))
+		use3 := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[used(r+3, left.n):]))
 		t0, t1, t2, t3 := zero, zero, zero, zero
 		for v := range vectors {
 			s0, s1, s2, s3 := zero, zero, zero, zero
@@ -117,10 +112,10 @@ func betweenNarrow(m *meter, left, right *tile) {
 	archsimd.ClearAVXUpperBits()
 }
 
-// used is 1 for a row of the left tile and 0 beyond its last.
-func used(row, n int) float32 {
+// used is where the constants hold 1 for a row of the left tile and 0 beyond its last.
+func used(row, n int) int {
 	if row < n {
-		return 1
+		return ones
 	}
-	return 0
+	return zeros
 }

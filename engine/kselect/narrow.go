@@ -6,6 +6,10 @@ const (
 	rowsAtOnce = 4
 	widest     = 16 // float32 numbers in the widest vector
 
+	// Where the constants of the vector loops stand, each repeated to the widest vector. They are read from memory
+	// because the compiler makes a vector of one number by instructions that wait for all vector registers.
+	zeros, ones, minusHalves, leasts = 0, widest, 2 * widest, 3 * widest
+
 	// maxRounding bounds the error that float32 may put into a mean silhouette; above, float64 is used instead.
 	maxRounding = 5e-7
 )

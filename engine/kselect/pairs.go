@@ -150,14 +150,25 @@ func (t *tiling) distanceSums(ctx context.Context, workers int) ([]float64, erro
 	}
 	total := sums[0]
 	for _, s := range sums[1:] {
-		for i, v := range s {
-			total[i] += v
+		add(total, s)
+	}
+	byRow := make([]float64, t.rows*t.k)
+	for c := range t.k {
+		for i, v := range total[c*t.rows : (c+1)*t.rows] {
+			byRow[i*t.k+c] = v
 		}
 	}
-	return total, nil
+	return byRow, nil
 }
 
-// addPairs measures one run of tile pairs.
+func add(dst, values []float64) {
+	dst = dst[:len(values)]
+	for i, v := range values {
+		dst[i] += v
+	}
+}
+
+// addPairs measures one run of tile pairs. Its sums stand cluster by cluster.
 func (t *tiling) addPairs(ctx context.Context, m *meter, run pairRange, sums []float64) {
 	i, j := run.i, run.j
 	for range run.pairs {
@@ -169,13 +180,9 @@ func (t *tiling) addPairs(ctx context.Context, m *meter, run pairRange, sums []f
 			m.within(left)
 		} else {
 			m.between(left, right)
-			for r, s := range m.columnSums[:right.n] {
-				sums[(right.first+r)*t.k+left.cluster] += s
-			}
+			add(sums[left.cluster*t.rows+right.first:], m.columnSums[:right.n])
 		}
-		for r, s := range m.rowSums[:left.n] {
-			sums[(left.first+r)*t.k+right.cluster] += s
-		}
+		add(sums[right.cluster*t.rows+left.first:], m.rowSums[:left.n])
 		if j++; j == len(t.tiles) {
 			i++
 			j = i
