@@ -367,3 +367,14 @@ func BenchmarkSilhouette(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPlanted measures the rows that docs/bench/silhouette_vs_sklearn.sh gives to scikit-learn.
+func BenchmarkPlanted(b *testing.B) {
+	x, labels := planted(10_000, 5, 5)
+	b.ReportAllocs()
+	mean := 0.0
+	for b.Loop() {
+		mean = silhouette(b, x, 10_000, 5, labels, 5, SilhouetteOptions{}).Mean
+	}
+	b.ReportMetric(mean, "silhouette")
+}
