@@ -57,10 +57,7 @@ func (f *fitter) pass(ctx context.Context, centers []float64) error {
 		slot := f.slot(chunk)
 		last := len(slot) - 1
 		for i := range last {
-			slot[i] = 0
-			for _, v := range lanes[i*strands : (i+1)*strands] {
-				slot[i] += v
-			}
+			slot[i] = addStrands(lanes[i*strands:])
 		}
 		slot[last] = objective
 	})
@@ -78,31 +75,6 @@ func (f *fitter) pass(ctx context.Context, centers []float64) error {
 
 // objective is that of the last pass, at the centres it was given.
 func (f *fitter) objective() float64 { return f.sums[len(f.sums)-1] }
-
-// weigh turns a panel's squared distances into u^m, and writes each row's part
-// of the objective.
-func (f *fitter) weigh(block []float64, rowJ *lane) {
-	switch {
-	case f.hard:
-		weighHard(block, rowJ)
-	case f.m == 2:
-		f.kernel.shareTwo(block, rowJ, f.k)
-		f.kernel.square(block)
-	default:
-		weighAny(block, rowJ, f.m)
-	}
-}
-
-// blank gives the rows that only fill up the last panel no weight.
-func blank(block []float64, rowJ *lane, rows int) {
-	if rows == panelRows {
-		return
-	}
-	for from := 0; from < len(block); from += panelRows {
-		clear(block[from+rows : from+panelRows])
-	}
-	clear(rowJ[rows:])
-}
 
 // nextCenters divides the sums of the last pass. A cluster without weight keeps its place.
 func (f *fitter) nextCenters(dst, current []float64) {

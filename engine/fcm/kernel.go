@@ -1,22 +1,19 @@
 package fcm
 
-import "math"
-
 // kernel are the loops over one panel that a pass consists of.
 type kernel struct {
 	// distances writes the squared distances of a panel's rows to every centre:
 	// block[j*panelRows+r] for centre j and row r.
 	distances func(block, panel, centers []float64, d, k int)
-	// shareTwo turns these into memberships for m = 2, and writes each row's part of the objective.
-	shareTwo func(block []float64, rowJ *lane, k int)
-	// square turns memberships into weights for m = 2.
-	square func(block []float64)
+	// shareTwo turns these into memberships for m = 2, or into their squares, and
+	// writes each row's part of the objective.
+	shareTwo func(block []float64, rowJ *lane, k int, squared bool)
 	// accumulate adds u^m x and u^m of a panel to the sums: centre j has d+1 of
 	// them, the last for u^m, and each is kept in strands to be added up later.
 	accumulate func(lanes, block, panel []float64, d, k int)
 }
 
-var plainKernel = kernel{plainDistances, plainShareTwo, plainSquare, plainAccumulate}
+var plainKernel = kernel{plainDistances, plainShareTwo, plainAccumulate}
 
 // strands are the partial sums that make up one sum, for as many rows at a time.
 const strands = 8
@@ -75,7 +72,7 @@ func plainDistances(block, panel, centers []float64, d, k int) {
 
 // plainShareTwo has the objective for nothing: since sum_j u_j^2 d_j = 1 / sum_j 1/d_j,
 // it is what the reciprocals are multiplied with anyway.
-func plainShareTwo(block []float64, rowJ *lane, k int) {
+func plainShareTwo(block []float64, rowJ *lane, k int, squared bool) {
 	clear(rowJ[:])
 	for j := range k {
 		out := laneOf(block, j)
@@ -93,83 +90,16 @@ func plainShareTwo(block []float64, rowJ *lane, k int) {
 	}
 	for j := range k {
 		out := laneOf(block, j)
-		for r := range out {
-			out[r] *= rowJ[r]
-		}
-	}
-}
-
-func plainSquare(block []float64) {
-	for i, u := range block {
-		block[i] = u * u
-	}
-}
-
-// weighAny is weigh for any m. With s_j = (d_min/d_j)^(1/(m-1)) and S their sum,
-// u_j^m = (s_j/S) (d_min/d_j) S^(1-m), and the row's objective is d_min S^(1-m).
-func weighAny(block []float64, rowJ *lane, m float64) {
-	power := 1 / (m - 1)
-	for r := range rowJ {
-		nearest := math.Inf(1)
-		for i := r; i < len(block); i += panelRows {
-			nearest = min(nearest, block[i])
-		}
-		if nearest < zeroDistance {
-			weighOnCentres(block[r:], m)
-			rowJ[r] = 0
+		if !squared {
+			for r := range out {
+				out[r] *= rowJ[r]
+			}
 			continue
 		}
-		sum := 0.0
-		for i := r; i < len(block); i += panelRows {
-			ratio := nearest / block[i]
-			s := 1.0
-			if ratio < 1 {
-				s = math.Pow(ratio, power)
-			}
-			sum += s
-			block[i] = s * ratio
+		for r := range out {
+			u := out[r] * rowJ[r]
+			out[r] = u * u
 		}
-		shrink := math.Pow(sum, 1-m)
-		rowJ[r] = nearest * shrink
-		shrink /= sum
-		for i := r; i < len(block); i += panelRows {
-			block[i] *= shrink
-		}
-	}
-}
-
-// weighOnCentres shares a row equally among the centres it lies on.
-func weighOnCentres(column []float64, m float64) {
-	count := 0.0
-	for i := 0; i < len(column); i += panelRows {
-		if column[i] < zeroDistance {
-			count++
-		}
-	}
-	weight := math.Pow(count, -m)
-	for i := 0; i < len(column); i += panelRows {
-		if column[i] < zeroDistance {
-			column[i] = weight
-		} else {
-			column[i] = 0
-		}
-	}
-}
-
-// weighHard gives the nearest centre all of a row, of equally near ones the first.
-func weighHard(block []float64, rowJ *lane) {
-	for r := range rowJ {
-		best := r
-		for i := r; i < len(block); i += panelRows {
-			if block[i] < block[best] {
-				best = i
-			}
-		}
-		rowJ[r] = block[best]
-		for i := r; i < len(block); i += panelRows {
-			block[i] = 0
-		}
-		block[best] = 1
 	}
 }
 
@@ -209,6 +139,12 @@ func total(w *lane) float64 {
 		s3 += w[r+3]
 	}
 	return s0 + s1 + (s2 + s3)
+}
+
+// addStrands adds up the strands of one sum.
+func addStrands(lanes []float64) float64 {
+	s := lanes[:strands]
+	return s[0] + s[1] + (s[2] + s[3]) + (s[4] + s[5] + (s[6] + s[7]))
 }
 
 func product(w, x *lane) float64 {

@@ -14,8 +14,8 @@ import (
 // vectors until the chunk is done.
 
 var (
-	wideKernel   = kernel{wideDistances, wideShareTwo, wideSquare, wideAccumulate}
-	narrowKernel = kernel{narrowDistances, narrowShareTwo, narrowSquare, narrowAccumulate}
+	wideKernel   = kernel{wideDistances, wideShareTwo, wideAccumulate}
+	narrowKernel = kernel{narrowDistances, narrowShareTwo, narrowAccumulate}
 )
 
 // bestKernel asks the processor, since a binary travels.
@@ -96,9 +96,16 @@ func wideNextFour(out *wideLane, panel, center []float64, t int) {
 	}
 }
 
-// wideShareTwo takes reciprocals by the processor's estimate of 14 bits and two
-// Newton steps, r <- r + r(1 - vr), each of which doubles the bits.
-func wideShareTwo(block []float64, rowJ *lane, k int) {
+// wideReciprocal is the processor's estimate of 14 bits and two Newton steps,
+// r <- r + r(1 - vr), each of which doubles the bits. A division takes four times as long.
+func wideReciprocal(v, zero, one archsimd.Float64x8) archsimd.Float64x8 {
+	negative := zero.Sub(v)
+	r := v.Reciprocal()
+	r = r.MulAdd(negative.MulAdd(r, one), r)
+	return r.MulAdd(negative.MulAdd(r, one), r)
+}
+
+func wideShareTwo(block []float64, rowJ *lane, k int, squared bool) {
 	rows := (*wideLane)(unsafe.Pointer(rowJ))
 	least, one := archsimd.BroadcastFloat64x8(zeroDistance), archsimd.BroadcastFloat64x8(1)
 	zero := one.Sub(one)
@@ -106,30 +113,22 @@ func wideShareTwo(block []float64, rowJ *lane, k int) {
 		sum := zero
 		for j := range k {
 			at := &wideLaneOf(block, j)[r]
-			v := archsimd.LoadFloat64x8(at).Max(least)
-			negative := zero.Sub(v)
-			e := v.Reciprocal()
-			e = e.MulAdd(negative.MulAdd(e, one), e)
-			e = e.MulAdd(negative.MulAdd(e, one), e)
+			e := wideReciprocal(archsimd.LoadFloat64x8(at).Max(least), zero, one)
 			e.Store(at)
 			sum = sum.Add(e)
 		}
-		one.Div(sum).Store(&rows[r])
+		wideReciprocal(sum, zero, one).Store(&rows[r])
 	}
 	for j := range k {
 		out := wideLaneOf(block, j)
-		for r := range out {
-			archsimd.LoadFloat64x8(&out[r]).Mul(archsimd.LoadFloat64x8(&rows[r])).Store(&out[r])
+		if !squared {
+			for r := range out {
+				archsimd.LoadFloat64x8(&out[r]).Mul(archsimd.LoadFloat64x8(&rows[r])).Store(&out[r])
+			}
+			continue
 		}
-	}
-	archsimd.ClearAVXUpperBits()
-}
-
-func wideSquare(block []float64) {
-	for from := 0; from < len(block); from += panelRows {
-		out := wideLaneOf(block[from:], 0)
 		for r := range out {
-			u := archsimd.LoadFloat64x8(&out[r])
+			u := archsimd.LoadFloat64x8(&out[r]).Mul(archsimd.LoadFloat64x8(&rows[r]))
 			u.Mul(u).Store(&out[r])
 		}
 	}
@@ -269,7 +268,7 @@ func narrowNextFour(out *narrowLane, panel, center []float64, t int) {
 }
 
 // narrowShareTwo divides: AVX2 has no estimate of reciprocals in this precision.
-func narrowShareTwo(block []float64, rowJ *lane, k int) {
+func narrowShareTwo(block []float64, rowJ *lane, k int, squared bool) {
 	rows := (*narrowLane)(unsafe.Pointer(rowJ))
 	least, one := archsimd.BroadcastFloat64x4(zeroDistance), archsimd.BroadcastFloat64x4(1)
 	zero := one.Sub(one)
@@ -285,18 +284,14 @@ func narrowShareTwo(block []float64, rowJ *lane, k int) {
 	}
 	for j := range k {
 		out := narrowLaneOf(block, j)
-		for r := range out {
-			archsimd.LoadFloat64x4(&out[r]).Mul(archsimd.LoadFloat64x4(&rows[r])).Store(&out[r])
+		if !squared {
+			for r := range out {
+				archsimd.LoadFloat64x4(&out[r]).Mul(archsimd.LoadFloat64x4(&rows[r])).Store(&out[r])
+			}
+			continue
 		}
-	}
-	archsimd.ClearAVXUpperBits()
-}
-
-func narrowSquare(block []float64) {
-	for from := 0; from < len(block); from += panelRows {
-		out := narrowLaneOf(block[from:], 0)
 		for r := range out {
-			u := archsimd.LoadFloat64x4(&out[r])
+			u := archsimd.LoadFloat64x4(&out[r]).Mul(archsimd.LoadFloat64x4(&rows[r]))
 			u.Mul(u).Store(&out[r])
 		}
 	}

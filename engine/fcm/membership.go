@@ -48,9 +48,8 @@ func squaredDistances(dst, row, centers []float64) {
 
 // sharesOfTwo turns squared distances into memberships for m = 2. Bounding the
 // distances from below shares a row on several centres equally among them: the
-// bound's reciprocal swallows every other term. It returns the row's part of the
-// objective, sum_j u_j^2 d_j = 1 / sum_j 1/d_j.
-func sharesOfTwo(d2 []float64) (objective float64) {
+// bound's reciprocal swallows every other term.
+func sharesOfTwo(d2 []float64) {
 	sum := 0.0
 	for j, v := range d2 {
 		r := 1 / max(v, zeroDistance)
@@ -61,19 +60,18 @@ func sharesOfTwo(d2 []float64) (objective float64) {
 	for j := range d2 {
 		d2[j] *= inv
 	}
-	return inv
 }
 
 // shares turns squared distances into memberships for the exponent 1/(m-1). The
 // smallest distance is divided out before the power, so that nothing overflows.
-// It returns that distance and the sum of the scaled powers.
-func shares(d2 []float64, power float64) (nearest, sum float64) {
-	nearest = math.Inf(1)
+func shares(d2 []float64, power float64) {
+	nearest, sum := math.Inf(1), 0.0
 	for _, v := range d2 {
 		nearest = min(nearest, v)
 	}
 	if nearest < zeroDistance {
-		return 0, sharesOnCentres(d2)
+		sharesOnCentres(d2)
+		return
 	}
 	for j, v := range d2 {
 		r := 1.0
@@ -87,10 +85,10 @@ func shares(d2 []float64, power float64) (nearest, sum float64) {
 	for j := range d2 {
 		d2[j] *= inv
 	}
-	return nearest, sum
 }
 
-func sharesOnCentres(d2 []float64) (count float64) {
+func sharesOnCentres(d2 []float64) {
+	count := 0.0
 	for _, v := range d2 {
 		if v < zeroDistance {
 			count++
@@ -102,5 +100,4 @@ func sharesOnCentres(d2 []float64) (count float64) {
 			d2[j] = 1 / count
 		}
 	}
-	return count
 }

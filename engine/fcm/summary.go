@@ -14,37 +14,46 @@ func (f *fitter) summarise(ctx context.Context, run outcome) (*Result, error) {
 		K: f.k, D: f.d, Centers: run.centers, Iterations: run.iterations, Converged: run.converged,
 		Labels: make([]int32, f.n), Sizes: make([]int, f.k), FuzzySizes: make([]float64, f.k),
 	}
-	chunks := make([]chunkSummary, f.chunkCount())
+	// Of each chunk: sum u^2 and sum u per cluster, then the objective.
+	slotSize := 2*f.k + 1
+	slots := make([]float64, f.chunkCount()*slotSize)
 	err := f.eachChunk(ctx, func(worker, chunk int) {
-		s := &chunks[chunk]
-		s.sizes, s.fuzzy = make([]int, f.k), make([]float64, f.k)
-		row := make([]float64, f.k)
+		block, rowJ, lanes := f.blocks[worker], &f.rowJ[worker], make([]float64, 2*f.k*strands)
+		slot := slots[chunk*slotSize : (chunk+1)*slotSize]
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, f.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
-			block := f.blocks[worker]
 			f.kernel.distances(block, f.panel(panel), run.centers, f.d, f.k)
-			labels := r.Labels[panel*panelRows:]
-			for i := range f.rowsOf(panel) {
-				for j := range row {
-					row[j] = block[j*panelRows+i]
-				}
-				labels[i] = f.summariseRow(s, row)
+			f.share(block, rowJ)
+			rows := f.rowsOf(panel)
+			blank(block, rowJ, rows)
+			label(r.Labels[panel*panelRows:][:rows], block)
+			for j := range f.k {
+				// With the memberships as weights of themselves the sums are those of u^2 and u.
+				u := block[j*panelRows : (j+1)*panelRows]
+				f.kernel.accumulate(lanes[2*j*strands:2*(j+1)*strands], u, u, 1, 1)
 			}
+			slot[2*f.k] += total(rowJ)
+		}
+		for i := range 2 * f.k {
+			slot[i] = addStrands(lanes[i*strands:])
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	squares := 0.0
-	for _, s := range chunks {
-		r.Objective += s.objective
-		squares += s.squares
+	for chunk := range f.chunkCount() {
+		slot := slots[chunk*slotSize : (chunk+1)*slotSize]
 		for j := range f.k {
-			r.Sizes[j] += s.sizes[j]
-			r.FuzzySizes[j] += s.fuzzy[j]
+			squares += slot[2*j]
+			r.FuzzySizes[j] += slot[2*j+1]
 		}
+		r.Objective += slot[2*f.k]
+	}
+	for _, j := range r.Labels {
+		r.Sizes[j]++
 	}
 	k, n := float64(f.k), float64(f.n)
 	r.PartitionCoefficient, r.XieBeni = 1, math.NaN()
@@ -60,42 +69,19 @@ func (f *fitter) summarise(ctx context.Context, run outcome) (*Result, error) {
 	return r, nil
 }
 
-// chunkSummary is what one chunk adds to a [Result].
-type chunkSummary struct {
-	objective, squares float64
-	sizes              []int
-	fuzzy              []float64
-}
-
-// summariseRow turns the row's squared distances into memberships, adds them up
-// and returns the dominant cluster.
-func (f *fitter) summariseRow(s *chunkSummary, d2 []float64) int32 {
-	best := 0
-	for j, v := range d2 {
-		if v < d2[best] {
-			best = j
+// label writes the cluster of highest membership of each row.
+func label(labels []int32, block []float64) {
+	for r := range labels {
+		best, cluster := uint64(0), int32(0)
+		for i, j := r, int32(0); i < len(block); i, j = i+panelRows, j+1 {
+			// Numbers that are not negative are ordered as their bits are, and
+			// whole numbers are compared without a jump to mispredict.
+			if bits := math.Float64bits(block[i]); bits > best {
+				best, cluster = bits, j
+			}
 		}
+		labels[r] = cluster
 	}
-	nearest := d2[best]
-	s.sizes[best]++
-	switch {
-	case f.hard:
-		s.objective += nearest
-		s.squares++
-		s.fuzzy[best]++
-		return int32(best)
-	case f.m == 2:
-		u := sharesOfTwo(d2)
-		s.objective += u
-	default:
-		nearest, sum := shares(d2, 1/(f.m-1))
-		s.objective += nearest * math.Pow(sum, 1-f.m)
-	}
-	for j, u := range d2 {
-		s.fuzzy[j] += u
-		s.squares += u * u
-	}
-	return int32(best)
 }
 
 func smallestGap(centers []float64, k, d int) float64 {
