@@ -21,6 +21,11 @@ func normal(seed uint64, size int) []float64 {
 // The vector loops, where this build and processor have them, agree with the plain ones.
 func TestKernelsAgree(t *testing.T) {
 	t.Parallel()
+	agree(t, bestKernel())
+}
+
+func agree(t *testing.T, tested kernel) {
+	t.Helper()
 	for d := 1; d <= 17; d++ {
 		for k := 1; k <= 7; k++ {
 			panel, centers := normal(uint64(d), d*panelRows), normal(uint64(k), k*d)
@@ -36,7 +41,7 @@ func TestKernelsAgree(t *testing.T) {
 				}
 				return out
 			}
-			want, got := run(plainKernel), run(bestKernel())
+			want, got := run(plainKernel), run(tested)
 			for i := range want {
 				if math.Abs(want[i]-got[i]) > 1e-12*max(1, math.Abs(want[i])) {
 					t.Fatalf("d=%d k=%d sum %d: %v, plain %v", d, k, i, got[i], want[i])
