@@ -1,0 +1,101 @@
+// Package events tells watchers within this process what changed in the database: one listening connection for all.
+package events
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// Hub hands notifications on. Make it with NewHub, and let Run work while there are watchers.
+type Hub struct {
+	db  *postgres.DB
+	log *slog.Logger
+
+	mu       sync.Mutex
+	watchers map[string]map[chan struct{}]bool // by run id
+}
+
+// NewHub makes a Hub.
+func NewHub(db *postgres.DB, log *slog.Logger) *Hub {
+	return &Hub{db: db, log: log, watchers: map[string]map[chan struct{}]bool{}}
+}
+
+// Pauses between attempts to listen.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// Run listens until the context is done; a lost connection is made anew.
+func (h *Hub) Run(ctx context.Context) error {
+	pause := firstPause
+	for {
+		// What changed while nobody listened is unknown, so everyone looks again.
+		err := h.db.Listen(ctx, postgres.RunChannel, func() {
+			pause = firstPause
+			h.wakeAll()
+		}, h.wake)
+		if ctx.Err() != nil {
+			return nil
+		}
+		h.log.WarnContext(ctx, "listening for changes of runs ended; trying again", slog.Any("error", err), slog.Duration("after", pause))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// WatchRun gives a channel that receives after changes of a run, until the context is done. Several changes may come as
+// one: a watcher looks what the run is now. The sender never waits for a slow watcher.
+func (h *Hub) WatchRun(ctx context.Context, runID string) <-chan struct{} {
+	changes := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.watchers[runID] == nil {
+		h.watchers[runID] = map[chan struct{}]bool{}
+	}
+	h.watchers[runID][changes] = true
+	context.AfterFunc(ctx, func() { h.leave(runID, changes) })
+	return changes
+}
+
+func (h *Hub) leave(runID string, changes chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers[runID], changes)
+	if len(h.watchers[runID]) == 0 {
+		delete(h.watchers, runID)
+	}
+}
+
+func (h *Hub) wake(runID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for changes := range h.watchers[runID] {
+		tell(changes)
+	}
+}
+
+func (h *Hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, watchers := range h.watchers {
+		for changes := range watchers {
+			tell(changes)
+		}
+	}
+}
+
+func tell(changes chan struct{}) {
+	select {
+	case changes <- struct{}{}:
+	default: // the watcher has not looked since the last change
+	}
+}
