@@ -5,13 +5,15 @@ import "github.com/quimbi/quimbi/engine/kselect"
 // Model is one immutable version of a store's segments on all axes: everything that scoring and explaining need.
 // It is stored whole, as JSON.
 type Model struct {
-	Version   int                  `json:"version"`
-	AsOf      Date                 `json:"asOf"` // fitted on what was ordered before this day
-	Seed      uint64               `json:"seed"`
-	Params    Params               `json:"params"`
-	Columns   Columns              `json:"columns"`
-	Customers int                  `json:"customers"`
-	Axes      [AxisCount]AxisModel `json:"axes"`
+	Version   int     `json:"version"`
+	AsOf      Date    `json:"asOf"` // fitted on what was ordered before this day
+	Seed      uint64  `json:"seed"`
+	Params    Params  `json:"params"`
+	Columns   Columns `json:"columns"`
+	Customers int     `json:"customers"`
+	// Keys is how many segment keys this model and those before it have given out, so that none is used again.
+	Keys int                  `json:"keys"`
+	Axes [AxisCount]AxisModel `json:"axes"`
 }
 
 // AxisModel is the clustering of one axis. Unless Status is ON only Status, Reason and Eligible are set.
@@ -27,8 +29,8 @@ type AxisModel struct {
 	Leaves int `json:"leaves"`
 	// OutlierDistance is the 99th percentile, over the fitted customers, of the distance to the nearest centre, on
 	// features before winsorising, in sd units.
-	OutlierDistance float64 `json:"outlierDistance,omitempty"`
-	Fit             *Fit    `json:"fit,omitempty"` // nil where strata are all there is
+	OutlierDistance float64    `json:"outlierDistance,omitempty"`
+	Fit             *FitReport `json:"fit,omitempty"` // nil where strata are all there is
 }
 
 // FeatureStatus says whether a model uses a feature.
@@ -51,6 +53,8 @@ type FeatureModel struct {
 	High   float64       `json:"high"`
 	Mean   float64       `json:"mean"`
 	SD     float64       `json:"sd"`
+	// Correlation is the largest in size with an earlier feature in use; over 0.7 is worth telling, over 0.95 drops the feature.
+	Correlation float64 `json:"correlation,omitempty"`
 	// Percentiles are the values at 0, 5, 10, ... 100 % of the eligible customers, for profiles and names.
 	Percentiles []float64 `json:"percentiles,omitempty"`
 }
@@ -125,8 +129,8 @@ type FeatureProfile struct {
 	Qualifier  string  `json:"qualifier"`  // VERY_LOW, LOW, TYPICAL, HIGH, VERY_HIGH
 }
 
-// Fit tells how the clustering of an axis went.
-type Fit struct {
+// FitReport tells how the clustering of an axis went.
+type FitReport struct {
 	K                    int                 `json:"k"`
 	Rule                 kselect.Rule        `json:"rule"`
 	Candidates           []kselect.Candidate `json:"candidates"`

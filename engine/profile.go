@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/quimbi/quimbi/engine/scale"
+)
+
+// numberSegments gives every segment its path and every leaf its place, by the order in which they stand.
+func (a *AxisModel) numberSegments() {
+	a.Leaves = 0
+	roots := 0
+	for i := range a.Segments {
+		s := &a.Segments[i]
+		if s.Parent < 0 {
+			s.Path = "seg_" + strconv.Itoa(roots)
+			roots++
+		}
+		for n, c := range s.Children {
+			a.Segments[c].Path = s.Path + "." + strconv.Itoa(n)
+		}
+		s.Leaf = -1
+		if len(s.Children) == 0 {
+			s.Leaf = a.Leaves
+			a.Leaves++
+		}
+	}
+}
+
+// membership is who belongs where on an axis.
+type membership struct {
+	leaf []int16 // the dominant one of every eligible customer
+	soft []int64 // sum of memberships of every leaf, in units of 1/10000
+}
+
+// maxSettling bounds the rounds of ordering: ties go to whoever stands first, so an order may change sizes, and a size the order.
+const maxSettling = 8
+
+// settle scores all eligible customers, puts siblings into the order of their sizes, and fills in the sizes.
+func (f *axisFit) settle(ctx context.Context) (membership, error) {
+	for round := 0; ; round++ {
+		members, err := f.scoreAll(ctx)
+		if err != nil {
+			return members, err
+		}
+		f.model.count(members)
+		if round == maxSettling || !f.model.sortSegments() {
+			return members, nil
+		}
+	}
+}
+
+// scoringBlock is the number of customers that a goroutine scores at a time.
+const scoringBlock = 4096
+
+// scoreAll scores all eligible customers. Soft sizes are sums of integers, so the order of the work does not matter.
+func (f *axisFit) scoreAll(ctx context.Context) (membership, error) {
+	all := membership{leaf: make([]int16, len(f.eligible)), soft: make([]int64, f.model.Leaves)}
+	blocks := make(chan int)
+	var mutex sync.Mutex
+	var running sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(f.eligible)/scoringBlock+1) {
+		running.Go(func() {
+			scorer := newAxisScorer(f.axis, &f.model, f.params)
+			units := make([]int16, f.model.Leaves)
+			soft := make([]int64, f.model.Leaves)
+			for start := range blocks {
+				for i := start; i < min(start+scoringBlock, len(f.eligible)); i++ {
+					row := f.eligible[i]
+					all.leaf[i] = int16(scorer.score(int(f.table.Purchases[row]), f.values(row), units))
+					for j, u := range units {
+						soft[j] += int64(u)
+					}
+				}
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			for j, u := range soft {
+				all.soft[j] += u
+			}
+		})
+	}
+	for start := 0; start < len(f.eligible) && ctx.Err() == nil; start += scoringBlock {
+		blocks <- start
+	}
+	close(blocks)
+	running.Wait()
+	return all, ctx.Err()
+}
+
+// count fills in the sizes of all segments.
+func (a *AxisModel) count(m membership) {
+	members := make([]int, a.Leaves)
+	for _, leaf := range m.leaf {
+		members[leaf]++
+	}
+	for i := range a.Segments {
+		s := &a.Segments[i]
+		s.Members = 0
+		soft := int64(0)
+		for _, t := range a.Segments[i:a.subtree(i)] {
+			if t.Leaf >= 0 {
+				s.Members += members[t.Leaf]
+				soft += m.soft[t.Leaf]
+			}
+		}
+		s.FuzzySize = float64(soft) / MembershipUnit
+		s.Share = float64(s.Members) / float64(a.Eligible)
+	}
+}
+
+// sortSegments puts siblings into the order of their sizes, largest first, and tells whether anything moved.
+func (a *AxisModel) sortSegments() bool {
+	var roots []int
+	for i := range a.Segments {
+		if a.Segments[i].Parent < 0 {
+			roots = append(roots, i)
+		}
+	}
+	var sorted []Segment
+	moved := false
+	var add func(siblings []int, parent int) []int
+	add = func(siblings []int, parent int) []int {
+		order := slices.Clone(siblings)
+		slices.SortStableFunc(order, func(i, j int) int {
+			p, q := &a.Segments[i], &a.Segments[j]
+			switch {
+			case p.Members != q.Members:
+				return q.Members - p.Members
+			case p.FuzzySize > q.FuzzySize:
+				return -1
+			case p.FuzzySize < q.FuzzySize:
+				return 1
+			default:
+				return 0
+			}
+		})
+		moved = moved || !slices.Equal(order, siblings)
+		var places []int
+		for _, i := range order {
+			at := len(sorted)
+			places = append(places, at)
+			s := a.Segments[i]
+			s.Parent = parent
+			sorted = append(sorted, s)
+			sorted[at].Children = add(a.Segments[i].Children, at)
+		}
+		return places
+	}
+	add(roots, -1)
+	if moved {
+		a.Segments = sorted
+		a.numberSegments()
+	}
+	return moved
+}
+
+// profile fills in what the members of every segment have in common.
+func (f *axisFit) profile(m membership) {
+	f.measurePercentiles()
+	starts, order := m.byLeaf(f.model.Leaves)
+	p := profiler{table: f.table, eligible: f.eligible}
+	for i := range f.model.Segments {
+		s := &f.model.Segments[i]
+		first, last := f.model.leafRange(i)
+		s.Profile = p.profile(order[starts[first]:starts[last+1]])
+		s.Profile.Features = f.model.featureProfiles(f.axis, s.Center)
+	}
+}
+
+// byLeaf sorts the customers by leaf; those of leaf l stand at order[starts[l]:starts[l+1]].
+func (m membership) byLeaf(leaves int) (starts []int, order []int32) {
+	starts = make([]int, leaves+1)
+	for _, leaf := range m.leaf {
+		starts[leaf+1]++
+	}
+	for l := range leaves {
+		starts[l+1] += starts[l]
+	}
+	next := slices.Clone(starts)
+	order = make([]int32, len(m.leaf))
+	for i, leaf := range m.leaf {
+		order[next[leaf]] = int32(i)
+		next[leaf]++
+	}
+	return starts, order
+}
+
+// leafRange gives the first and the last leaf of a segment, which are in a row.
+func (a *AxisModel) leafRange(i int) (first, last int) {
+	first = -1
+	for _, s := range a.Segments[i:a.subtree(i)] {
+		if s.Leaf >= 0 {
+			last = s.Leaf
+			if first < 0 {
+				first = s.Leaf
+			}
+		}
+	}
+	return first, last
+}
+
+// measurePercentiles keeps how every feature is distributed among the eligible customers.
+func (f *axisFit) measurePercentiles() {
+	values := make([]float64, 0, len(f.eligible))
+	for j := range f.model.Features {
+		if f.model.Features[j].Status == FeatureNoData {
+			continue
+		}
+		values = values[:0]
+		for _, row := range f.eligible {
+			if v := f.values(row)[j]; v == v {
+				values = append(values, float64(v))
+			}
+		}
+		if len(values) == 0 {
+			continue
+		}
+		slices.Sort(values)
+		percentiles := make([]float64, percentileSteps+1)
+		for p := range percentiles {
+			percentiles[p] = scale.Quantile(values, float64(p)/percentileSteps)
+		}
+		f.model.Features[j].Percentiles = percentiles
+	}
+}
+
+// profiler profiles groups of customers.
+type profiler struct {
+	table    *Table
+	eligible []int32
+	orders   []float64
+	values   []float64
+}
+
+// profile describes the customers at these places in eligible; the zero Profile for nobody.
+func (p *profiler) profile(members []int32) Profile {
+	if len(members) == 0 {
+		return Profile{}
+	}
+	p.orders, p.values = p.orders[:0], p.values[:0]
+	r := Profile{MinOrders: math.MaxInt}
+	var rate, tenure float64
+	for _, i := range members {
+		row := p.eligible[i]
+		orders, days := int(p.table.Purchases[row]), float64(p.table.TenureDays[row])
+		r.MinOrders, r.MaxOrders = min(r.MinOrders, orders), max(r.MaxOrders, orders)
+		r.TotalValueCents += p.table.ValueCents[row]
+		rate += daysPerMonth * float64(orders) / max(days, shortestTenure)
+		tenure += days
+		p.orders = append(p.orders, float64(orders))
+		p.values = append(p.values, float64(p.table.ValueCents[row]))
+	}
+	n := float64(len(members))
+	r.OrdersPerMonth = rate / n
+	r.TenureMonths = tenure / n / daysPerMonth
+	r.MedianOrders = median(p.orders)
+	r.MedianValueCents = int64(math.Round(median(p.values)))
+	return r
+}
+
+// shortestTenure is the least number of days that a monthly rate refers to: what happened within a month is no rate yet.
+const shortestTenure = 30
+
+// median sorts the values.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return scale.Quantile(values, 0.5)
+}
+
+// featureProfiles describes a centre feature by feature, most telling first: by the size of z, equal ones in the axis's order.
+func (a *AxisModel) featureProfiles(axis *Axis, center []float64) []FeatureProfile {
+	var profiles []FeatureProfile
+	for j, f := range a.featuresOn() {
+		model := &a.Features[f]
+		stored := model.scale().Inverse(center[j])
+		percentile := percentileOf(model.Percentiles, stored)
+		profiles = append(profiles, FeatureProfile{
+			Feature: f, Center: axis.Features[f].Shown(stored), Z: center[j],
+			Percentile: percentile, Qualifier: qualifierOf(percentile),
+		})
+	}
+	slices.SortStableFunc(profiles, func(p, q FeatureProfile) int {
+		switch z, y := math.Abs(p.Z), math.Abs(q.Z); {
+		case z > y:
+			return -1
+		case z < y:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return profiles
+}
+
+// Shown turns a stored value into the feature's unit.
+func (f *Feature) Shown(stored float64) float64 {
+	switch f.Scale {
+	case ScaleLog:
+		return math.Exp(stored)
+	case ScaleLog1p:
+		return math.Expm1(stored)
+	default:
+		return stored
+	}
+}
+
+// Stored turns a value in the feature's unit into the form in which it is computed and clustered.
+func (f *Feature) Stored(shown float64) float64 {
+	switch f.Scale {
+	case ScaleLog:
+		return math.Log(shown)
+	case ScaleLog1p:
+		return math.Log1p(shown)
+	default:
+		return shown
+	}
+}
+
+// percentileOf places a value among percentiles that stand at equal steps from 0 to 100, linearly between two of them,
+// in the middle of those that equal it.
+func percentileOf(percentiles []float64, v float64) float64 {
+	if len(percentiles) < 2 {
+		return 50
+	}
+	step := 100 / float64(len(percentiles)-1)
+	below, _ := slices.BinarySearch(percentiles, v) // how many are less
+	notAbove := below
+	for notAbove < len(percentiles) && percentiles[notAbove] == v {
+		notAbove++
+	}
+	switch {
+	case notAbove > below:
+		return step * float64(below+notAbove-1) / 2
+	case below == 0:
+		return 0
+	case below == len(percentiles):
+		return 100
+	default:
+		low, high := percentiles[below-1], percentiles[below]
+		return step * (float64(below-1) + (v-low)/(high-low))
+	}
+}
