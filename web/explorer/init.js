@@ -1,4 +1,4 @@
-// Starts GraphiQL with the saved examples in tabs. Their variables name a store and a customer that are there.
+// Starts GraphiQL with the saved examples in tabs, filled in with a store and a customer that are there.
 const url = new URL("/graphql", location.href);
 const socket = new URL(url);
 socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -28,9 +28,11 @@ async function sample() {
   }
 }
 
-function variables(name, { store, customer }) {
-  if (name === "progress") return { run: "" };
-  return name === "timeline" ? { store: store ?? "", customer: customer ?? "" } : { store: store ?? "" };
+// The values become the variables' defaults, so that an example runs as it stands.
+function filledIn(text, values) {
+  return text.replace(/\$(store|customer): String!/g, (found, name) =>
+    values[name] ? `${found} = ${JSON.stringify(values[name])}` : found,
+  );
 }
 
 async function start() {
@@ -39,12 +41,9 @@ async function start() {
     ...examples.map(async (name) => (await fetch(`examples/${name}.graphql`)).text()),
   ]);
   const fetcher = GraphiQL.createFetcher({ url: url.href, subscriptionUrl: socket.href });
-  const defaultTabs = examples.map((name, i) => ({
-    query: texts[i],
-    variables: JSON.stringify(variables(name, values), null, 2),
-  }));
+  const defaultTabs = texts.map((text) => ({ query: filledIn(text, values) }));
   ReactDOM.createRoot(document.getElementById("explorer")).render(
-    React.createElement(GraphiQL, { fetcher, defaultTabs, defaultEditorToolsVisibility: true }),
+    React.createElement(GraphiQL, { fetcher, defaultTabs }),
   );
 }
 

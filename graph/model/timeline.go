@@ -1,0 +1,147 @@
+package model
+
+import (
+	"math"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// Timeline is a customer over time, as columns for a chart.
+type Timeline struct {
+	*Series
+	level engine.Level
+	axes  []int
+	drift []*engine.Drift
+}
+
+// NewTimeline shows a series on the selected axes.
+func NewTimeline(s *Series, keys []string, level engine.Level) (*Timeline, error) {
+	axes, err := SelectAxes(keys)
+	if err != nil {
+		return nil, err
+	}
+	return &Timeline{Series: s, level: level, axes: axes, drift: s.steps()}, nil
+}
+
+func column[T any](rows []*engine.Snapshot, of func(*engine.Snapshot) T) []T {
+	list := make([]T, len(rows))
+	for i, row := range rows {
+		list[i] = of(row)
+	}
+	return list
+}
+
+// Dates has one for each snapshot, oldest first.
+func (t *Timeline) Dates() []engine.Date {
+	return column(t.Rows, func(s *engine.Snapshot) engine.Date { return s.Date })
+}
+
+// ModelVersion is the model that all memberships are given under, 0 before the first re-clustering.
+func (t *Timeline) ModelVersion() int {
+	if t.Model == nil {
+		return 0
+	}
+	return t.Model.Version
+}
+
+// ModelVersions are the models that the snapshots were stored under.
+func (t *Timeline) ModelVersions() []int {
+	return column(t.Rows, func(s *engine.Snapshot) int { return s.ModelVersion })
+}
+
+// Orders are the purchases so far.
+func (t *Timeline) Orders() []int {
+	return column(t.Rows, func(s *engine.Snapshot) int { return s.Purchases })
+}
+
+// TotalValues are in minor units.
+func (t *Timeline) TotalValues() []int64 {
+	return column(t.Rows, func(s *engine.Snapshot) int64 { return s.ValueCents })
+}
+
+// OverallDriftScores are the drifts from the date before, NaN where there is none.
+func (t *Timeline) OverallDriftScores() []float64 {
+	return t.driftColumn(func(d *engine.Drift) (float64, bool) {
+		if d.Overall == nil {
+			return 0, false
+		}
+		return *d.Overall, true
+	})
+}
+
+func (t *Timeline) driftColumn(score func(*engine.Drift) (float64, bool)) []float64 {
+	list := make([]float64, len(t.Rows))
+	for i, d := range t.drift {
+		list[i] = math.NaN()
+		if d != nil {
+			if x, ok := score(d); ok {
+				list[i] = x
+			}
+		}
+	}
+	return list
+}
+
+// Freshness tells how fresh the newest snapshot is.
+func (t *Timeline) Freshness() *Freshness {
+	f := &Freshness{}
+	if t.Model != nil {
+		f.ModelVersion = &t.Model.Version
+	}
+	if len(t.Rows) > 0 {
+		f.ComputedAt = &t.Rows[len(t.Rows)-1].CreatedAt
+	}
+	return f
+}
+
+// Axes are the selected axes over time.
+func (t *Timeline) Axes() []*AxisTimeline {
+	list := make([]*AxisTimeline, len(t.axes))
+	for i, axis := range t.axes {
+		list[i] = t.axis(axis)
+	}
+	return list
+}
+
+func (t *Timeline) axis(index int) *AxisTimeline {
+	a := &AxisTimeline{Axis: &Axis{Store: t.Customer.Store, Index: index}, DominantPaths: make([]*string, len(t.Rows)), Series: []*MembershipSeries{}}
+	a.DriftScores = t.driftColumn(func(d *engine.Drift) (float64, bool) {
+		return d.Axes[index].Score, d.Axes[index].Status == engine.AxisOn
+	})
+	status, reason := a.Axis.StatusUnder(t.Model)
+	if a.Status, a.Reason = status, reasonOrNull(reason); status != engine.AxisOn {
+		return a
+	}
+	segments := levelSegments(&t.Model.Axes[index], t.level)
+	columns := make([][]float64, len(segments))
+	for j := range columns {
+		columns[j] = make([]float64, len(t.Rows))
+	}
+	eligible := false
+	for i := range t.Rows {
+		units := memberships(t.Model, index, t.Prints[i], t.level)
+		best := 0
+		for j := range segments {
+			if len(units) == 0 {
+				columns[j][i] = math.NaN()
+				continue
+			}
+			columns[j][i] = float64(units[j]) / engine.MembershipUnit
+			if units[j] > units[best] {
+				best = j
+			}
+		}
+		if len(units) > 0 {
+			eligible = true
+			a.DominantPaths[i] = &t.Model.Axes[index].Segments[segments[best]].Path
+		}
+	}
+	if !eligible {
+		a.Status, a.Reason = engine.AxisNotEligible, reasonOrNull(notEligible(index, t.Customer.Customer.Orders))
+		return a
+	}
+	for j, segment := range segments {
+		a.Series = append(a.Series, &MembershipSeries{Segment: NewSegment(t.Customer.Store, t.Model, index, segment), Scores: columns[j]})
+	}
+	return a
+}

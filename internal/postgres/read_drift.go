@@ -1,0 +1,191 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// DriftCursor is a place in a list of drift events, newest first.
+type DriftCursor struct {
+	To      engine.Date
+	ID      int64
+	StoreID int32
+}
+
+// SegmentAt names a root segment of a model in a drift event.
+type SegmentAt struct {
+	StoreID int32
+	Model   int
+	Axis    int
+	Index   int
+}
+
+// DriftQuery is a page of drift events, newest first. What is set must all hold.
+type DriftQuery struct {
+	Axes           []int
+	MinSeverity    engine.Severity
+	ByOrder        *bool
+	From, To       engine.Date // of the later date
+	Type           engine.SnapshotType
+	SegmentChanged *bool
+	AnomaliesOnly  bool
+	FromSegments   []SegmentAt
+	ToSegments     []SegmentAt
+	After, Before  *DriftCursor
+	Window
+}
+
+// ListedEvent is a drift event with its customer.
+type ListedEvent struct {
+	engine.DriftEvent
+	Customer engine.Customer
+}
+
+const eventFields = `e.event_id, e.axis, e.snapshot_type, e.from_date, e.to_date, e.model_id, e.score, e.from_segment, e.to_segment, e.by_order,
+  e.axis_anomaly, e.overall_anomaly, e.overall, e.mean_score, e.coverage, e.largest_axis, e.largest_score, e.moderate_axes, e.detected_at, ` + customerFields
+
+func scanEvent(row pgx.CollectableRow) (*ListedEvent, error) {
+	var e ListedEvent
+	var kind int16
+	var from, to time.Time
+	var first, last *time.Time
+	targets := []any{
+		&e.ID, &e.Axis, &kind, &from, &to, &e.ModelVersion, &e.Score, &e.FromSegment, &e.ToSegment, &e.ByOrder, &e.AxisAnomaly, &e.OverallAnomaly, &e.Overall,
+		&e.Mean, &e.Coverage, &e.LargestAxis, &e.LargestScore, &e.ModerateAxes, &e.DetectedAt,
+	}
+	err := row.Scan(append(targets, customerTargets(&e.Customer, &first, &last)...)...)
+	e.Type, e.From, e.To = engine.SnapshotType(kind), dateOf(from), dateOf(to)
+	e.Customer.FirstOrderAt, e.Customer.LastOrderAt = timeOf(first), timeOf(last)
+	e.StoreID, e.CustomerID = e.Customer.StoreID, e.Customer.ID
+	return &e, err
+}
+
+// minScores are fixed text, so that the planner sees that the feed's partial index holds what is asked for.
+var minScores = map[engine.Severity]string{
+	engine.SeverityMinor: "e.score >= 0.1", engine.SeverityModerate: "e.score >= 0.3",
+	engine.SeveritySignificant: "e.score >= 0.5", engine.SeverityMajor: "e.score >= 0.7",
+}
+
+func (q *DriftQuery) filter(s *statement) {
+	if condition, ok := minScores[q.MinSeverity]; ok {
+		s.where(condition)
+	}
+	if q.ByOrder != nil {
+		if *q.ByOrder {
+			s.where("e.by_order")
+		} else {
+			s.where("NOT e.by_order")
+		}
+	}
+	s.where("e.to_date >= ? AND e.to_date < ?", dateParam(q.From), dateParam(q.To))
+	if q.Axes != nil {
+		axes := make([]int16, len(q.Axes))
+		for i, a := range q.Axes {
+			axes[i] = int16(a)
+		}
+		s.where("e.axis = ANY (?)", axes)
+	}
+	if q.Type != 0 {
+		s.where("e.snapshot_type = ?", int16(q.Type))
+	}
+	if q.SegmentChanged != nil {
+		s.where("(e.from_segment <> e.to_segment) = ?", *q.SegmentChanged)
+	}
+	if q.AnomaliesOnly {
+		s.where("e.axis_anomaly OR e.overall_anomaly")
+	}
+	q.segments(s, "e.from_segment", q.FromSegments)
+	q.segments(s, "e.to_segment", q.ToSegments)
+}
+
+func (q *DriftQuery) segments(s *statement, column string, segments []SegmentAt) {
+	if segments == nil {
+		return
+	}
+	any := "false"
+	for _, at := range segments {
+		any += " OR (e.store_id, e.model_id, e.axis, " + column + ") = (" + s.arg(at.StoreID) + "::int, " + s.arg(at.Model) + "::int, " + s.arg(int16(at.Axis)) + "::smallint, " + s.arg(int16(at.Index)) + "::smallint)"
+	}
+	s.where(any)
+}
+
+func (q *DriftQuery) place(s *statement, cursor *DriftCursor, after bool) {
+	if cursor != nil {
+		s.where("(e.to_date, e.event_id, e.store_id) "+beyond(after, true)+" (?::date, ?::bigint, ?::int)", dateParam(cursor.To), cursor.ID, cursor.StoreID)
+	}
+}
+
+const customerOfEvent = ` JOIN customer c ON c.store_id = e.store_id AND c.customer_id = e.customer_id`
+
+// DriftFeed gives a page of the events of stores.
+func (db *DB) DriftFeed(ctx context.Context, storeIDs []int32, q DriftQuery) ([]*ListedEvent, error) {
+	var s statement
+	stores := s.arg(storeIDs)
+	q.filter(&s)
+	q.place(&s, q.After, true)
+	q.place(&s, q.Before, false)
+	direction, limit := q.direction(true), s.arg(q.Limit)
+	rows, err := collect(ctx, db.pool, scanEvent, `-- name: DriftFeed
+SELECT `+eventFields+` FROM unnest(`+stores+`::int[]) k(store_id) CROSS JOIN LATERAL (
+  SELECT * FROM drift_event e WHERE e.store_id = k.store_id`+s.and()+`
+  ORDER BY e.to_date `+direction+`, e.event_id `+direction+` LIMIT `+limit+`) e`+customerOfEvent+`
+ORDER BY e.to_date `+direction+`, e.event_id `+direction+`, e.store_id `+direction+` LIMIT `+limit, s.args...)
+	return inOrder(q.Window, rows), err
+}
+
+// CountDriftFeed counts the whole list.
+func (db *DB) CountDriftFeed(ctx context.Context, storeIDs []int32, q DriftQuery) (int, error) {
+	var s statement
+	s.where("e.store_id = ANY (?)", storeIDs)
+	q.filter(&s)
+	var count int
+	err := db.pool.QueryRow(ctx, "-- name: CountDriftFeed\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
+	return count, err
+}
+
+// CustomerDrift gives a page of the events of each customer.
+func (db *DB) CustomerDrift(ctx context.Context, refs []CustomerRef, q DriftQuery) (map[CustomerRef][]*ListedEvent, error) {
+	var s statement
+	stores, ids := splitRefs(refs)
+	keys := "unnest(" + s.arg(stores) + "::int[], " + s.arg(ids) + "::bigint[]) k(store_id, customer_id)"
+	q.filter(&s)
+	q.place(&s, q.After, true)
+	q.place(&s, q.Before, false)
+	direction, limit := q.direction(true), s.arg(q.Limit)
+	found, err := collect(ctx, db.pool, scanEvent, `-- name: CustomerDrift
+SELECT `+eventFields+` FROM `+keys+` CROSS JOIN LATERAL (
+  SELECT * FROM drift_event e WHERE e.store_id = k.store_id AND e.customer_id = k.customer_id`+s.and()+`
+  ORDER BY e.to_date `+direction+`, e.event_id `+direction+` LIMIT `+limit+`) e`+customerOfEvent+`
+ORDER BY e.to_date `+direction+`, e.event_id `+direction, s.args...)
+	pages := map[CustomerRef][]*ListedEvent{}
+	for _, e := range found {
+		ref := CustomerRef{e.StoreID, e.CustomerID}
+		pages[ref] = append(pages[ref], e)
+	}
+	for ref := range pages {
+		inOrder(q.Window, pages[ref])
+	}
+	return pages, err
+}
+
+// CountCustomerDrift counts the whole list of one customer.
+func (db *DB) CountCustomerDrift(ctx context.Context, ref CustomerRef, q DriftQuery) (int, error) {
+	var s statement
+	s.where("e.store_id = ? AND e.customer_id = ?", ref.StoreID, ref.CustomerID)
+	q.filter(&s)
+	var count int
+	err := db.pool.QueryRow(ctx, "-- name: CountCustomerDrift\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
+	return count, err
+}
+
+const driftEventByID = `-- name: DriftEventByID
+SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + ` WHERE e.store_id = $1 AND e.event_id = $2`
+
+// DriftEvent gives one event. Fault: NOT_FOUND.
+func (db *DB) DriftEvent(ctx context.Context, storeID int32, id int64) (*ListedEvent, error) {
+	return one(ctx, db.pool, scanEvent, engine.Errorf(engine.CodeNotFound, "there is no such drift event"), driftEventByID, storeID, id)
+}

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// StoreView is a store with the model that is in force.
+type StoreView struct {
+	engine.Store
+	ModelVersion int // 0 before the first re-clustering
+	ModelAt      time.Time
+}
+
+const storeView = `SELECT ` + storeFields + `, coalesce(m.model_id, 0), m.fitted_at FROM store t LEFT JOIN LATERAL (
+  SELECT model_id, fitted_at FROM segment_model WHERE segment_model.store_id = t.store_id ORDER BY model_id DESC LIMIT 1) m ON true`
+
+func scanStoreView(row pgx.CollectableRow) (*StoreView, error) {
+	var s StoreView
+	var zone string
+	var columns int16
+	var first, last, fitted *time.Time
+	err := row.Scan(&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &columns, &s.Scheduled, &s.Customers, &first, &last, &s.CreatedAt, &s.ModelVersion, &fitted)
+	if err != nil {
+		return nil, err
+	}
+	if s.Zone, err = time.LoadLocation(zone); err != nil {
+		return nil, err
+	}
+	s.Columns, s.FirstAt, s.LastAt, s.ModelAt = engine.Columns(columns), timeOf(first), timeOf(last), timeOf(fitted)
+	if s.Name == "" {
+		s.Name = s.Key
+	}
+	return &s, nil
+}
+
+const storeViewsByKey = `-- name: StoreViewsByKey
+` + storeView + ` WHERE t.store_key = ANY ($1)`
+
+// StoreViewsByKey gives stores by the names that callers use; those that are not there are missing.
+func (db *DB) StoreViewsByKey(ctx context.Context, keys []string) ([]*StoreView, error) {
+	return collect(ctx, db.pool, scanStoreView, storeViewsByKey, keys)
+}
+
+const storeViewsByID = `-- name: StoreViewsByID
+` + storeView + ` WHERE t.store_id = ANY ($1)`
+
+// StoreViewsByID gives stores; those that are not there are missing.
+func (db *DB) StoreViewsByID(ctx context.Context, ids []int32) ([]*StoreView, error) {
+	return collect(ctx, db.pool, scanStoreView, storeViewsByID, ids)
+}
+
+const storeViews = `-- name: StoreViews
+` + storeView + ` ORDER BY t.store_key`
+
+// StoreViews gives all stores by key.
+func (db *DB) StoreViews(ctx context.Context) ([]*StoreView, error) {
+	return collect(ctx, db.pool, scanStoreView, storeViews)
+}
+
+// RunCursor is a place in a list of runs, newest first.
+type RunCursor struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// RunQuery is a page of a store's runs, newest first, with those that went over all stores. What is set must all hold.
+type RunQuery struct {
+	StoreID       int32
+	Kinds         []engine.RunKind
+	States        []engine.RunState
+	Triggers      []engine.RunTrigger
+	From, To      time.Time // made in [From, To); zero: open
+	After, Before *RunCursor
+	Window
+}
+
+func words[T ~string](values []T) []string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = string(v)
+	}
+	return list
+}
+
+func (q *RunQuery) filter(s *statement) {
+	s.where("store_id IN (?, 0)", q.StoreID)
+	if q.Kinds != nil {
+		s.where("kind = ANY (?)", words(q.Kinds))
+	}
+	if q.States != nil {
+		s.where("state = ANY (?)", words(q.States))
+	}
+	if q.Triggers != nil {
+		s.where("trigger = ANY (?)", words(q.Triggers))
+	}
+	if !q.From.IsZero() {
+		s.where("created_at >= ?", q.From)
+	}
+	if !q.To.IsZero() {
+		s.where("created_at < ?", q.To)
+	}
+}
+
+// Runs gives a page.
+func (db *DB) Runs(ctx context.Context, q RunQuery) ([]*engine.Run, error) {
+	var s statement
+	q.filter(&s)
+	if c := q.After; c != nil {
+		s.where("(created_at, run_id) < (?::timestamptz, ?::uuid)", c.CreatedAt, c.ID)
+	}
+	if c := q.Before; c != nil {
+		s.where("(created_at, run_id) > (?::timestamptz, ?::uuid)", c.CreatedAt, c.ID)
+	}
+	direction := q.direction(true)
+	rows, err := collect(ctx, db.pool, scanRun, `-- name: Runs
+SELECT `+runFields+` FROM run WHERE true`+s.and()+`
+ORDER BY created_at `+direction+`, run_id `+direction+` LIMIT `+s.arg(q.Limit), s.args...)
+	return inOrder(q.Window, rows), err
+}
+
+// CountRuns counts the whole list.
+func (db *DB) CountRuns(ctx context.Context, q RunQuery) (int, error) {
+	var s statement
+	q.filter(&s)
+	var count int
+	err := db.pool.QueryRow(ctx, "-- name: CountRuns\nSELECT count(*) FROM run WHERE true"+s.and(), s.args...).Scan(&count)
+	return count, err
+}
+
+const newestRun = `-- name: NewestRun
+SELECT ` + runFields + ` FROM run ORDER BY created_at DESC, run_id DESC LIMIT 1`
+
+// NewestRun gives the newest run of any store; nil before the first.
+func (db *DB) NewestRun(ctx context.Context) (*engine.Run, error) {
+	found, err := collect(ctx, db.pool, scanRun, newestRun)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}

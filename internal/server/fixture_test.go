@@ -1,0 +1,330 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/events"
+	"github.com/quimbi/quimbi/internal/pgtest"
+	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/internal/server"
+	"github.com/quimbi/quimbi/resolvers"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	customers = 120
+	weeks     = 26
+)
+
+// lastSunday is the newest snapshot's date: the store's last order is on the day after.
+var lastSunday = engine.NewDate(1998, time.June, 28)
+
+// api is a server on a database of its own with one store, "shop": 120 customers, a model with two axes, 26 weekly
+// snapshots a customer. Every tenth customer crosses to another root in week 13.
+type api struct {
+	url   string
+	pool  *pgxpool.Pool
+	db    *postgres.DB
+	queue *queue
+	stop  func() error // ends the server and waits for it
+}
+
+func newAPI(t *testing.T) *api {
+	t.Helper()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	fill(t, db)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	hub := events.NewHub(db, log)
+	q := &queue{db: db, proceed: make(chan struct{}), done: make(chan struct{})}
+	s := server.New(server.Config{Log: log, Resolver: &resolvers.Resolver{
+		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
+		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }, Version: "test", SnapshotsEnabled: true,
+		Retention: map[engine.SnapshotType]int{engine.Daily: 7, engine.Weekly: 60, engine.Monthly: 365, engine.Quarterly: 730, engine.Yearly: 1826},
+	}})
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served, listened := make(chan error, 1), make(chan error, 1)
+	go func() { served <- s.Serve(ctx, listener) }()
+	go func() { listened <- hub.Run(ctx) }()
+	stopped := false
+	a := &api{url: "http://" + listener.Addr().String(), pool: pool, db: db, queue: q}
+	a.stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return errors.Join(<-served, <-listened)
+	}
+	t.Cleanup(func() {
+		if err := a.stop(); err != nil {
+			t.Errorf("stopping the server: %v", err)
+		}
+	})
+	return a
+}
+
+func fill(t *testing.T, db *postgres.DB) {
+	t.Helper()
+	ctx := t.Context()
+	store, err := db.EnsureStore(ctx, "shop")
+	check(t, err)
+	_, err = db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+		for i := range customers {
+			for j, day := range []engine.Date{lastSunday - 200 + engine.Date(i%7), lastSunday + 1} {
+				line := &postgres.ImportLine{Customer: name(i), Line: engine.Line{
+					OrderKey: fmt.Sprintf("o%d-%d", i, j), Number: 1, OrderedAt: day.In(time.UTC).Add(10 * time.Hour), Quantity: 1, NetCents: int64(1000 + 10*i),
+				}}
+				if err := yield(line); err != nil {
+					return 0, err
+				}
+			}
+		}
+		return engine.ColumnOrderID, nil
+	})
+	check(t, err)
+	m := fixtureModel()
+	run := uuid.NewString()
+	check(t, db.InTx(ctx, func(tx *postgres.Tx) error {
+		if _, err := tx.InsertRun(ctx, postgres.NewRun{
+			ID: run, StoreID: store.ID, Kind: engine.RunRecluster, Trigger: engine.TriggerCLI,
+			Request: map[string]any{"params": engine.DefaultParams(), "seed": 42, "as_of": m.AsOf},
+		}); err != nil {
+			return err
+		}
+		if err := tx.InsertModel(ctx, store.ID, run, m); err != nil {
+			return err
+		}
+		return tx.FinishRun(ctx, run, engine.RunSucceeded, "", map[string]any{"model_version": 1}, customers)
+	}))
+	writeSnapshots(t, db, store, m)
+}
+
+func writeSnapshots(t *testing.T, db *postgres.DB, store *engine.Store, m *engine.Model) {
+	t.Helper()
+	ctx := t.Context()
+	var dates []engine.Date
+	for w := range weeks {
+		dates = append(dates, lastSunday-engine.Date(7*(weeks-1-w)))
+	}
+	check(t, db.EnsureLeaves(ctx, engine.Weekly, dates))
+	found, err := db.Customers(ctx, postgres.CustomerQuery{StoreIDs: []int32{store.ID}, Window: postgres.Window{Limit: customers}})
+	check(t, err)
+	var snapshots []postgres.WrittenSnapshot
+	var drifts []engine.DriftEvent
+	var states []postgres.State
+	for i, c := range found {
+		for w, date := range dates {
+			s := engine.Snapshot{StoreID: store.ID, CustomerID: c.ID, Type: engine.Weekly, Date: date, ModelVersion: 1, Thumbprint: fixturePrint(i, w), Purchases: 1, ValueCents: c.ValueCents / 2, FirstAt: lastSunday - 200}
+			written := postgres.WrittenSnapshot{Snapshot: s}
+			if w > 0 {
+				d := m.Drift(fixturePrint(i, w-1), s.Thumbprint)
+				written.Drift, written.LargestDrift = d.Overall, &d.LargestScore
+				if a := d.Axes[0]; a.Score >= 0.1 {
+					drifts = append(drifts, engine.DriftEvent{
+						StoreID: store.ID, CustomerID: c.ID, Axis: 0, Type: engine.Weekly, From: dates[w-1], To: date, ModelVersion: 1, Score: a.Score,
+						FromSegment: a.From, ToSegment: a.To, ByOrder: true, Overall: d.Overall, Mean: d.Mean, Coverage: d.Coverage,
+						LargestAxis: d.Largest, LargestScore: d.LargestScore, ModerateAxes: d.ModerateAxes,
+					})
+				}
+			}
+			snapshots = append(snapshots, written)
+		}
+		states = append(states, postgres.State{CustomerID: c.ID, Thumbprint: fixturePrint(i, weeks-1)})
+	}
+	check(t, db.InTx(ctx, func(tx *postgres.Tx) error {
+		next := 0
+		err := tx.WriteStates(ctx, store.ID, 1, lastSunday, func() (postgres.State, bool) {
+			if next == len(states) {
+				return postgres.State{}, false
+			}
+			next++
+			return states[next-1], true
+		})
+		return errors.Join(err, tx.CopySnapshots(ctx, snapshots), tx.CopyDriftEvents(ctx, drifts))
+	}))
+}
+
+func name(i int) string { return fmt.Sprintf("c%03d", i) }
+
+// fixtureModel has purchase_frequency with a divided root and a whole one, and purchase_value with two roots.
+func fixtureModel() *engine.Model {
+	m := &engine.Model{Version: 1, AsOf: lastSunday, Seed: 42, Params: engine.DefaultParams(), Customers: customers}
+	for i := range m.Axes {
+		m.Axes[i] = engine.AxisModel{Status: engine.AxisOff, Reason: engine.ReasonNoSKU}
+	}
+	segment := func(key string, parent, depth, leaf int, children ...int) engine.Segment {
+		return engine.Segment{Key: key, Path: key, Name: "segment " + key, Parent: parent, Depth: depth, Leaf: leaf, Children: children, Center: []float64{0, 0, 0}, Members: 10, Share: 0.5}
+	}
+	on := func(first, leaves, features int, segments ...engine.Segment) engine.AxisModel {
+		a := engine.AxisModel{Status: engine.AxisOn, Eligible: customers, First: first, Leaves: leaves, Segments: segments}
+		for range features {
+			a.Features = append(a.Features, engine.FeatureModel{Status: engine.FeatureOn, SD: 1})
+		}
+		return a
+	}
+	m.Axes[0] = on(0, 3, 4, segment("seg_0", -1, 0, -1, 1, 2), segment("seg_0.0", 0, 1, 0), segment("seg_0.1", 0, 1, 1), segment("seg_1", -1, 0, 2))
+	m.Axes[1] = on(3, 2, 3, segment("seg_0", -1, 0, 0), segment("seg_1", -1, 0, 1))
+	return m
+}
+
+// fixturePrint is customer i's thumbprint in week w.
+func fixturePrint(i, w int) engine.Thumbprint {
+	p := engine.Thumbprint{Membership: []int16{7000, 2000, 1000, 6000, 4000}, Dominant: make([]int16, engine.AxisCount)}
+	for a := range p.Dominant {
+		p.Dominant[a] = -1
+	}
+	p.Dominant[0], p.Dominant[1] = 0, 3
+	if i%10 == 0 && w >= weeks/2 {
+		copy(p.Membership, []int16{500, 500, 9000})
+		p.Dominant[0] = 2
+	}
+	return p
+}
+
+// queue starts runs that a test drives: it does the work of a recluster as far as the API sees it.
+type queue struct {
+	resolvers.Jobs
+	db      *postgres.DB
+	proceed chan struct{} // each step of a run waits for one
+	done    chan struct{}
+}
+
+func (q *queue) Recluster(ctx context.Context, r resolvers.ReclusterRequest) (*engine.Run, error) {
+	id := uuid.NewString()
+	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
+		open, err := tx.OpenRuns(ctx, r.Store.ID, engine.RunRecluster)
+		if err == nil && len(open) > 0 {
+			fault := engine.Errorf(engine.CodeRunInProgress, "the store is being clustered already")
+			fault.RunID = open[0].ID
+			return fault
+		}
+		_, err = tx.InsertRun(ctx, postgres.NewRun{ID: id, StoreID: r.Store.ID, Kind: engine.RunRecluster, Trigger: r.Trigger, Request: map[string]any{"params": r.Params, "seed": 7, "as_of": lastSunday}})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	go q.work(context.WithoutCancel(ctx), id)
+	return q.db.Run(ctx, id)
+}
+
+func (q *queue) work(ctx context.Context, id string) {
+	defer close(q.done)
+	<-q.proceed
+	if q.db.StartRun(ctx, id) != nil {
+		return
+	}
+	<-q.proceed
+	if q.db.ProgressRun(ctx, id, engine.StageClustering, engine.Axes[0].Key, 7, 14) != nil {
+		return
+	}
+	<-q.proceed
+	_ = q.db.InTx(ctx, func(tx *postgres.Tx) error {
+		return tx.FinishRun(ctx, id, engine.RunSucceeded, "", map[string]any{"model_version": 1}, 0)
+	})
+}
+
+func (q *queue) Cancel(ctx context.Context, id string) (*engine.Run, error) {
+	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
+		_, err := tx.CancelRun(ctx, id)
+		return err
+	})
+	if errors.Is(err, postgres.ErrRunOver) {
+		fault := engine.Errorf(engine.CodeRunFinished, "the run is over already")
+		fault.RunID = id
+		return nil, fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q.db.Run(ctx, id)
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reply is an answer of the API.
+type reply struct {
+	Status int
+	Header http.Header
+	Text   string
+	Data   json.RawMessage `json:"data"`
+	Errors []struct {
+		Message    string         `json:"message"`
+		Path       []any          `json:"path"`
+		Extensions map[string]any `json:"extensions"`
+	} `json:"errors"`
+	Extensions map[string]any `json:"extensions"`
+}
+
+// codes lists the codes of a reply's errors.
+func (r *reply) codes() []string {
+	list := []string{}
+	for _, e := range r.Errors {
+		code, _ := e.Extensions["code"].(string)
+		list = append(list, code)
+	}
+	return list
+}
+
+func (a *api) send(t *testing.T, method, path, body string, header http.Header) *reply {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, a.url+path, bytes.NewReader([]byte(body)))
+	check(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	for key, values := range header {
+		request.Header[key] = values
+	}
+	if host := header.Get("Host"); host != "" {
+		request.Host = host
+	}
+	response, err := http.DefaultClient.Do(request)
+	check(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	check(t, err)
+	r := &reply{Status: response.StatusCode, Header: response.Header, Text: string(text)}
+	_ = json.Unmarshal(text, r) // not every answer is JSON
+	return r
+}
+
+func (a *api) query(t *testing.T, query string, variables map[string]any) *reply {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	check(t, err)
+	return a.send(t, http.MethodPost, "/graphql", string(body), nil)
+}
+
+// data answers a query that must succeed, into a value.
+func (a *api) data(t *testing.T, into any, query string, variables map[string]any) {
+	t.Helper()
+	r := a.query(t, query, variables)
+	if len(r.Errors) > 0 || r.Status != http.StatusOK {
+		t.Fatalf("%s\nstatus %d: %s", query, r.Status, r.Text)
+	}
+	check(t, json.Unmarshal(r.Data, into))
+}

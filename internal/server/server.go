@@ -1,0 +1,257 @@
+// Package server answers HTTP: GraphQL over POST, GET, WebSocket and server-sent events, the explorer, health and metrics.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/99designs/gqlgen/graphql/playground"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/quimbi/quimbi/graph"
+	"github.com/quimbi/quimbi/resolvers"
+	"github.com/quimbi/quimbi/web"
+)
+
+// Config is what a server needs.
+type Config struct {
+	Resolver *resolvers.Resolver
+	Log      *slog.Logger
+	Limits   Limits        // zero: DefaultLimits
+	Timeout  time.Duration // of a query or mutation; zero: 30 s
+}
+
+// Server is the HTTP side of the program.
+type Server struct {
+	config   Config
+	handler  http.Handler
+	migrated atomic.Bool
+	// streams ends with the server, before requests do: subscriptions would else hold it up.
+	streams    context.Context
+	endStreams context.CancelFunc
+	open       sync.WaitGroup
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	// shutdownTime is how long requests and subscriptions have to end.
+	shutdownTime = 5 * time.Second
+	initTimeout  = 10 * time.Second
+	pingInterval = 20 * time.Second
+	headerTime   = 10 * time.Second
+	idleTime     = 2 * time.Minute
+	parsedCache  = 1000
+)
+
+var registerOnce sync.Once
+
+// New makes a server.
+func New(c Config) *Server {
+	registerOnce.Do(registerCodes)
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	s := &Server{config: c}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
+	m := newMetrics(c.Resolver.DB)
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", s.graphQL(m))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /explorer/", s.explorer())
+	mux.Handle("GET /{$}", http.RedirectHandler("/explorer/", http.StatusFound))
+	s.handler = secured(mux)
+	return s
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// ready says 200 once the schema is up to date and the database answers.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), shutdownTime)
+	defer cancel()
+	db := s.config.Resolver.DB
+	if err := db.Ping(ctx); err != nil {
+		plain(w, http.StatusServiceUnavailable, "the database does not answer")
+		return
+	}
+	if !s.migrated.Load() {
+		list, err := db.Migrations(ctx, s.config.Log)
+		if err != nil {
+			plain(w, http.StatusServiceUnavailable, "the schema cannot be looked at")
+			return
+		}
+		for _, m := range list {
+			if !m.Applied {
+				plain(w, http.StatusServiceUnavailable, "the schema is not up to date: run migrate up")
+				return
+			}
+		}
+		s.migrated.Store(true)
+	}
+	plain(w, http.StatusOK, "ready")
+}
+
+func (s *Server) graphQL(m *metrics) http.Handler {
+	r := s.config.Resolver
+	gql := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
+	// The order matters: whatever is not a stream goes to the last one.
+	gql.AddTransport(transport.Websocket{InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true})
+	gql.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
+	gql.AddTransport(overHTTP{})
+	gql.SetQueryCache(lru.New[*ast.QueryDocument](parsedCache))
+	gql.SetParserTokenLimit(s.config.Limits.Tokens)
+	gql.SetErrorPresenter(r.Present)
+	gql.SetRecoverFunc(r.Recover)
+	gql.Use(extension.Introspection{})
+	gql.Use(limiter{s.config.Limits})
+	gql.AroundOperations(r.AroundOperations)
+	gql.AroundResponses(m.around)
+	gql.AroundResponses(s.bounded)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.BodyBytes)
+		if !checkStream(w, r) {
+			return
+		}
+		if r.Header.Get("Upgrade") != "" || isEventStream(r) {
+			s.stream(gql, w, r)
+			return
+		}
+		gql.ServeHTTP(w, r)
+	})
+}
+
+// bounded ends queries and mutations that take too long.
+func (s *Server) bounded(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	if graphql.HasOperationContext(ctx) {
+		if op := graphql.GetOperationContext(ctx); op.Operation != nil && op.Operation.Operation != ast.Subscription {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.config.Timeout)
+			defer cancel()
+		}
+	}
+	return next(ctx)
+}
+
+// stream answers with a socket or with events that end when the server ends.
+func (s *Server) stream(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	s.open.Add(1)
+	defer s.open.Done()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.streams, cancel)()
+	h.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// explorer gives the page with the vendored files, else gqlgen's, which loads from the network.
+func (s *Server) explorer() http.Handler {
+	if page, ok := web.Explorer(); ok {
+		return http.StripPrefix("/explorer", page)
+	}
+	s.config.Log.Warn("the explorer's files are not built in: /explorer/ loads them from the network; `make web` and a new build make it work offline")
+	return playground.Handler("Quimbi", "/graphql")
+}
+
+// secured adds the headers that hold everywhere. The explorer's own policy replaces the strict one.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		if !strings.HasPrefix(r.URL.Path, "/explorer/") {
+			h.Set("Content-Security-Policy", web.Policy)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopbackOnly refuses other names for this machine than its loopback ones: else a page whose name is made to point here
+// (DNS rebinding) could talk to the server as if it were its own.
+func loopbackOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.Host) {
+			fail(http.StatusMisdirectedRequest, "FORBIDDEN", "This server listens on loopback only and answers to localhost, 127.0.0.1 and [::1].").send(w, mediaJSON)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Serve answers on a listener until the context is done. Then subscriptions end first and requests have 5 seconds.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	h := http.Handler(s)
+	if isLoopback(listener.Addr().String()) {
+		h = loopbackOnly(h)
+	}
+	httpServer := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
+		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- httpServer.Serve(listener) }()
+	select {
+	case err := <-failed:
+		s.endStreams()
+		return err
+	case <-ctx.Done():
+	}
+	s.endStreams()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	err := httpServer.Shutdown(end)
+	s.waitForStreams(end)
+	if err != nil {
+		return errors.Join(err, httpServer.Close())
+	}
+	return nil
+}
+
+// waitForStreams waits for sockets too, which the HTTP server has given away.
+func (s *Server) waitForStreams(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() {
+		s.open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,237 @@
+package resolvers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// stores gives the stores that a list goes over: the one named, or all. Fault: NOT_FOUND.
+func (r *Resolver) stores(ctx context.Context, key *string) (ids []int32, byID map[int32]*model.Store, err error) {
+	byID = map[int32]*model.Store{}
+	if key != nil {
+		store, err := r.storeByKey(ctx, *key)
+		if err != nil {
+			return nil, nil, err
+		}
+		byID[store.Store.ID] = store
+		return []int32{store.Store.ID}, byID, nil
+	}
+	views, err := r.DB.StoreViews(ctx)
+	for _, v := range views {
+		ids = append(ids, v.ID)
+		byID[v.ID] = r.storeView(v)
+	}
+	return ids, byID, err
+}
+
+var customerSorts = map[model.CustomerOrderField]postgres.CustomerSort{
+	model.CustomerOrderFieldCustomerID: postgres.SortByKey, model.CustomerOrderFieldTotalValue: postgres.SortByValue,
+	model.CustomerOrderFieldOrderCount: postgres.SortByOrders, model.CustomerOrderFieldLastOrderAt: postgres.SortByLastOrder,
+	model.CustomerOrderFieldDrift: postgres.SortByDrift,
+}
+
+func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order model.CustomerOrder, first *int, after *string, last *int, before *string) (*model.CustomerConnection, error) {
+	kind := fmt.Sprintf("customers %s %s", order.Field, order.Direction)
+	page, err := pageOf[postgres.CustomerCursor](kind, first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		f = &model.CustomerFilter{}
+	}
+	q := postgres.CustomerQuery{
+		Sort: customerSorts[order.Field], Descending: order.Direction == model.OrderDirectionDesc,
+		Severities: f.Severities, After: page.after, Before: page.before, Window: page.window(),
+	}
+	ids, stores, err := r.stores(ctx, f.StoreID)
+	if err != nil {
+		return nil, err
+	}
+	q.StoreIDs = ids
+	if err := r.filterCustomers(ctx, f, &q); err != nil {
+		return nil, err
+	}
+	rows, err := r.DB.Customers(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	cursor := func(c *postgres.ListedCustomer) postgres.CustomerCursor { return c.Cursor }
+	node := func(c *postgres.ListedCustomer) *model.Customer {
+		return &model.Customer{Customer: &c.Customer, Store: stores[c.StoreID]}
+	}
+	count := func(ctx context.Context) (int, error) { return r.DB.CountCustomers(ctx, q) }
+	connection := newPage(kind, page, rows, cursor, node, count)
+	model.AsPage(connection.Nodes())
+	return connection, nil
+}
+
+func (r *Resolver) filterCustomers(ctx context.Context, f *model.CustomerFilter, q *postgres.CustomerQuery) error {
+	if f.CustomerIDPrefix != nil {
+		q.Prefix = *f.CustomerIDPrefix
+		if slices.Contains([]byte(q.Prefix), 0) {
+			return engine.Errorf(engine.CodeInvalid, "a customerId holds no zero byte")
+		}
+	}
+	if f.TotalValue != nil {
+		q.MinValue, q.MaxValue = f.TotalValue.Min, f.TotalValue.Max
+	}
+	if f.FirstOrder != nil {
+		if _, _, err := dates(f.FirstOrder); err != nil {
+			return err
+		}
+		q.FirstFrom, q.FirstTo = f.FirstOrder.From, f.FirstOrder.To
+	}
+	if f.SegmentIds == nil {
+		return nil
+	}
+	segments, err := r.segments(ctx, f.SegmentIds)
+	q.Segments = make([]postgres.SegmentMatch, 0, len(segments))
+	for _, s := range segments {
+		q.Segments = append(q.Segments, matchOf(s))
+	}
+	return err
+}
+
+func matchOf(s *model.Segment) postgres.SegmentMatch {
+	return postgres.SegmentMatch{StoreID: s.Store.Store.ID, Model: s.Model.Version, Axis: s.AxisIndex(), Positions: s.LeafPositions()}
+}
+
+// state gives where a customer stands now and under which model; both nil where it has no place yet.
+func (r *Resolver) state(ctx context.Context, c *model.Customer) (*postgres.CustomerState, *engine.Model, error) {
+	state, err := r.stateOf(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	version := &c.Store.ModelVersion
+	if state != nil {
+		version = &state.ModelVersion
+	} else if *version == 0 {
+		return nil, nil, nil
+	}
+	m, err := r.version(ctx, c.Store, version)
+	return state, m, err
+}
+
+func (r *Resolver) thumbprint(ctx context.Context, c *model.Customer, axes []string, level engine.Level) ([]*model.AxisMembership, error) {
+	state, m, err := r.state(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var print engine.Thumbprint
+	if state != nil {
+		print = state.Thumbprint
+	}
+	return model.Thumbprint(c.Store, m, print, c.Orders, axes, level)
+}
+
+func (r *Resolver) dominantPaths(ctx context.Context, c *model.Customer, axes []string, level engine.Level) ([]*string, error) {
+	state, m, err := r.state(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var print engine.Thumbprint
+	if state != nil {
+		print = state.Thumbprint
+	}
+	return model.DominantPaths(m, print, axes, level)
+}
+
+func (r *Resolver) latestSnapshot(ctx context.Context, c *model.Customer, kind engine.SnapshotType) (*model.Snapshot, error) {
+	l := r.loaders(ctx)
+	s, err := ofPage(ctx, l, c, kind, l.latest, r.DB.LatestSnapshots)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return &model.Snapshot{Snapshot: s, Customer: c}, nil
+}
+
+func (r *Resolver) snapshots(ctx context.Context, c *model.Customer, span *model.DateRange, kind *engine.SnapshotType, order model.SnapshotOrder, first *int, after *string, last *int, before *string) (*model.SnapshotConnection, error) {
+	name := fmt.Sprintf("snapshots %s %s", order.Field, order.Direction)
+	page, err := pageOf[postgres.SnapshotCursor](name, first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	q := postgres.SnapshotQuery{ByCreation: order.Field == model.SnapshotOrderFieldCreatedAt, Descending: order.Direction == model.OrderDirectionDesc, Window: page.window()}
+	if q.From, q.To, err = dates(span); err != nil {
+		return nil, err
+	}
+	if kind != nil {
+		q.Type = *kind
+	}
+	if page.after != nil {
+		q.After = *page.after
+	}
+	if page.before != nil {
+		q.Before = *page.before
+	}
+	l := r.loaders(ctx)
+	rows, err := ofPage(ctx, l, c, q, l.snapshots, r.DB.Snapshots)
+	if err != nil {
+		return nil, err
+	}
+	cursor := func(s *engine.Snapshot) postgres.SnapshotCursor {
+		return postgres.SnapshotCursor{CreatedAt: s.CreatedAt.UTC(), Date: s.Date, Type: s.Type}
+	}
+	node := func(s *engine.Snapshot) *model.Snapshot { return &model.Snapshot{Snapshot: s, Customer: c} }
+	count := func(ctx context.Context) (int, error) { return r.DB.CountSnapshots(ctx, refOf(c), q) }
+	return newPage(name, page, rows, cursor, node, count), nil
+}
+
+// maxDates is the most dates of a timeline.
+const maxDates = 520
+
+// series reads a customer's snapshots of a type and brings them under the model in force. days is the length of the range
+// where none is given, back from the store's now.
+func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, days engine.Date) (*model.Series, error) {
+	from, to, err := dates(span)
+	if err != nil {
+		return nil, err
+	}
+	if now := c.Store.Now(); span == nil && now != nil {
+		from, to = *now-days+1, *now+1
+	}
+	m, err := r.inForce(ctx, c.Store)
+	if err != nil {
+		return nil, err
+	}
+	q := postgres.TimelineQuery{Type: kind, From: from, To: to, Model: c.Store.ModelVersion, Limit: maxDates + 1}
+	l := r.loaders(ctx)
+	rows, err := ofPage(ctx, l, c, q, l.timeline, r.DB.Timeline)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) > maxDates {
+		return nil, engine.Errorf(engine.CodeInvalid, "the range holds more than %d snapshots; ask for a shorter one", maxDates)
+	}
+	return model.NewSeries(c, m, kind, rows), nil
+}
+
+// Default ranges, in days.
+const (
+	timelineDays = 26 * 7
+	analysisDays = 30
+)
+
+func (r *Resolver) timeline(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string, level engine.Level) (*model.Timeline, error) {
+	series, err := r.series(ctx, c, span, kind, timelineDays)
+	if err != nil {
+		return nil, err
+	}
+	return model.NewTimeline(series, axes, level)
+}
+
+func (r *Resolver) driftAnalysis(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string) (*model.DriftAnalysis, error) {
+	series, err := r.series(ctx, c, span, kind, analysisDays)
+	if err != nil {
+		return nil, err
+	}
+	if series = series.Latest(); len(series.Rows) < 2 || series.Model == nil {
+		return nil, nil
+	}
+	return series.Analysis(axes)
+}

@@ -1,0 +1,241 @@
+package resolvers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vikstrous/dataloadgen"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// loaderWait is how long a loader waits for more keys: it is paid once a level of a query.
+const loaderWait = time.Millisecond
+
+// loaders gather what the fields of one request read, so that a page is one statement.
+type loaders struct {
+	storeByID     *dataloadgen.Loader[int32, *model.Store]
+	storeByKey    *dataloadgen.Loader[string, *model.Store]
+	customerByID  *dataloadgen.Loader[postgres.CustomerRef, *engine.Customer]
+	customerByKey *dataloadgen.Loader[postgres.CustomerKey, *engine.Customer]
+	state         *dataloadgen.Loader[shaped[stateShape], *postgres.CustomerState]
+	latest        *dataloadgen.Loader[shaped[engine.SnapshotType], *engine.Snapshot]
+	snapshot      *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot]
+	snapshots     *dataloadgen.Loader[shaped[postgres.SnapshotQuery], []*engine.Snapshot]
+	timeline      *dataloadgen.Loader[shaped[postgres.TimelineQuery], []*engine.Snapshot]
+	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
+
+	mu      sync.Mutex
+	queries map[string]postgres.DriftQuery // by shape
+	pages   map[pageKey]func() (any, error)
+}
+
+// pageKey is a list of customers and what is read of all of them.
+type pageKey struct {
+	page *[]*model.Customer
+	what any
+}
+
+// shaped is a customer and what is asked of it. Keys of different shapes are never read together.
+type shaped[S comparable] struct {
+	ref   postgres.CustomerRef
+	shape S
+}
+
+func newLoader[K comparable, V any](fetch func(context.Context, []K) (map[K]V, error)) *dataloadgen.Loader[K, V] {
+	return dataloadgen.NewMappedLoader(fetch, dataloadgen.WithWait(loaderWait), dataloadgen.WithBatchCapacity(maxPage*maxPage))
+}
+
+// byShape reads the keys of each shape together.
+func byShape[S comparable, V any](fetch func(context.Context, []postgres.CustomerRef, S) (map[postgres.CustomerRef]V, error)) *dataloadgen.Loader[shaped[S], V] {
+	return newLoader(func(ctx context.Context, keys []shaped[S]) (map[shaped[S]]V, error) {
+		refs := map[S][]postgres.CustomerRef{}
+		for _, k := range keys {
+			refs[k.shape] = append(refs[k.shape], k.ref)
+		}
+		all := make(map[shaped[S]]V, len(keys))
+		for shape, list := range refs {
+			found, err := fetch(ctx, list, shape)
+			if err != nil {
+				return nil, err
+			}
+			for _, ref := range list {
+				if v, ok := found[ref]; ok {
+					all[shaped[S]{ref, shape}] = v
+				}
+			}
+		}
+		return all, nil
+	})
+}
+
+func (r *Resolver) newLoaders() *loaders {
+	l := &loaders{queries: map[string]postgres.DriftQuery{}, pages: map[pageKey]func() (any, error){}}
+	l.storeByID = newLoader(func(ctx context.Context, ids []int32) (map[int32]*model.Store, error) {
+		found, err := r.DB.StoreViewsByID(ctx, ids)
+		stores := make(map[int32]*model.Store, len(found))
+		for _, s := range found {
+			stores[s.ID] = r.storeView(s)
+		}
+		return stores, err
+	})
+	l.storeByKey = newLoader(func(ctx context.Context, keys []string) (map[string]*model.Store, error) {
+		found, err := r.DB.StoreViewsByKey(ctx, keys)
+		stores := make(map[string]*model.Store, len(found))
+		for _, s := range found {
+			stores[s.Key] = r.storeView(s)
+			l.storeByID.Prime(s.ID, stores[s.Key])
+		}
+		return stores, err
+	})
+	l.customerByID = newLoader(r.DB.CustomersByID)
+	l.customerByKey = newLoader(r.DB.CustomersByKey)
+	l.state = byShape(r.states)
+	l.snapshot = newLoader(r.DB.SnapshotsByRef)
+	l.latest = byShape(r.DB.LatestSnapshots)
+	l.snapshots = byShape(r.DB.Snapshots)
+	l.timeline = byShape(r.DB.Timeline)
+	l.drift = byShape(r.driftByShape(l))
+	return l
+}
+
+// ofPage reads something of all customers of a list at once, when it is first asked of one of them: a page is one
+// statement however busy the machine is, which a loader's wait cannot promise. Customers without a list go to the loader.
+func ofPage[K comparable, V any](ctx context.Context, l *loaders, c *model.Customer, what K, loader *dataloadgen.Loader[shaped[K], V],
+	fetch func(context.Context, []postgres.CustomerRef, K) (map[postgres.CustomerRef]V, error),
+) (V, error) {
+	if c.Page == nil {
+		return orNone(loader.Load(ctx, shaped[K]{refOf(c), what}))
+	}
+	l.mu.Lock()
+	key := pageKey{c.Page, what}
+	read := l.pages[key]
+	if read == nil {
+		read = sync.OnceValues(func() (any, error) {
+			refs := make([]postgres.CustomerRef, len(*c.Page))
+			for i, sibling := range *c.Page {
+				refs[i] = refOf(sibling)
+			}
+			return fetch(ctx, refs, what)
+		})
+		l.pages[key] = read
+	}
+	l.mu.Unlock()
+	found, err := read()
+	if err != nil {
+		var none V
+		return none, err
+	}
+	return found.(map[postgres.CustomerRef]V)[refOf(c)], nil
+}
+
+// driftShape tells shapes of drift queries from others.
+type driftShape string
+
+// driftByShape reads pages of drift events.
+func (r *Resolver) driftByShape(l *loaders) func(context.Context, []postgres.CustomerRef, driftShape) (map[postgres.CustomerRef][]*postgres.ListedEvent, error) {
+	return func(ctx context.Context, refs []postgres.CustomerRef, shape driftShape) (map[postgres.CustomerRef][]*postgres.ListedEvent, error) {
+		l.mu.Lock()
+		q := l.queries[string(shape)]
+		l.mu.Unlock()
+		return r.DB.CustomerDrift(ctx, refs, q)
+	}
+}
+
+// driftOf reads a page of a customer's drift events together with the same page of others.
+func (r *Resolver) driftOf(ctx context.Context, c *model.Customer, q postgres.DriftQuery) ([]*postgres.ListedEvent, error) {
+	shape, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	l := r.loaders(ctx)
+	l.mu.Lock()
+	l.queries[string(shape)] = q
+	l.mu.Unlock()
+	return ofPage(ctx, l, c, driftShape(shape), l.drift, r.driftByShape(l))
+}
+
+// stateShape is the one way in which states are read.
+type stateShape struct{}
+
+// stateOf reads where a customer stands together with others; nil where it has no place.
+func (r *Resolver) stateOf(ctx context.Context, c *model.Customer) (*postgres.CustomerState, error) {
+	l := r.loaders(ctx)
+	return ofPage(ctx, l, c, stateShape{}, l.state, r.states)
+}
+
+func (r *Resolver) states(ctx context.Context, refs []postgres.CustomerRef, _ stateShape) (map[postgres.CustomerRef]*postgres.CustomerState, error) {
+	return r.DB.CustomerStates(ctx, refs)
+}
+
+// orNone turns what is not there into the zero value.
+func orNone[V any](v V, err error) (V, error) {
+	if errors.Is(err, dataloadgen.ErrNotFound) {
+		var none V
+		return none, nil
+	}
+	return v, err
+}
+
+type loadersKey struct{}
+
+// AroundOperations gives every operation loaders of its own.
+func (r *Resolver) AroundOperations(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	return next(context.WithValue(ctx, loadersKey{}, r.newLoaders()))
+}
+
+// loaders gives the operation's loaders. Without AroundOperations nothing is read together, but everything is read.
+func (r *Resolver) loaders(ctx context.Context) *loaders {
+	if l, ok := ctx.Value(loadersKey{}).(*loaders); ok {
+		return l
+	}
+	return r.newLoaders()
+}
+
+func (r *Resolver) storeView(s *postgres.StoreView) *model.Store {
+	return &model.Store{Store: s.Store, Clock: r.Now(), ModelVersion: s.ModelVersion, ModelAt: s.ModelAt}
+}
+
+// storeByKey gives a store. Fault: NOT_FOUND.
+func (r *Resolver) storeByKey(ctx context.Context, key string) (*model.Store, error) {
+	store, err := orNone(r.loaders(ctx).storeByKey.Load(ctx, key))
+	if err == nil && store == nil {
+		return nil, engine.Errorf(engine.CodeNotFound, "there is no store %q", short(key))
+	}
+	return store, err
+}
+
+// storeByID gives a store. Fault: NOT_FOUND.
+func (r *Resolver) storeByID(ctx context.Context, id int32) (*model.Store, error) {
+	store, err := orNone(r.loaders(ctx).storeByID.Load(ctx, id))
+	if err == nil && store == nil {
+		return nil, notFound
+	}
+	return store, err
+}
+
+// customerByID gives a customer. Fault: NOT_FOUND.
+func (r *Resolver) customerByID(ctx context.Context, ref postgres.CustomerRef) (*model.Customer, error) {
+	store, err := r.storeByID(ctx, ref.StoreID)
+	if err != nil {
+		return nil, err
+	}
+	c, err := orNone(r.loaders(ctx).customerByID.Load(ctx, ref))
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, notFound
+	}
+	return &model.Customer{Customer: c, Store: store}, nil
+}
+
+func refOf(c *model.Customer) postgres.CustomerRef {
+	return postgres.CustomerRef{StoreID: c.Customer.StoreID, CustomerID: c.Customer.ID}
+}

@@ -1,0 +1,299 @@
+package resolvers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// What runs keep as request and as report, in the names of the command line's JSON.
+type (
+	reclusterRequest struct {
+		Params engine.Params `json:"params"`
+		Seed   uint64        `json:"seed"`
+		AsOf   engine.Date   `json:"as_of"`
+		DryRun bool          `json:"dry_run"`
+	}
+	reclusterReport struct {
+		ModelVersion int `json:"model_version"`
+	}
+	importRequest struct {
+		Source string `json:"source"`
+	}
+	importReport struct {
+		Format    string `json:"format"`
+		Rows      int64  `json:"rows"`
+		Imported  int64  `json:"imported"`
+		Changed   int64  `json:"changed"`
+		Guests    int64  `json:"guests"`
+		Rejected  int64  `json:"rejected"`
+		Orders    int64  `json:"orders"`
+		Customers int64  `json:"customers"`
+	}
+	snapshotRequest struct {
+		Type         string        `json:"type"`
+		Date         engine.Date   `json:"date"`
+		Dates        []engine.Date `json:"dates"`
+		ModelVersion int           `json:"model_version"`
+	}
+)
+
+// decode reads a run's JSON; nothing where there is none.
+func decode(body []byte, into any) error {
+	if len(body) == 0 {
+		return nil
+	}
+	return json.Unmarshal(body, into)
+}
+
+// runView shows a run with what its kind adds.
+func (r *Resolver) runView(ctx context.Context, run *engine.Run) (model.Run, error) {
+	var store *model.Store
+	if run.StoreID != 0 {
+		var err error
+		if store, err = r.storeByID(ctx, run.StoreID); err != nil {
+			return nil, err
+		}
+	}
+	base := model.Base(run, store)
+	view, err := r.kindOfRun(ctx, base)
+	if err != nil {
+		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	base.Progress.Run = view
+	return view, nil
+}
+
+func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run, error) {
+	run := base.Run
+	switch run.Kind {
+	case engine.RunRecluster:
+		q, report := reclusterRequest{Params: r.Params}, reclusterReport{}
+		if err := decodeBoth(run, &q, &report); err != nil {
+			return nil, err
+		}
+		return &model.ReclusterRun{
+			RunBase: base, Options: &model.ClusteringOptions{Params: q.Params}, Seed: int64(q.Seed), AsOf: q.AsOf, DryRun: q.DryRun, Version: report.ModelVersion,
+		}, nil
+	case engine.RunImport:
+		q, report := importRequest{}, importReport{}
+		if err := decodeBoth(run, &q, &report); err != nil {
+			return nil, err
+		}
+		view := &model.ImportRun{RunBase: base, Source: q.Source, Counts: &model.ImportCounts{
+			Rows: report.Rows, Imported: report.Imported, Changed: report.Changed, Guests: report.Guests,
+			Rejected: report.Rejected, Orders: report.Orders, Customers: report.Customers,
+		}}
+		if report.Format != "" {
+			view.Format = &report.Format
+		}
+		return view, nil
+	case engine.RunCleanup:
+		report := CleanupReport{}
+		if err := decode(run.Report, &report); err != nil {
+			return nil, err
+		}
+		return &model.CleanupRun{RunBase: base, Report: cleanupView(report)}, nil
+	default:
+		return r.snapshotRun(base)
+	}
+}
+
+func (r *Resolver) snapshotRun(base model.RunBase) (model.Run, error) {
+	q, counts := snapshotRequest{}, SnapshotCounts{Created: base.Rows}
+	if err := decodeBoth(base.Run, &q, &counts); err != nil {
+		return nil, err
+	}
+	kind, err := engine.ParseSnapshotType(q.Type)
+	if err != nil {
+		return nil, err
+	}
+	if base.Kind == engine.RunReplay {
+		return &model.ReplayRun{RunBase: base, Type: kind, Dates: q.Dates, ModelVersion: q.ModelVersion, Counts: countsView(counts)}, nil
+	}
+	return &model.SnapshotRun{RunBase: base, Type: kind, Date: q.Date, Counts: countsView(counts)}, nil
+}
+
+func decodeBoth(run *engine.Run, request, report any) error {
+	if err := decode(run.Request, request); err != nil {
+		return err
+	}
+	return decode(run.Report, report)
+}
+
+func countsView(c SnapshotCounts) *model.SnapshotCounts {
+	return &model.SnapshotCounts{Created: c.Created, Kept: c.Kept, Replaced: c.Replaced, Failed: c.Failed}
+}
+
+func cleanupView(report CleanupReport) *model.CleanupReport {
+	view := &model.CleanupReport{DeletedCount: report.DeletedCount, Policies: []*model.AppliedRetention{}}
+	for _, p := range report.Policies {
+		kind, err := engine.ParseSnapshotType(p.Type)
+		if err != nil {
+			continue
+		}
+		view.Policies = append(view.Policies, &model.AppliedRetention{
+			StoreID: p.Store, Policy: &model.RetentionPolicy{Type: kind, KeepDays: p.KeepDays, Overridden: p.Overridden},
+			Cutoff: p.Cutoff, DeletedCount: p.DeletedCount, ReplayedCount: p.ReplayedCount,
+		})
+	}
+	return view
+}
+
+func (r *Resolver) runByUUID(ctx context.Context, uuid string) (model.Run, error) {
+	run, err := r.DB.Run(ctx, uuid)
+	if err != nil {
+		return nil, err
+	}
+	return r.runView(ctx, run)
+}
+
+// run gives a run by its identifier. Fault: NOT_FOUND, also where the identifier names another store than the run's.
+func (r *Resolver) run(ctx context.Context, id model.ID) (model.Run, error) {
+	uuid, err := runID(id.String())
+	if err != nil {
+		return nil, err
+	}
+	run, err := r.DB.Run(ctx, uuid)
+	if err != nil {
+		return nil, notFoundOr(err)
+	}
+	if run.StoreID != id.Store {
+		return nil, notFound
+	}
+	return r.runView(ctx, run)
+}
+
+func notFoundOr(err error) error {
+	if engine.CodeOf(err) == engine.CodeNotFound {
+		return notFound
+	}
+	return err
+}
+
+func (r *Resolver) newestRun(ctx context.Context) (model.Run, error) {
+	run, err := r.DB.NewestRun(ctx)
+	if err != nil || run == nil {
+		return nil, err
+	}
+	return r.runView(ctx, run)
+}
+
+const runsKind = "runs"
+
+func (r *Resolver) runs(ctx context.Context, store *model.Store, f *model.RunFilter, first *int, after *string, last *int, before *string) (*model.RunConnection, error) {
+	page, err := pageOf[postgres.RunCursor](runsKind, first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	q := postgres.RunQuery{StoreID: store.Store.ID, After: page.after, Before: page.before, Window: page.window()}
+	if f != nil {
+		q.Kinds, q.States, q.Triggers = f.Kinds, f.States, f.Triggers
+		if f.Created != nil {
+			from, to, err := dates(f.Created)
+			if err != nil {
+				return nil, err
+			}
+			q.From, q.To = from.In(store.Zone), to.In(store.Zone)
+		}
+	}
+	rows, err := r.DB.Runs(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	views := make(map[string]model.Run, len(rows))
+	for _, run := range rows {
+		if views[run.ID], err = r.runView(ctx, run); err != nil {
+			return nil, err
+		}
+	}
+	cursor := func(run *engine.Run) postgres.RunCursor {
+		return postgres.RunCursor{CreatedAt: run.CreatedAt.UTC(), ID: run.ID}
+	}
+	node := func(run *engine.Run) model.Run { return views[run.ID] }
+	count := func(ctx context.Context) (int, error) { return r.DB.CountRuns(ctx, q) }
+	return newPage(runsKind, page, rows, cursor, node, count), nil
+}
+
+func (r *Resolver) latestRun(ctx context.Context, store *model.Store, kind *engine.RunKind) (model.Run, error) {
+	q := postgres.RunQuery{StoreID: store.Store.ID, Window: postgres.Window{Limit: 1}}
+	if kind != nil {
+		q.Kinds = []engine.RunKind{*kind}
+	}
+	rows, err := r.DB.Runs(ctx, q)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return r.runView(ctx, rows[0])
+}
+
+// modelOfRun gives the model that a run made; nil until it has.
+func (r *Resolver) modelOfRun(ctx context.Context, run *model.ReclusterRun) (*model.Model, error) {
+	if run.Version == 0 || run.DryRun {
+		return nil, nil
+	}
+	return r.modelView(ctx, run.Store, &run.Version)
+}
+
+// watch sends a run's progress at once and after every change, and ends after a final state.
+func (r *Resolver) watch(ctx context.Context, text string) (<-chan *model.RunProgress, error) {
+	id, err := idOf(text, model.KindRun)
+	if err != nil {
+		return nil, err
+	}
+	// The watch begins before the first look, so that no change falls between the two.
+	changes := r.Events.WatchRun(ctx, id.Run)
+	view, err := r.run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	progress := make(chan *model.RunProgress)
+	go r.follow(ctx, id, view, changes, progress)
+	return progress, nil
+}
+
+func (r *Resolver) follow(ctx context.Context, id model.ID, view model.Run, changes <-chan struct{}, progress chan<- *model.RunProgress) {
+	defer close(progress)
+	for {
+		p := progressOf(view)
+		select {
+		case progress <- p:
+		case <-ctx.Done():
+			return
+		}
+		if p.State.Final() {
+			return
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return
+		}
+		next, err := r.run(context.WithValue(ctx, loadersKey{}, r.newLoaders()), id)
+		if err != nil {
+			r.Log.ErrorContext(ctx, "following a run", "error", err)
+			return
+		}
+		view = next
+	}
+}
+
+func progressOf(run model.Run) *model.RunProgress {
+	switch run := run.(type) {
+	case *model.ReclusterRun:
+		return run.Progress
+	case *model.ImportRun:
+		return run.Progress
+	case *model.SnapshotRun:
+		return run.Progress
+	case *model.ReplayRun:
+		return run.Progress
+	case *model.CleanupRun:
+		return run.Progress
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package resolvers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+const storesKind = "stores"
+
+// allStores pages through the stores; they are few, so all are read.
+func (r *Resolver) allStores(ctx context.Context, first *int, after *string, last *int, before *string) (*model.StoreConnection, error) {
+	page, err := pageOf[string](storesKind, first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	views, err := r.DB.StoreViews(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(views, func(a, b *postgres.StoreView) int { return strings.Compare(a.Key, b.Key) })
+	rows := slices.DeleteFunc(slices.Clone(views), func(s *postgres.StoreView) bool {
+		return page.after != nil && s.Key <= *page.after || page.before != nil && s.Key >= *page.before
+	})
+	if over := len(rows) - page.size - 1; over > 0 {
+		if page.backward {
+			rows = rows[over:]
+		} else {
+			rows = rows[:page.size+1]
+		}
+	}
+	cursor := func(s *postgres.StoreView) string { return s.Key }
+	count := func(context.Context) (int, error) { return len(views), nil }
+	return newPage(storesKind, page, rows, cursor, r.storeView, count), nil
+}
+
+// modelView gives a version of the store's model, the one in force where none is named; nil before the first.
+func (r *Resolver) modelView(ctx context.Context, store *model.Store, version *int) (*model.Model, error) {
+	number := store.ModelVersion
+	if version != nil {
+		number = *version
+	} else if number == 0 {
+		return nil, nil
+	}
+	stored, err := r.Models.Get(ctx, store.Store.ID, number)
+	if err != nil {
+		return nil, err
+	}
+	return &model.Model{Model: stored.Model, Store: store, RunID: stored.RunID, CreatedAt: stored.FittedAt}, nil
+}
+
+// retention tells for how many days a store keeps snapshots of each type.
+func (r *Resolver) retention(ctx context.Context, store *model.Store) ([]*model.RetentionPolicy, error) {
+	overrides, err := r.DB.RetentionOverrides(ctx, store.Store.ID)
+	policies := make([]*model.RetentionPolicy, 0, len(engine.SnapshotTypes))
+	for _, kind := range engine.SnapshotTypes {
+		p := &model.RetentionPolicy{Type: kind, KeepDays: r.Retention[kind]}
+		if days, ok := overrides[kind]; ok {
+			p.KeepDays, p.Overridden = days, true
+		}
+		policies = append(policies, p)
+	}
+	return policies, err
+}
+
+// expiry tells when retention lets a snapshot go; nil for a replayed one.
+func (r *Resolver) expiry(ctx context.Context, s *model.Snapshot) (*time.Time, error) {
+	if s.Replayed {
+		return nil, nil
+	}
+	store := s.Customer.Store
+	policies, err := r.retention(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range policies {
+		if p.Type == s.Type {
+			at := (s.Date + engine.Date(p.KeepDays) + 1).In(store.Zone)
+			return &at, nil
+		}
+	}
+	return nil, nil
+}
+
+func (r *Resolver) nextSnapshot(store *model.Store) *time.Time {
+	if r.NextSnapshot == nil || !r.SnapshotsEnabled {
+		return nil
+	}
+	at := r.NextSnapshot(&store.Store)
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+func (r *Resolver) storeFreshness(store *model.Store) *model.Freshness {
+	f := &model.Freshness{NextSnapshotAt: r.nextSnapshot(store)}
+	if store.ModelVersion > 0 {
+		f.ComputedAt, f.ModelVersion = &store.ModelAt, &store.ModelVersion
+	}
+	return f
+}
+
+func (r *Resolver) customerFreshness(ctx context.Context, c *model.Customer) (*model.Freshness, error) {
+	state, err := r.stateOf(ctx, c)
+	f := &model.Freshness{NextSnapshotAt: r.nextSnapshot(c.Store)}
+	if state != nil {
+		f.ComputedAt, f.ModelVersion = &state.UpdatedAt, &state.ModelVersion
+	}
+	return f, err
+}
+
+type memberCursor = postgres.MemberCursor
+
+func (r *Resolver) members(ctx context.Context, s *model.Segment, minMembership float64, dominantOnly bool, first *int, after *string, last *int, before *string) (*model.SegmentMemberConnection, error) {
+	const kind = "members"
+	page, err := pageOf[memberCursor](kind, first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	if !(minMembership >= 0 && minMembership <= 1) {
+		return nil, engine.Errorf(engine.CodeInvalid, "minMembership must be from 0 to 1, is %g", minMembership)
+	}
+	q := postgres.MemberQuery{
+		SegmentMatch: matchOf(s), MinUnits: int(minMembership*engine.MembershipUnit + 0.5), DominantOnly: dominantOnly,
+		After: page.after, Before: page.before, Window: page.window(),
+	}
+	rows, err := r.DB.Members(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	rows, more := cut(&page, rows)
+	connection := &model.SegmentMemberConnection{
+		Edges: []*model.SegmentMemberEdge{}, Count: func(ctx context.Context) (int, error) { return r.DB.CountMembers(ctx, q) },
+	}
+	cursors := make([]string, len(rows))
+	for i, m := range rows {
+		cursors[i] = writeCursor(kind, memberCursor{Units: m.Units, Key: m.Key})
+		connection.Edges = append(connection.Edges, &model.SegmentMemberEdge{
+			Cursor: cursors[i], Node: &model.Customer{Customer: &m.Customer, Store: s.Store}, Membership: float64(m.Units) / engine.MembershipUnit,
+		})
+	}
+	connection.PageInfo = page.info(more, cursors)
+	model.AsPage(connection.Nodes())
+	return connection, nil
+}
+
+// health looks at what the service needs. Counts are read only where wanted.
+func (r *Resolver) health(ctx context.Context, counts, lastRun bool) (*model.Health, error) {
+	h := &model.Health{Status: model.HealthStatusOk, Version: r.Version, SnapshotsEnabled: r.SnapshotsEnabled}
+	begin := time.Now()
+	err := r.DB.Ping(ctx)
+	check := &model.HealthCheck{Name: "database", Status: model.HealthStatusOk, LatencyMs: float64(time.Since(begin).Microseconds()) / 1000}
+	h.Checks = []*model.HealthCheck{check}
+	if err != nil {
+		r.Log.ErrorContext(ctx, "the database does not answer", "error", err)
+		detail := "it does not answer"
+		check.Status, check.Detail, h.Status = model.HealthStatusUnavailable, &detail, model.HealthStatusUnavailable
+		return h, nil
+	}
+	if counts {
+		err = r.countSnapshots(ctx, h)
+	}
+	if lastRun {
+		run, runErr := r.newestRun(ctx)
+		h.LastRun, err = run, errors.Join(err, runErr)
+	}
+	return h, err
+}
+
+func (r *Resolver) countSnapshots(ctx context.Context, h *model.Health) error {
+	ids, _, err := r.stores(ctx, nil)
+	if err != nil {
+		return err
+	}
+	byType, err := r.DB.SnapshotCounts(ctx, ids)
+	total := int64(0)
+	h.TotalSnapshots, h.SnapshotsByType = &total, []*model.SnapshotTypeCount{}
+	for _, c := range byType {
+		total += c.Count
+		h.SnapshotsByType = append(h.SnapshotsByType, &model.SnapshotTypeCount{Type: c.Type, Count: c.Count})
+		if h.OldestSnapshot == nil || c.Oldest < *h.OldestSnapshot {
+			h.OldestSnapshot = &c.Oldest
+		}
+		if h.NewestSnapshot == nil || c.Newest > *h.NewestSnapshot {
+			h.NewestSnapshot = &c.Newest
+		}
+	}
+	return err
+}
