@@ -523,6 +523,26 @@ func TestShutdownEndsSubscriptions(t *testing.T) {
 	<-a.queue.done
 }
 
+func TestASubscriptionToNothingIsACodedError(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for run, code := range map[string]string{"abc": "BAD_USER_INPUT", model.ID{Kind: model.KindRun, Run: "00000000-0000-0000-0000-000000000000"}.String(): "NOT_FOUND"} {
+		socket := a.dial(t)
+		subscribe(t, socket, run)
+		for {
+			_, text, err := socket.Read(t.Context())
+			check(t, err)
+			if strings.Contains(string(text), `"complete"`) {
+				t.Errorf("%s: ended without %s", run, code)
+				break
+			}
+			if strings.Contains(string(text), code) {
+				break
+			}
+		}
+	}
+}
+
 func TestServerSentEvents(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
