@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/quimbi/quimbi/engine"
@@ -34,10 +35,18 @@ func (r *Resolver) Present(ctx context.Context, err error) *gqlerror.Error {
 		return &gqlerror.Error{Message: "The document has too many tokens.", Extensions: map[string]any{"code": "TOKEN_LIMIT_EXCEEDED"}}
 	}
 	if code, _ := presented.Extensions["code"].(string); code != "" && presented.Err == nil {
-		return presented // made here or by the parser, with a code
+		return named(presented) // made here or by the parser, with a code
 	}
 	code, message := r.codeOf(ctx, err)
 	return &gqlerror.Error{Message: message, Path: presented.Path, Locations: presented.Locations, Extensions: map[string]any{"code": code}}
+}
+
+// named puts the place of a faulty variable into the message: the path of an error is that of an answer.
+func named(err *gqlerror.Error) *gqlerror.Error {
+	if len(err.Path) < 2 || err.Path[0] != ast.PathName("variable") {
+		return err
+	}
+	return &gqlerror.Error{Message: "Variable $" + err.Path[1:].String() + " " + err.Message + ".", Extensions: err.Extensions}
 }
 
 func (r *Resolver) codeOf(ctx context.Context, err error) (code, message string) {

@@ -2,10 +2,13 @@ package events_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/events"
@@ -13,7 +16,19 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// TestMain also looks for goroutines that the tests left behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := pgtest.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = 1
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 func TestWatchersLearnOfChangesAlsoAfterALostConnection(t *testing.T) {
 	t.Parallel()

@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/events"
@@ -24,7 +26,20 @@ import (
 	"github.com/quimbi/quimbi/resolvers"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// TestMain also looks for goroutines that the tests left behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := pgtest.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = 1
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 const (
 	customers = 120

@@ -326,6 +326,8 @@ func TestBadInputIsACodedError(t *testing.T) {
 		{"bad date", "POST", "/graphql", post(`{ customer(by: {key: {storeId: "shop", customerId: "c000"}}) { timeline(range: {from: "31.1.1998"}) { dates } } }`), nil, 200, "BAD_USER_INPUT"},
 		{"customer named twice", "POST", "/graphql", `{"query":"query ($by: CustomerBy!) { customer(by: $by) { id } }","variables":{"by":{"id":"x","key":{"storeId":"shop","customerId":"c000"}}}}`, nil, 200, ""},
 		{"zero byte", "POST", "/graphql", post("{ customer(by: {key: {storeId: \"shop\", customerId: \"a\\u0000b\"}}) { id } }"), nil, 200, "BAD_USER_INPUT"},
+		{"missing variable", "POST", "/graphql", post(`query ($key: String!) { store(key: $key) { key } }`), nil, 200, "GRAPHQL_VALIDATION_FAILED"},
+		{"variable of another type", "POST", "/graphql", `{"query":"query ($n: Int) { customers(first: $n) { totalCount } }","variables":{"n":"many"}}`, newer, 400, "GRAPHQL_VALIDATION_FAILED"},
 		{"unknown field", "POST", "/graphql", post(`{ nothing }`), nil, 200, "GRAPHQL_VALIDATION_FAILED"},
 		{"unknown field, newer media type", "POST", "/graphql", post(`{ nothing }`), newer, 400, "GRAPHQL_VALIDATION_FAILED"},
 		{"broken document", "POST", "/graphql", post(`{ store(`), newer, 400, "GRAPHQL_PARSE_FAILED"},

@@ -34,9 +34,9 @@ func (overHTTP) Supports(*http.Request) bool { return true }
 // Do answers a request.
 func (overHTTP) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	a := answer{w: w, media: mediaType(r), exec: exec}
-	params, refused := readParams(r)
-	if refused != nil {
-		refused.send(w, a.media)
+	params, failed := readParams(r)
+	if failed != nil {
+		failed.send(w, a.media)
 		return
 	}
 	op, errs := exec.CreateOperationContext(r.Context(), params)
@@ -71,8 +71,18 @@ func (a answer) refuse(r *http.Request, op *graphql.OperationContext, errs gqler
 	a.write(status, a.exec.DispatchError(graphql.WithOperationContext(r.Context(), op), errs))
 }
 
+// refused is an answer to what did not begin: it has no data, not even null.
+type refused struct {
+	Errors     gqlerror.List  `json:"errors"`
+	Extensions map[string]any `json:"extensions,omitempty"`
+}
+
 func (a answer) write(status int, response *graphql.Response) {
-	body, err := json.Marshal(response)
+	var shown any = response
+	if response.Data == nil {
+		shown = refused{response.Errors, response.Extensions}
+	}
+	body, err := json.Marshal(shown)
 	if err != nil {
 		fail(http.StatusInternalServerError, "INTERNAL", "Internal error. The server's log has the details.").send(a.w, a.media)
 		return
