@@ -82,3 +82,25 @@ func TestSnapshotsOfAnotherModelWithoutFeaturesAreNotCompared(t *testing.T) {
 		t.Errorf("an unknown axis gives %v", err)
 	}
 }
+
+// Under the newer model a value at one centre is wholly that segment's, so a move from centre to centre is a drift of 1
+// however the older model saw it.
+func TestSnapshotsOfAnotherModelAreRescored(t *testing.T) {
+	t.Parallel()
+	m := twoRoots(2)
+	for i := range m.Axes[0].Features {
+		m.Axes[0].Features[i] = engine.FeatureModel{Status: engine.FeatureConstant}
+	}
+	m.Axes[0].Features[0] = engine.FeatureModel{Status: engine.FeatureOn, Low: -10, High: 10, SD: 1}
+	m.Axes[0].Segments[0].Center, m.Axes[0].Segments[1].Center = []float64{0}, []float64{3}
+	before, after := row(0, 1, 5000), row(7, 1, 5000)
+	before.Features, after.Features = make([]float32, engine.FeatureCount), make([]float32, engine.FeatureCount)
+	after.Features[0] = 3
+	analysis, err := series(m, before, after).Analysis(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if score, on := analysis.Axes[0].Score(); analysis.Basis != model.DriftBasisRescored || !on || score != 1 {
+		t.Errorf("basis %s, score %g, counts: %v", analysis.Basis, score, on)
+	}
+}

@@ -344,6 +344,7 @@ func TestBadInputIsACodedError(t *testing.T) {
 		{"deep", "POST", "/graphql", post(`{ store(key: "shop") { axis(key: "x") { rootSegments { ` + strings.Repeat("children { ", 25) + "path" + strings.Repeat(" }", 25) + " } } } }"), nil, 200, "DEPTH_LIMIT_EXCEEDED"},
 		{"aliases", "POST", "/graphql", post("{" + aliases(150) + "}"), nil, 200, "ALIAS_LIMIT_EXCEEDED"},
 		{"cost", "POST", "/graphql", post(`{ customers(first: 100) { nodes { snapshots(first: 100) { nodes { customer { driftEvents(first: 100) { nodes { id } } } } } } } }`), nil, 200, "COST_LIMIT_EXCEEDED"},
+		{"fragments that spread each other", "POST", "/graphql", post(fragments(40)), nil, 200, "COST_LIMIT_EXCEEDED"},
 		{"foreign host", "POST", "/graphql", post(`{ health { status } }`), http.Header{"Host": {"evil.example"}}, 421, "FORBIDDEN"},
 	}
 	for _, c := range cases {
@@ -369,6 +370,17 @@ func aliases(n int) string {
 	for i := range n {
 		fmt.Fprintf(&b, " a%d: health { status }", i)
 	}
+	return b.String()
+}
+
+// fragments is a document that doubles with every fragment when they are put in place.
+func fragments(n int) string {
+	var b strings.Builder
+	b.WriteString(`{ store(key: "shop") { ...f0 } }`)
+	for i := range n {
+		fmt.Fprintf(&b, " fragment f%d on Store { ...f%d ...f%d }", i, i+1, i+1)
+	}
+	fmt.Fprintf(&b, " fragment f%d on Store { key }", n)
 	return b.String()
 }
 
