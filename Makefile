@@ -1,0 +1,66 @@
+# Every name here is the same at home and in CI. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# -buildvcs=false: a build must not depend on who owns the folder of the repository.
+export GOFLAGS := $(filter-out -buildvcs=false,$(GOFLAGS)) -buildvcs=false
+# Where installers put Go without telling the shell.
+export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go-1.26/bin
+
+# Vector instructions are an experiment of the compiler, on amd64 alone; everywhere else the same loops are plain Go.
+VECTOR_PACKAGES := ./engine/fcm ./engine/kselect
+
+.PHONY: help setup web demo run build test bench generate verify lint ci fmt
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## check for Go and Postgres, install what is missing
+	@bash .ci/setup.sh
+
+web: ## fetch the explorer's browser files (needs npm)
+	@if ! command -v npm >/dev/null; then \
+		echo "npm is not here: /explorer/ will load its files from the network"; \
+	else \
+		cd web/tools && npm ci --no-audit --no-fund --loglevel=error && node copy.mjs; \
+	fi
+
+build: ## build bin/quimbi
+	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched; /explorer/ will load them from the network" >&2
+	@mkdir -p bin
+	@if [ "$$(go env GOARCH)" = amd64 ] && GOEXPERIMENT=simd go build -o bin/quimbi . 2>/dev/null; then :; else go build -o bin/quimbi .; fi
+
+demo: setup build ## a believable shop, from orders to drift, at http://127.0.0.1:8080
+	@./bin/quimbi demo
+
+run: build ## serve the stores that are there
+	@./bin/quimbi serve
+
+test: setup ## run every test
+	@go test ./...
+
+bench: ## measure the engine, and compare with its peers where they are installed
+	@go test -run xxx -bench . -benchmem ./engine/...
+	@for script in docs/bench/*.sh; do \
+		[ -e "$$script" ] || continue; \
+		echo "== $$script"; \
+		bash "$$script" || echo "$$script: no comparison, see above"; \
+	done
+
+generate: ## write graph/ and the resolvers' frames again from schema/
+	@go tool gqlgen generate
+
+fmt: ## format the Go code
+	@go tool gofumpt -w .
+
+verify: ## fail where generated code or formatting is not what the tools write
+	@bash .ci/verify.sh
+
+lint: ## go vet and staticcheck
+	@go vet ./... ./.ci/tally
+	@go tool staticcheck ./... ./.ci/tally
+
+ci: ## verify, lint and every test with the race detector
+	@bash .ci/setup.sh ci
+	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched" >&2
+	@go run ./.ci/tally $(VECTOR_PACKAGES)
