@@ -7,6 +7,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
 )
 
 // at says where in the arguments a fault lies.
@@ -49,7 +50,7 @@ func (r *Resolver) startRecluster(ctx context.Context, in model.ReclusterInput) 
 			return nil, at(err, "input", "options")
 		}
 	}
-	request := ReclusterRequest{Store: &store.Store, Params: params, AsOf: in.AsOf, DryRun: in.DryRun, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.ReclusterRequest{Store: &store.Store, Params: params, AsOf: in.AsOf, DryRun: in.DryRun, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
 	if in.Seed != nil {
 		seed := uint64(*in.Seed)
 		request.Seed = &seed
@@ -106,8 +107,8 @@ func (r *Resolver) createSnapshot(ctx context.Context, in model.CreateSnapshotIn
 		payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "customer"), "customer")
 		return payload, err
 	}
-	counts, err := r.Jobs.SnapshotCustomers(ctx, SnapshotRequest{
-		Store: &customer.Store.Store, Customers: []int64{customer.Customer.ID}, Type: in.Type, Date: in.Date, Conflict: Conflict(in.OnConflict), Trigger: engine.TriggerMutation,
+	counts, err := r.Jobs.SnapshotCustomers(ctx, jobs.SnapshotRequest{
+		Store: &customer.Store.Store, Customers: []int64{customer.Customer.ID}, Type: in.Type, Date: in.Date, Conflict: jobs.Conflict(in.OnConflict), Trigger: engine.TriggerMutation,
 	})
 	exists := err != nil && engine.CodeOf(err) == engine.CodeSnapshotExists
 	if err != nil && !exists {
@@ -137,7 +138,7 @@ func (r *Resolver) createSnapshots(ctx context.Context, in model.CreateSnapshots
 		payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "storeId"), in.StoreID)
 		return payload, err
 	}
-	request := SnapshotRequest{Store: &store.Store, Type: in.Type, Date: in.Date, Conflict: Conflict(in.OnConflict), Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.SnapshotRequest{Store: &store.Store, Type: in.Type, Date: in.Date, Conflict: jobs.Conflict(in.OnConflict), Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
 	if in.CustomerIds != nil {
 		return r.snapshotNamed(ctx, store, in.CustomerIds, request)
 	}
@@ -155,7 +156,7 @@ func (r *Resolver) createSnapshots(ctx context.Context, in model.CreateSnapshots
 }
 
 // snapshotNamed takes the snapshots of named customers; those that are not there fail, the others succeed.
-func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names []string, request SnapshotRequest) (*model.CreateSnapshotsPayload, error) {
+func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names []string, request jobs.SnapshotRequest) (*model.CreateSnapshotsPayload, error) {
 	payload := &model.CreateSnapshotsPayload{}
 	if len(names) < 1 || len(names) > maxCustomers {
 		fault := engine.Errorf(engine.CodeInvalid, "name 1 to %d customers, not %d", maxCustomers, len(names)).At("input", "customerIds")
@@ -167,7 +168,7 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 	if err != nil {
 		return nil, err
 	}
-	counts := SnapshotCounts{}
+	counts := jobs.SnapshotCounts{}
 	if len(request.Customers) > 0 {
 		counts, err = r.Jobs.SnapshotCustomers(ctx, request)
 	}
@@ -181,7 +182,7 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 }
 
 // find adds the customers with these names to a request, each once, and gives an error for each that is not there.
-func (r *Resolver) find(ctx context.Context, store *model.Store, names []string, request *SnapshotRequest) ([]model.UserError, error) {
+func (r *Resolver) find(ctx context.Context, store *model.Store, names []string, request *jobs.SnapshotRequest) ([]model.UserError, error) {
 	keys := make([]postgres.CustomerKey, len(names))
 	for i, name := range names {
 		keys[i] = postgres.CustomerKey{StoreID: store.Store.ID, Key: clean(name)}
@@ -212,7 +213,7 @@ func (r *Resolver) cleanup(ctx context.Context, in *model.CleanupSnapshotsInput)
 		in = &model.CleanupSnapshotsInput{}
 	}
 	payload := &model.CleanupSnapshotsPayload{}
-	request := CleanupRequest{Types: in.Types, IncludeReplayed: in.IncludeReplayed, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.CleanupRequest{Types: in.Types, IncludeReplayed: in.IncludeReplayed, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
 	var err error
 	if in.StoreID != nil {
 		store, findErr := r.storeByKey(ctx, *in.StoreID)
@@ -224,7 +225,7 @@ func (r *Resolver) cleanup(ctx context.Context, in *model.CleanupSnapshotsInput)
 	}
 	var run *engine.Run
 	if in.DryRun {
-		var report CleanupReport
+		var report jobs.CleanupReport
 		if report, err = r.Jobs.PlanCleanup(ctx, request); err == nil {
 			payload.Report = cleanupView(report)
 		}

@@ -8,38 +8,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
-)
-
-// What runs keep as request and as report, in the names of the command line's JSON.
-type (
-	reclusterRequest struct {
-		Params engine.Params `json:"params"`
-		Seed   uint64        `json:"seed"`
-		AsOf   engine.Date   `json:"as_of"`
-		DryRun bool          `json:"dry_run"`
-	}
-	reclusterReport struct {
-		ModelVersion int `json:"model_version"`
-	}
-	importRequest struct {
-		Source string `json:"source"`
-	}
-	importReport struct {
-		Format    string `json:"format"`
-		Rows      int64  `json:"rows"`
-		Imported  int64  `json:"imported"`
-		Changed   int64  `json:"changed"`
-		Guests    int64  `json:"guests"`
-		Rejected  int64  `json:"rejected"`
-		Orders    int64  `json:"orders"`
-		Customers int64  `json:"customers"`
-	}
-	snapshotRequest struct {
-		Type         string        `json:"type"`
-		Date         engine.Date   `json:"date"`
-		Dates        []engine.Date `json:"dates"`
-		ModelVersion int           `json:"model_version"`
-	}
+	"github.com/quimbi/quimbi/jobs"
 )
 
 // decode reads a run's JSON; nothing where there is none.
@@ -72,7 +41,7 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 	run := base.Run
 	switch run.Kind {
 	case engine.RunRecluster:
-		q, report := reclusterRequest{Params: r.Params}, reclusterReport{}
+		q, report := jobs.Recluster{Params: r.Params}, jobs.ReclusterReport{}
 		if err := decodeBoth(run, &q, &report); err != nil {
 			return nil, err
 		}
@@ -80,7 +49,7 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 			RunBase: base, Options: &model.ClusteringOptions{Params: q.Params}, Seed: int64(q.Seed), AsOf: q.AsOf, DryRun: q.DryRun, Version: report.ModelVersion,
 		}, nil
 	case engine.RunImport:
-		q, report := importRequest{}, importReport{}
+		q, report := jobs.Import{}, jobs.ImportReport{}
 		if err := decodeBoth(run, &q, &report); err != nil {
 			return nil, err
 		}
@@ -93,7 +62,7 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 		}
 		return view, nil
 	case engine.RunCleanup:
-		report := CleanupReport{}
+		report := jobs.CleanupReport{}
 		if err := decode(run.Report, &report); err != nil {
 			return nil, err
 		}
@@ -104,7 +73,7 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 }
 
 func (r *Resolver) snapshotRun(base model.RunBase) (model.Run, error) {
-	q, counts := snapshotRequest{}, SnapshotCounts{Created: base.Rows}
+	q, counts := jobs.Snapshots{}, jobs.SnapshotCounts{Created: base.Rows}
 	if err := decodeBoth(base.Run, &q, &counts); err != nil {
 		return nil, err
 	}
@@ -125,11 +94,11 @@ func decodeBoth(run *engine.Run, request, report any) error {
 	return decode(run.Report, report)
 }
 
-func countsView(c SnapshotCounts) *model.SnapshotCounts {
+func countsView(c jobs.SnapshotCounts) *model.SnapshotCounts {
 	return &model.SnapshotCounts{Created: c.Created, Kept: c.Kept, Replaced: c.Replaced, Failed: c.Failed}
 }
 
-func cleanupView(report CleanupReport) *model.CleanupReport {
+func cleanupView(report jobs.CleanupReport) *model.CleanupReport {
 	view := &model.CleanupReport{DeletedCount: report.DeletedCount, Policies: []*model.AppliedRetention{}}
 	for _, p := range report.Policies {
 		kind, err := engine.ParseSnapshotType(p.Type)

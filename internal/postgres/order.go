@@ -45,9 +45,10 @@ ON CONFLICT (store_id, customer_key) DO NOTHING`
 const createTouched = `-- name: CreateTouched
 CREATE TEMPORARY TABLE touched (customer_id bigint NOT NULL, ordered_at timestamptz NOT NULL) ON COMMIT DROP`
 
-// An order that comes again replaces the one that is there: its lines that are not in the new copy go.
+// Of an order that is replaced whole, the lines that are not in the new copy go. A key that the import made names equal
+// rows, not an order.
 const removeLines = `-- name: RemoveLines
-WITH replaced AS (SELECT order_key, max(line_no) AS lines FROM stage GROUP BY order_key), gone AS (
+WITH replaced AS (SELECT order_key, max(line_no) AS lines FROM stage WHERE order_key NOT LIKE '~_%' OR order_key LIKE '~~%' GROUP BY order_key), gone AS (
   DELETE FROM customer_order o USING replaced r
   WHERE o.store_id = $1 AND o.order_key = r.order_key AND o.line_no > r.lines
   RETURNING o.customer_id, o.ordered_at)

@@ -155,11 +155,13 @@ func (db *DB) migrateQueue(ctx context.Context, log *slog.Logger, direction rive
 	if err != nil {
 		return err
 	}
+	// The lock is held by a transaction of its own: the queue's steps cannot all run in one, since one of them uses a value
+	// of an enumeration that another one adds.
 	return db.InTx(ctx, func(tx *Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrateLock); err != nil {
 			return err
 		}
-		if _, err := migrator.MigrateTx(ctx, tx.Tx, direction, opts); err != nil {
+		if _, err := migrator.Migrate(ctx, direction, opts); err != nil {
 			return fmt.Errorf("migrating the queue's tables: %w", err)
 		}
 		return nil

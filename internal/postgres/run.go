@@ -110,8 +110,11 @@ WHERE run_id = $1 AND state = 'RUNNING'`
 const planRun = `-- name: PlanRun
 UPDATE run SET stage = $2, total = $3, updated_at = now() WHERE run_id = $1 AND state = 'RUNNING'`
 
+// The report's counters add up over the chunks.
 const chunkRun = `-- name: ChunkRun
-UPDATE run SET done = done + 1, rows = rows + $2, events = events + $3, stage = $4, updated_at = now()
+UPDATE run SET done = done + 1, rows = rows + $2 + $4, events = events + $5, stage = $6, updated_at = now(), report = jsonb_build_object(
+  'created', coalesce((report->>'created')::bigint, 0) + $2, 'kept', coalesce((report->>'kept')::bigint, 0) + $3,
+  'replaced', coalesce((report->>'replaced')::bigint, 0) + $4, 'failed', 0)
 WHERE run_id = $1 AND state = 'RUNNING' RETURNING done, total`
 
 const finishRun = `-- name: FinishRun
@@ -149,11 +152,14 @@ func (tx *Tx) PlanRun(ctx context.Context, runID string, stage engine.RunStage, 
 	return tx.updateRun(ctx, runID, planRun, stage, total)
 }
 
+// ChunkCounts is what a chunk of snapshots wrote.
+type ChunkCounts struct{ Created, Kept, Replaced, Events int64 }
+
 // ChunkDone counts a chunk of a run, and tells whether it was the last one. The run is locked until the transaction ends,
 // so it is called last. Fault: ErrRunOver.
-func (tx *Tx) ChunkDone(ctx context.Context, runID string, stage engine.RunStage, rows, events int64) (last bool, err error) {
+func (tx *Tx) ChunkDone(ctx context.Context, runID string, stage engine.RunStage, c ChunkCounts) (last bool, err error) {
 	var done, total int
-	err = tx.QueryRow(ctx, chunkRun, runID, rows, events, stage).Scan(&done, &total)
+	err = tx.QueryRow(ctx, chunkRun, runID, c.Created, c.Kept, c.Replaced, c.Events, stage).Scan(&done, &total)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, ErrRunOver
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/quimbi/quimbi/internal/pgtest"
 	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/internal/server"
+	"github.com/quimbi/quimbi/jobs"
 	"github.com/quimbi/quimbi/resolvers"
 )
 
@@ -224,7 +225,7 @@ type queue struct {
 	done    chan struct{}
 }
 
-func (q *queue) Recluster(ctx context.Context, r resolvers.ReclusterRequest) (*engine.Run, error) {
+func (q *queue) Recluster(ctx context.Context, r jobs.ReclusterRequest) (*engine.Run, error) {
 	id := uuid.NewString()
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		open, err := tx.OpenRuns(ctx, r.Store.ID, engine.RunRecluster)

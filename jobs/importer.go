@@ -1,0 +1,133 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/ingest"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// Source is a file of orders.
+type Source struct {
+	Name string // without folders; "-" for standard input
+	Open func() (io.ReadCloser, error)
+}
+
+// progressRows is after how many rows an import tells how far it is.
+const progressRows = 10_000
+
+// Import merges files into a store's orders, each in a transaction and a run of its own, and adds up the counts. The
+// first file that is refused ends it; the files before it stay imported.
+func (r *Runner) Import(ctx context.Context, store *engine.Store, sources []Source, o ingest.Options, reject func(source string, row ingest.Reject) error, progress func(rows int64)) (ImportReport, error) {
+	var total ImportReport
+	for _, source := range sources {
+		report, err := r.importOne(ctx, store, source, o, reject, progress)
+		if err != nil {
+			return total, err
+		}
+		total.add(report)
+	}
+	return total, nil
+}
+
+func (t *ImportReport) add(r ImportReport) {
+	t.Format = r.Format
+	t.Rows += r.Rows
+	t.Imported += r.Imported
+	t.Changed += r.Changed
+	t.Guests += r.Guests
+	t.Rejected += r.Rejected
+	t.Orders += r.Orders
+	t.Customers += r.Customers
+	if t.Problems == nil {
+		t.Problems = map[string]int64{}
+	}
+	for reason, rows := range r.Problems {
+		t.Problems[reason] += rows
+	}
+}
+
+func (r *Runner) importOne(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
+	run := &engine.Run{ID: uuid.NewString(), StoreID: store.ID, Kind: engine.RunImport}
+	err := r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		_, err := tx.InsertRun(ctx, postgres.NewRun{
+			ID: run.ID, StoreID: store.ID, Kind: engine.RunImport, Trigger: engine.TriggerCLI, Request: Import{Store: store.Key, Source: source.Name},
+		})
+		return err
+	})
+	if err != nil {
+		return ImportReport{}, err
+	}
+	hold, err := r.begin(ctx, run)
+	if err != nil {
+		return ImportReport{}, err
+	}
+	defer hold.Release()
+	report, err := r.merge(ctx, store, source, o, reject, progress)
+	if err != nil {
+		return report, r.finish(ctx, run, err)
+	}
+	return report, r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.Changed)
+	})
+}
+
+func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
+	in, err := source.Open()
+	if err != nil {
+		return ImportReport{}, engine.Errorf(engine.CodeNotFound, "%q cannot be opened: %s", source.Name, plain(err))
+	}
+	defer in.Close()
+	o.Zone, o.Now = store.Zone, r.now()
+	var summary ingest.Summary
+	var seen int64
+	counts, err := r.db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+		var err error
+		summary, err = ingest.Read(ctx, in, o, func(record ingest.Record) error {
+			if seen++; progress != nil && seen%progressRows == 0 {
+				progress(seen)
+			}
+			return yield(lineOf(&record))
+		}, func(row ingest.Reject) error {
+			if reject == nil {
+				return nil
+			}
+			return reject(source.Name, row)
+		})
+		return summary.Columns, err
+	})
+	report := ImportReport{
+		Format: summary.Format, Rows: summary.Rows, Imported: summary.Imported, Changed: counts.Changed, Guests: summary.Guests, Rejected: summary.Rejected,
+		Orders: summary.Orders, Customers: counts.Customers, Problems: map[string]int64{},
+	}
+	for reason, rows := range summary.Problems {
+		report.Problems[string(reason)] = rows
+	}
+	if err != nil && engine.CodeOf(err) == engine.CodeInternal {
+		err = fmt.Errorf("importing %s: %w", source.Name, err)
+	}
+	return report, err
+}
+
+func lineOf(r *ingest.Record) *postgres.ImportLine {
+	return &postgres.ImportLine{Customer: r.Customer, HasDiscount: r.HasDiscount, Line: engine.Line{
+		OrderKey: r.OrderKey, Number: r.LineNo, OrderedAt: r.OrderedAt, SKU: r.SKU, Category: r.Category, Quantity: r.Quantity,
+		NetCents: r.NetCents, DiscountCents: r.DiscountCents, RefundCents: r.RefundCents, RefundedAt: r.RefundedAt,
+	}}
+}
+
+// plain gives a system fault without the path that the caller knows already.
+func plain(err error) string {
+	type unwrapper interface{ Unwrap() error }
+	if u, ok := err.(unwrapper); ok {
+		if inner := u.Unwrap(); inner != nil {
+			return inner.Error()
+		}
+	}
+	return err.Error()
+}

@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"github.com/quimbi/quimbi/engine"
+)
+
+// Conflict is what happens where a customer has a snapshot of the type on the date.
+type Conflict string
+
+// The ways.
+const (
+	ConflictKeep    Conflict = "KEEP"
+	ConflictReplace Conflict = "REPLACE"
+	ConflictFail    Conflict = "FAIL"
+)
+
+// ReclusterRequest asks for a new model.
+type ReclusterRequest struct {
+	Store          *engine.Store
+	Params         engine.Params
+	Seed           *uint64      // nil: drawn
+	AsOf           *engine.Date // nil: the store's now
+	DryRun         bool
+	Trigger        engine.RunTrigger
+	IdempotencyKey string
+}
+
+// SnapshotRequest asks for snapshots.
+type SnapshotRequest struct {
+	Store          *engine.Store
+	Customers      []int64 // for SnapshotCustomers
+	Type           engine.SnapshotType
+	Date           *engine.Date // nil: the store's now
+	Conflict       Conflict
+	Trigger        engine.RunTrigger
+	IdempotencyKey string
+}
+
+// ReplayRequest asks for snapshots of the past, on the type's own days in [From, To).
+type ReplayRequest struct {
+	Store    *engine.Store
+	Type     engine.SnapshotType
+	From, To engine.Date
+	Conflict Conflict
+	Trigger  engine.RunTrigger
+}
+
+// SnapshotCounts tells what was written.
+type SnapshotCounts struct {
+	Date     engine.Date `json:"date"`
+	Created  int64       `json:"created"`
+	Kept     int64       `json:"kept"`
+	Replaced int64       `json:"replaced"`
+	Failed   int64       `json:"failed"`
+}
+
+// CleanupRequest asks for a cleanup; a nil Store means all.
+type CleanupRequest struct {
+	Store           *engine.Store
+	Types           []engine.SnapshotType // nil: all
+	IncludeReplayed bool
+	Trigger         engine.RunTrigger
+	IdempotencyKey  string
+}
+
+// CleanupReport is what a cleanup removed, or would remove, in the form in which a run's report keeps it.
+type CleanupReport struct {
+	DeletedCount int64           `json:"deleted_count"`
+	Policies     []CleanupPolicy `json:"policies"`
+}
+
+// CleanupPolicy is what one policy removed, or would remove.
+type CleanupPolicy struct {
+	Store         string      `json:"store"`
+	Type          string      `json:"type"`
+	Cutoff        engine.Date `json:"cutoff"`
+	KeepDays      int         `json:"keep_days"`
+	Overridden    bool        `json:"overridden"`
+	DeletedCount  int64       `json:"deleted_count"`
+	ReplayedCount int64       `json:"replayed_count"`
+}
+
+// What runs keep as request and as report, in the names of the command line's JSON.
+type (
+	// Recluster is the request of a re-clustering.
+	Recluster struct {
+		Store  string        `json:"store"`
+		Params engine.Params `json:"params"`
+		Seed   uint64        `json:"seed"`
+		AsOf   engine.Date   `json:"as_of"`
+		DryRun bool          `json:"dry_run"`
+	}
+	// ReclusterReport is its report.
+	ReclusterReport struct {
+		ModelVersion int `json:"model_version"`
+		Customers    int `json:"customers"`
+	}
+	// Import is the request of an import.
+	Import struct {
+		Store  string `json:"store"`
+		Source string `json:"source"`
+	}
+	// ImportReport is its report.
+	ImportReport struct {
+		Format    string           `json:"format"`
+		Rows      int64            `json:"rows"`
+		Imported  int64            `json:"imported"`
+		Changed   int64            `json:"changed"`
+		Guests    int64            `json:"guests"`
+		Rejected  int64            `json:"rejected"`
+		Orders    int64            `json:"orders"`
+		Customers int64            `json:"customers"`
+		Problems  map[string]int64 `json:"problems,omitempty"`
+	}
+	// Snapshots is the request of a snapshot or a replay.
+	Snapshots struct {
+		Store        string        `json:"store"`
+		Type         string        `json:"type"`
+		Date         engine.Date   `json:"date"` // of the first
+		Dates        []engine.Date `json:"dates"`
+		Conflict     Conflict      `json:"conflict"`
+		ModelVersion int           `json:"model_version"`
+	}
+	// Cleanup is the request of a cleanup.
+	Cleanup struct {
+		Store           string   `json:"store,omitempty"` // empty: all
+		Types           []string `json:"types,omitempty"`
+		IncludeReplayed bool     `json:"include_replayed"`
+	}
+)

@@ -1,0 +1,326 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// chunk is the part of a snapshot run that is worked on in one transaction: a range of customers, on all of the run's dates.
+type chunk struct {
+	RunID        string                 `json:"run_id"`
+	StoreKey     string                 `json:"store"`
+	Customers    postgres.CustomerRange `json:"customers"`
+	Type         engine.SnapshotType    `json:"type"`
+	Dates        []engine.Date          `json:"dates"`
+	ModelVersion int                    `json:"model_version"`
+	Replace      bool                   `json:"replace"`
+	Replayed     bool                   `json:"replayed"`
+}
+
+const (
+	chunkCustomers = 5000
+	// chunkSnapshots bounds the memory of a chunk with many dates.
+	chunkSnapshots = 60_000
+)
+
+// plan cuts a run into chunks, and prepares what all of them need.
+func (r *Runner) plan(ctx context.Context, run *engine.Run) ([]chunk, error) {
+	var q Snapshots
+	if err := decode(run, &q); err != nil {
+		return nil, err
+	}
+	kind, err := engine.ParseSnapshotType(q.Type)
+	if err != nil {
+		return nil, err
+	}
+	store, err := r.db.StoreByKey(ctx, q.Store)
+	if err != nil {
+		return nil, err
+	}
+	version := q.ModelVersion
+	if version == 0 {
+		stored, err := r.db.NewestModel(ctx, store.ID)
+		if err != nil {
+			return nil, err
+		}
+		version = stored.Version
+	}
+	if err := r.db.EnsureLeaves(ctx, kind, q.Dates); err != nil {
+		return nil, err
+	}
+	if _, err := r.instants(ctx, store, q.Dates); err != nil {
+		return nil, err
+	}
+	size := min(chunkCustomers, max(100, chunkSnapshots/max(1, len(q.Dates))))
+	ranges, err := r.db.CustomerRanges(ctx, store.ID, size)
+	if err != nil {
+		return nil, err
+	}
+	chunks := make([]chunk, len(ranges))
+	for i, customers := range ranges {
+		chunks[i] = chunk{
+			RunID: run.ID, StoreKey: store.Key, Customers: customers, Type: kind, Dates: q.Dates, ModelVersion: version,
+			Replace: q.Conflict == ConflictReplace, Replayed: run.Kind == engine.RunReplay,
+		}
+	}
+	return chunks, nil
+}
+
+// planned notes how many chunks a run has; one without any is over.
+func (r *Runner) planned(ctx context.Context, tx *postgres.Tx, run *engine.Run, chunks int) error {
+	if err := tx.PlanRun(ctx, run.ID, engine.StageScoring, chunks); err != nil || chunks > 0 {
+		return err
+	}
+	return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", SnapshotCounts{}, 0)
+}
+
+// chunk writes a chunk's snapshots, drift events and states, and counts it, all in the transaction. The last one ends the run.
+func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) error {
+	counts, events, err := r.write(ctx, tx, c)
+	if err != nil {
+		return fmt.Errorf("taking the snapshots of customers %d to %d: %w", c.Customers.From, c.Customers.To, err)
+	}
+	last, err := tx.ChunkDone(ctx, c.RunID, engine.StageScoring, postgres.ChunkCounts{
+		Created: counts.Created, Kept: counts.Kept, Replaced: counts.Replaced, Events: events,
+	})
+	if err != nil || !last {
+		return err
+	}
+	return tx.FinishRun(ctx, c.RunID, engine.RunSucceeded, "", nil, 0)
+}
+
+// write takes the snapshots of a chunk.
+func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotCounts, int64, error) {
+	var counts SnapshotCounts
+	store, err := r.db.StoreByKey(ctx, c.StoreKey)
+	if err != nil {
+		return counts, 0, err
+	}
+	model, err := r.models.get(ctx, r.db, store.ID, c.ModelVersion)
+	if err != nil {
+		return counts, 0, err
+	}
+	instants, err := r.instants(ctx, store, c.Dates)
+	if err != nil {
+		return counts, 0, err
+	}
+	if c.Replace {
+		if counts.Replaced, err = tx.RemoveSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates); err != nil {
+			return counts, 0, err
+		}
+	}
+	existing, err := tx.ExistingSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates)
+	if err != nil {
+		return counts, 0, err
+	}
+	first := c.Dates[0]
+	before, err := tx.PreviousSnapshots(ctx, store.ID, c.Customers, c.Type, first-engine.Date(seriesGap*c.Type.Days()), first)
+	if err != nil {
+		return counts, 0, err
+	}
+	b := &batch{runner: r, store: store, model: model, chunk: c, instants: instants, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{}}
+	for _, t := range before {
+		b.before[t.CustomerID] = t
+	}
+	if err := b.read(ctx, tx); err != nil {
+		return counts, 0, err
+	}
+	if err := tx.CopySnapshots(ctx, b.snapshots); err != nil {
+		return counts, 0, err
+	}
+	if err := tx.CopyDriftEvents(ctx, b.events); err != nil {
+		return counts, 0, err
+	}
+	if err := tx.StateFromSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates[len(c.Dates)-1]); err != nil {
+		return counts, 0, err
+	}
+	counts.Kept = int64(b.kept)
+	counts.Created = int64(len(b.snapshots)) - min(counts.Replaced, int64(len(b.snapshots)))
+	return counts, int64(len(b.events)), nil
+}
+
+func index(snapshots []postgres.StoredThumbprint) map[postgres.SnapshotKey]postgres.StoredThumbprint {
+	m := make(map[postgres.SnapshotKey]postgres.StoredThumbprint, len(snapshots))
+	for _, s := range snapshots {
+		m[s.SnapshotKey] = s
+	}
+	return m
+}
+
+// seriesGap is how many nominal steps may lie between two snapshots of one series.
+const seriesGap = 3
+
+// batch collects what a chunk writes.
+type batch struct {
+	runner   *Runner
+	store    *engine.Store
+	model    *engine.Model
+	chunk    chunk
+	instants []engine.Instant
+	scorer   *engine.Scorer
+	existing map[postgres.SnapshotKey]postgres.StoredThumbprint
+	before   map[int64]postgres.StoredThumbprint
+
+	snapshots []postgres.WrittenSnapshot
+	events    []engine.DriftEvent
+	kept      int
+}
+
+// read goes through the orders once, customer by customer.
+func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
+	builder := engine.NewBuilder(b.store.Zone, b.store.Columns)
+	for customer, err := range tx.Lines(ctx, b.store.ID, b.chunk.Customers, b.instants[len(b.instants)-1].At) {
+		if err != nil {
+			return err
+		}
+		previous, known := b.before[customer.CustomerID]
+		builder.Build(customer.Lines, b.instants, func(i int, f *engine.Features) {
+			key := postgres.SnapshotKey{CustomerID: customer.CustomerID, Date: b.chunk.Dates[i]}
+			if kept, ok := b.existing[key]; ok {
+				b.kept++
+				previous, known = kept, true
+				return
+			}
+			var from *postgres.StoredThumbprint
+			if known && int(key.Date-previous.Date) <= seriesGap*b.chunk.Type.Days() {
+				from = &previous
+			}
+			print := b.add(key, f, customer.Lines, from)
+			previous, known = postgres.StoredThumbprint{SnapshotKey: key, ModelVersion: b.model.Version, Thumbprint: print}, true
+		})
+	}
+	return nil
+}
+
+// add takes one snapshot, with its drift from the one before where there is one under the same model.
+func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine.Line, from *postgres.StoredThumbprint) engine.Thumbprint {
+	s := postgres.WrittenSnapshot{Snapshot: engine.Snapshot{
+		StoreID: b.store.ID, CustomerID: key.CustomerID, Type: b.chunk.Type, Date: key.Date, ModelVersion: b.model.Version,
+		Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Replayed: b.chunk.Replayed,
+	}}
+	b.scorer.Score(f.Purchases, f.Values, &s.Thumbprint)
+	if b.runner.settings.StoreFeatures {
+		s.Features = slices.Clone(f.Values)
+	}
+	since := key.Date - engine.Date(b.chunk.Type.Days())
+	if from != nil {
+		since = from.Date
+	}
+	s.Active = active(lines, since.In(b.store.Zone), key.Date.In(b.store.Zone))
+	if from != nil && from.ModelVersion == b.model.Version {
+		drift := b.model.DriftAt(b.runner.settings.DriftLevel, from.Thumbprint, s.Thumbprint)
+		s.Drift = drift.Overall
+		if drift.Largest >= 0 {
+			s.LargestDrift = &drift.LargestScore
+		}
+		b.note(&s, from.Date, drift)
+	}
+	b.snapshots = append(b.snapshots, s)
+	return s.Thumbprint
+}
+
+// note adds an event for every axis over the threshold.
+func (b *batch) note(s *postgres.WrittenSnapshot, from engine.Date, d engine.Drift) {
+	settings := &b.runner.settings
+	for a := range d.Axes {
+		axis := &d.Axes[a]
+		if axis.Status != engine.AxisOn || axis.Score < settings.DriftThreshold {
+			continue
+		}
+		b.events = append(b.events, engine.DriftEvent{
+			StoreID: s.StoreID, CustomerID: s.CustomerID, Axis: a, Type: s.Type, From: from, To: s.Date, ModelVersion: s.ModelVersion,
+			Score: axis.Score, FromSegment: axis.From, ToSegment: axis.To, ByOrder: s.Active,
+			AxisAnomaly:    axis.Score >= settings.AnomalyThreshold,
+			OverallAnomaly: d.Overall != nil && *d.Overall >= settings.AnomalyThreshold,
+			Overall:        d.Overall, Mean: d.Mean, Coverage: d.Coverage, LargestAxis: d.Largest, LargestScore: d.LargestScore, ModerateAxes: d.ModerateAxes,
+		})
+	}
+}
+
+// active tells whether a line or a refund of a customer fell into [from, to).
+func active(lines []engine.Line, from, to time.Time) bool {
+	i := sort.Search(len(lines), func(i int) bool { return !lines[i].OrderedAt.Before(from) })
+	if i < len(lines) && lines[i].OrderedAt.Before(to) {
+		return true
+	}
+	for j := range lines[:i] {
+		if l := &lines[j]; l.RefundCents != 0 {
+			if at := l.RefundKnownAt(); !at.Before(from) && at.Before(to) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// SnapshotCustomers takes the snapshots of named customers at once. A customer without a purchase before the date counts
+// as failed. Fault: SNAPSHOT_EXISTS, with the date, where there is one already and the request says FAIL.
+func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (SnapshotCounts, error) {
+	if !r.settings.Snapshots {
+		return SnapshotCounts{}, errSnapshotsOff()
+	}
+	date, err := r.dateOf(q.Store, q.Date)
+	if err != nil {
+		return SnapshotCounts{}, err
+	}
+	total := SnapshotCounts{Date: date}
+	stored, err := r.db.NewestModel(ctx, q.Store.ID)
+	if err != nil {
+		return total, err
+	}
+	dates := []engine.Date{date}
+	if err := r.db.EnsureLeaves(ctx, q.Type, dates); err != nil {
+		return total, err
+	}
+	if _, err := r.instants(ctx, q.Store, dates); err != nil {
+		return total, err
+	}
+	err = r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		for _, id := range q.Customers {
+			c := chunk{
+				StoreKey: q.Store.Key, Customers: postgres.CustomerRange{From: id, To: id}, Type: q.Type, Dates: dates,
+				ModelVersion: stored.Version, Replace: q.Conflict == ConflictReplace,
+			}
+			counts, _, err := r.write(ctx, tx, c)
+			if err != nil {
+				return err
+			}
+			if counts.Kept > 0 && q.Conflict == ConflictFail {
+				return engine.Errorf(engine.CodeSnapshotExists, "there is a %s snapshot of %s already", q.Type, date)
+			}
+			if counts.Created+counts.Kept+counts.Replaced == 0 {
+				total.Failed++
+			}
+			total.Created += counts.Created
+			total.Kept += counts.Kept
+			total.Replaced += counts.Replaced
+		}
+		return nil
+	})
+	return total, err
+}
+
+func errSnapshotsOff() error {
+	return engine.Errorf(engine.CodeFeatureDisabled, "snapshots are switched off by ENABLE_TEMPORAL_SNAPSHOTS")
+}
+
+// dateOf gives the day that a snapshot is for: the one asked for, never after the store's now.
+func (r *Runner) dateOf(store *engine.Store, asked *engine.Date) (engine.Date, error) {
+	now, ok := store.Now(r.now())
+	if !ok {
+		return 0, engine.Errorf(engine.CodeInsufficientData, "store %q has no orders; import some first", store.Key)
+	}
+	if asked == nil {
+		return now, nil
+	}
+	if *asked > now {
+		return 0, engine.Errorf(engine.CodeInvalid, "%s is after the store's now, %s", *asked, now).At("input", "date")
+	}
+	return *asked, nil
+}

@@ -1,0 +1,189 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+const (
+	// startQueue is worked on apart from chunks, so that long fits do not hold up snapshots.
+	startQueue = "start"
+	chunkQueue = "chunk"
+
+	chunkTimeout  = time.Minute
+	rescueAfter   = 2 * time.Minute
+	wholeTimeout  = 6 * time.Hour
+	snoozeForLive = 5 * time.Second
+	startsAtOnce  = 2
+)
+
+// startArgs is the job that starts a run: it does the whole of a fit or a cleanup, and cuts snapshots into chunks.
+type startArgs struct {
+	RunID   string         `json:"run_id"`
+	RunKind engine.RunKind `json:"run_kind"`
+}
+
+func (startArgs) Kind() string { return "quimbi_start" }
+
+// chunkArgs is the job that takes the snapshots of one chunk.
+type chunkArgs struct{ Chunk chunk }
+
+func (chunkArgs) Kind() string { return "quimbi_chunk" }
+
+type startWorker struct {
+	river.WorkerDefaults[startArgs]
+	queue *Queue
+}
+
+// Timeout is long: a dead process is noticed by its hold, not by the time it takes.
+func (w *startWorker) Timeout(*river.Job[startArgs]) time.Duration { return wholeTimeout }
+
+func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error {
+	run, err := w.queue.db.Run(ctx, job.Args.RunID)
+	if err != nil {
+		return err
+	}
+	if run.State.Final() || run.Total > 0 && (run.Kind == engine.RunSnapshot || run.Kind == engine.RunReplay) {
+		return nil // over, or cut into chunks already
+	}
+	hold, err := w.queue.begin(ctx, run)
+	switch {
+	case errors.Is(err, errBusy):
+		return river.JobSnooze(snoozeForLive)
+	case errors.Is(err, postgres.ErrRunOver):
+		return nil
+	case err != nil:
+		return err
+	}
+	defer hold.Release()
+	if run.Kind == engine.RunSnapshot || run.Kind == engine.RunReplay {
+		err = w.cut(ctx, run, job)
+	} else {
+		err = w.queue.work(ctx, run)
+	}
+	return w.outcome(ctx, run, job, err)
+}
+
+// outcome decides what becomes of a run whose work gave an error: faults that a caller can understand are final, others are
+// tried again as often as the queue does.
+func (w *startWorker) outcome(ctx context.Context, run *engine.Run, job *river.Job[startArgs], err error) error {
+	switch {
+	case err == nil, errors.Is(err, postgres.ErrRunOver):
+		return nil
+	case ctx.Err() != nil:
+		return err // stopped with the process: taken up again
+	case engine.CodeOf(err) == engine.CodeRunInProgress:
+		return river.JobSnooze(snoozeForLive)
+	case engine.CodeOf(err) != engine.CodeInternal || job.Attempt >= job.MaxAttempts:
+		return river.JobCancel(w.queue.finish(ctx, run, err))
+	default:
+		return err
+	}
+}
+
+// cut inserts a job for every chunk of a run, and completes its own, in one transaction.
+func (w *startWorker) cut(ctx context.Context, run *engine.Run, job *river.Job[startArgs]) error {
+	chunks, err := w.queue.plan(ctx, run)
+	if err != nil {
+		return err
+	}
+	inserts := make([]river.InsertManyParams, len(chunks))
+	for i, c := range chunks {
+		inserts[i] = river.InsertManyParams{Args: chunkArgs{c}, InsertOpts: &river.InsertOpts{Queue: chunkQueue}}
+	}
+	return w.queue.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if len(inserts) > 0 {
+			if _, err := w.queue.river.InsertManyFastTx(ctx, tx.Tx, inserts); err != nil {
+				return err
+			}
+		}
+		if err := w.queue.planned(ctx, tx, run, len(chunks)); err != nil {
+			return err
+		}
+		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job)
+		return err
+	})
+}
+
+type chunkWorker struct {
+	river.WorkerDefaults[chunkArgs]
+	queue *Queue
+}
+
+func (w *chunkWorker) Timeout(*river.Job[chunkArgs]) time.Duration { return chunkTimeout }
+
+// Work writes a chunk's rows, counts it and completes its job in one transaction: killed at any point it leaves nothing
+// behind, and is done again.
+func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error {
+	err := w.queue.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := w.queue.chunk(ctx, tx, job.Args.Chunk); err != nil {
+			return err
+		}
+		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job)
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, postgres.ErrRunOver):
+		return river.JobCancel(err)
+	case ctx.Err() == nil && job.Attempt >= job.MaxAttempts:
+		run := &engine.Run{ID: job.Args.Chunk.RunID, Kind: engine.RunSnapshot}
+		return river.JobCancel(w.queue.finish(ctx, run, err))
+	default:
+		return err
+	}
+}
+
+// Service executes runs and makes those of the schedule.
+type Service struct {
+	queue  *Queue
+	client *river.Client[pgx.Tx]
+}
+
+// chunkAttempts is how often the queue tries a job before its run has failed.
+const chunkAttempts = 8
+
+// NewService makes the workers and the schedule of one process.
+func NewService(queue *Queue) (*Service, error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &startWorker{queue: queue})
+	river.AddWorker(workers, &chunkWorker{queue: queue})
+	client, err := river.NewClient(queue.db.RiverDriver(), &river.Config{
+		Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: chunkAttempts,
+		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{queue: queue, client: client}, nil
+}
+
+// stopTime is how long work has to end when the service stops; what is interrupted is taken up again.
+const stopTime = 5 * time.Second
+
+// Run works until the context is done.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.queue.Reap(ctx); err != nil {
+		return err
+	}
+	if err := s.client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("starting the workers: %w", err)
+	}
+	scheduleErr := s.schedule(ctx)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := s.client.StopAndCancel(stop); err != nil {
+		return errors.Join(scheduleErr, fmt.Errorf("stopping the workers: %w", err))
+	}
+	return scheduleErr
+}
