@@ -26,7 +26,7 @@ type chunk struct {
 const (
 	chunkCustomers = 5000
 	// chunkSnapshots bounds the memory of a chunk with many dates.
-	chunkSnapshots = 60_000
+	chunkSnapshots = 25_000
 )
 
 // plan cuts a run into chunks, and prepares what all of them need.
