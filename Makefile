@@ -30,7 +30,9 @@ build: ## build bin/quimbi
 	@mkdir -p bin
 	@if [ "$$(go env GOARCH)" = amd64 ] && GOEXPERIMENT=simd go build -o bin/quimbi . 2>/dev/null; then :; else go build -o bin/quimbi .; fi
 
-demo: setup build ## a believable shop, from orders to drift, at http://127.0.0.1:8080
+demo: ## a believable shop, from orders to drift, at http://127.0.0.1:8080
+	@bash .ci/setup.sh demo
+	@$(MAKE) --no-print-directory build
 	@./bin/quimbi demo
 
 run: build ## serve the stores that are there

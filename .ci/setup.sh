@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Checks for what Quimbi needs and installs what is missing, with apt-get or brew. Starts nothing. Says nothing when all is there.
-#   setup.sh      Go and the binaries of Postgres
-#   setup.sh ci   also make, git and the C compiler that the race detector links with
+#   setup.sh        Go and the binaries of Postgres
+#   setup.sh demo   the same, but a DATABASE_URL stands in for the binaries
+#   setup.sh ci     also make, git and the C compiler that the race detector links with
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly go_wanted=1.26 postgres_wanted=15
+readonly go_wanted=1.26 postgres_wanted=15 purpose=${1:-}
 export PATH="$PATH:/usr/local/go/bin:/usr/lib/go-$go_wanted/bin"
 
 fail() {
@@ -32,7 +33,7 @@ usable() {
 }
 
 have_postgres() {
-	[ -z "${DATABASE_URL:-}" ] || return 0
+	[ "$purpose" != demo ] || [ -z "${DATABASE_URL:-}" ] || return 0
 	local folder program
 	if [ -n "${PG_BIN:-}" ]; then
 		usable "$PG_BIN"
@@ -118,6 +119,6 @@ install_ci_tools() {
 
 have_go || install_go
 have_postgres || install_postgres
-if [ "${1:-}" = ci ]; then
+if [ "$purpose" = ci ]; then
 	install_ci_tools
 fi
