@@ -263,8 +263,8 @@ func (a *AxisModel) subtree(i int) int {
 }
 
 // Path goes down an axis's tree, at each level to the child with the largest membership (the first of equal ones), and
-// gives the indices in AxisModel.Segments from the root on; nil where there are no memberships. Its end may differ from
-// the dominant leaf.
+// gives the indices in AxisModel.Segments from the root on; nil where there are no memberships. Its end is the leaf that
+// Thumbprint.Dominant names; another leaf may have a larger membership.
 func (m *Model) Path(axis int, t Thumbprint) []int {
 	a := &m.Axes[axis]
 	leaves := a.leavesOf(t)

@@ -110,15 +110,12 @@ func TestRoundToUnits(t *testing.T) {
 		}
 		exact := slices.Clone(shares)
 		units := make([]int16, len(shares))
-		best := roundToUnits(shares, units)
+		roundToUnits(shares, units)
 		total := 0
 		for j, u := range units {
 			total += int(u)
 			if u < 0 || math.Abs(float64(u)-exact[j]*MembershipUnit) >= 1+1e-9 {
 				t.Fatalf("%v became %d", exact[j], u)
-			}
-			if u > units[best] || u == units[best] && j < best {
-				t.Fatalf("the largest is said to be at %d: %v", best, units)
 			}
 		}
 		if total != MembershipUnit {

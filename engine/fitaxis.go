@@ -291,7 +291,8 @@ func (f *axisFit) standardise(columns map[int][]float64) {
 }
 
 // selectK chooses how many segments the customers beside the strata have, and finds them; nil where they are too few,
-// or where nothing tells them apart.
+// or where nothing tells them apart. The least share of a segment refers to those customers too: of all the eligible it
+// would rule out every k but the smallest where a stratum holds most of them.
 func (f *axisFit) selectK(ctx context.Context) (*kselect.Selection, error) {
 	if f.rest < minClustered || len(f.on) == 0 {
 		return nil, nil
@@ -299,7 +300,7 @@ func (f *axisFit) selectK(ctx context.Context) (*kselect.Selection, error) {
 	selection, err := kselect.Select(ctx, f.z[:f.rest*len(f.on)], f.rest, len(f.on), kselect.Options{
 		KMin: f.params.KMin, KMax: f.params.KMax, Fixed: f.params.FixedK(), Previous: f.previousK,
 		Normalized: f.params.Normalized, SweepSample: f.params.SweepSample,
-		FCM: f.fcmOptions(), Silhouette: kselect.SilhouetteOptions{Seed: f.seed}, NumOfShare: len(f.eligible),
+		FCM: f.fcmOptions(), Silhouette: kselect.SilhouetteOptions{Seed: f.seed}, NumOfShare: f.rest,
 	})
 	if errors.Is(err, kselect.ErrNoStructure) {
 		return nil, nil

@@ -83,11 +83,13 @@ type Segment struct {
 	// Identical is the vector, as stored, of a stratum of identical customers (over the features that are on).
 	Identical []float32 `json:"identical,omitempty"`
 	Center    []float64 `json:"center"` // in sd units, over the features that are on; of a stratum: its members' mean
-	Members   int       `json:"members"`
-	Share     float64   `json:"share"` // of the eligible customers
-	FuzzySize float64   `json:"fuzzySize"`
-	Division  Division  `json:"division"`
-	Profile   Profile   `json:"profile"`
+	// Members counts the eligible customers whose path (Model.Path) leads through the segment or, for a leaf, ends in it,
+	// so the children's numbers sum to it and those of the roots to all. Share is Members over the eligible customers.
+	Members   int      `json:"members"`
+	Share     float64  `json:"share"`
+	FuzzySize float64  `json:"fuzzySize"` // sum of the memberships
+	Division  Division `json:"division"`
+	Profile   Profile  `json:"profile"`
 	// RiskWeight is the shrunken share of members, weighted by membership, without a purchase within the churn horizon; nil before outcomes are known.
 	RiskWeight *float64 `json:"riskWeight,omitempty"`
 }

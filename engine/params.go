@@ -22,12 +22,16 @@ type Params struct {
 	MaxShare      float64 `json:"maxSegmentShare"` // 0 to 1
 	MinSize       int     `json:"minSegmentSize"`
 	MaxDepth      int     `json:"maxDepth"`
-	// SweepSample is how many customers the choice of k looks at; 0: all. The final fit uses all.
+	// SweepSample is how many customers the choice of k looks at, at least 50000; 0: all. The final fit uses all.
 	SweepSample int `json:"sweepSample"`
 }
 
 // fixedK is the number of segments where its choice is switched off and no number is given.
 const fixedK = 5
+
+// minSweepSample is the least number of customers, unless it is all, on which k is chosen: with fewer its silhouettes say
+// too little about the rest.
+const minSweepSample = 50_000
 
 // DefaultParams are the settings of the source document.
 func DefaultParams() Params {
@@ -71,6 +75,7 @@ func (p *Params) Validate() error {
 	check(p.MaxShare > 0 && p.MaxShare <= 1, "maxSegmentShare must be over 0 and at most 1, is %g", p.MaxShare)
 	check(p.MinSize >= 1, "minSegmentSize must be at least 1, is %d", p.MinSize)
 	check(p.MaxDepth >= 0 && p.MaxDepth <= 10, "maxDepth must be from 0 to 10, is %d", p.MaxDepth)
+	check(p.SweepSample == 0 || p.SweepSample >= minSweepSample, "sweepSample must be 0 (all) or at least %d, is %d", minSweepSample, p.SweepSample)
 	if len(faults) > 0 {
 		return Errorf(CodeInvalid, "%s", errors.Join(faults...))
 	}

@@ -34,7 +34,7 @@ func (a *AxisModel) numberSegments() {
 
 // membership is who belongs where on an axis.
 type membership struct {
-	leaf []int16 // the dominant one of every eligible customer
+	leaf []int16 // the end of the path of every eligible customer
 	soft []int64 // sum of memberships of every leaf, in units of 1/10000
 }
 

@@ -26,7 +26,7 @@ type Scorer struct {
 func (m *Model) NewScorer() *Scorer {
 	s := &Scorer{positions: m.Positions()}
 	for i := range m.Axes {
-		if m.Axes[i].Status == AxisOn {
+		if m.Axes[i].Status == AxisOn && m.Axes[i].Leaves > 0 {
 			s.axes[i] = newAxisScorer(&Axes[i], &m.Axes[i], m.Params)
 		}
 	}
@@ -68,12 +68,21 @@ type axisScorer struct {
 	scales []scale.Scale // of these
 	strata []int         // roots that a rule sets apart
 	groups []siblings    // parents before their children
+	places []place       // of the model's segments
 	m      float64
 	hard   bool
 
 	z      []float64 // the customer, standardised
 	weight []float64 // membership in every segment
 	shares []float64 // memberships within a group; then the remainders of rounding
+	units  []int     // membership in every segment, rounded as in the thumbprint
+}
+
+// place is where a segment stands in the tree, kept apart from the large segments because scoring needs no more.
+type place struct {
+	parent int // -1 at the top
+	leaf   int // -1 for a segment with children
+	end    int // of its descendants, which follow it
 }
 
 // siblings are segments that share out their parent's membership by their centres.
@@ -91,6 +100,7 @@ func newAxisScorer(axis *Axis, model *AxisModel, p Params) *axisScorer {
 	roots := siblings{parent: -1}
 	for i := range model.Segments {
 		s := &model.Segments[i]
+		a.places = append(a.places, place{parent: s.Parent, leaf: s.Leaf, end: model.subtree(i)})
 		switch {
 		case s.Parent >= 0:
 		case s.Stratum != StratumNone:
@@ -115,6 +125,7 @@ func newAxisScorer(axis *Axis, model *AxisModel, p Params) *axisScorer {
 	a.z = make([]float64, len(a.on))
 	a.weight = make([]float64, len(model.Segments))
 	a.shares = make([]float64, widest)
+	a.units = make([]int, len(model.Segments))
 	return a
 }
 
@@ -138,8 +149,8 @@ func (f *FeatureModel) scale() scale.Scale {
 	return scale.Scale{Fill: f.Fill, Lo: f.Low, Hi: f.High, Mean: f.Mean, SD: f.SD}
 }
 
-// score writes the memberships in the axis's leaves to units and gives the largest one's place; -1, with -1 in all of
-// units, where there are none.
+// score writes the memberships in the axis's leaves to units and gives the leaf at the end of the path; -1, with -1 in
+// all of units, where there are none.
 func (a *axisScorer) score(purchases int, values []float32, units []int16) int {
 	if !a.weigh(purchases, values) {
 		for j := range units {
@@ -148,12 +159,40 @@ func (a *axisScorer) score(purchases int, values []float32, units []int16) int {
 		return -1
 	}
 	leaves := a.shares[:len(units)]
-	for i := range a.model.Segments {
-		if leaf := a.model.Segments[i].Leaf; leaf >= 0 {
+	for i := range a.places {
+		if leaf := a.places[i].leaf; leaf >= 0 {
 			leaves[leaf] = a.weight[i]
 		}
 	}
-	return roundToUnits(leaves, units)
+	roundToUnits(leaves, units)
+	return a.pathEnd(units)
+}
+
+// pathEnd gives the leaf that is reached from the roots by going, level by level, to the segment with the largest
+// membership, the first of equal ones. It goes by the rounded memberships, as Model.Path does later: by the exact ones
+// the stored thumbprint would now and then contradict itself.
+func (a *axisScorer) pathEnd(units []int16) int {
+	clear(a.units)
+	for i := len(a.places) - 1; i >= 0; i-- {
+		at := a.places[i]
+		if at.leaf >= 0 {
+			a.units[i] = int(units[at.leaf])
+		}
+		if at.parent >= 0 {
+			a.units[at.parent] += a.units[i]
+		}
+	}
+	next, end, best := 0, len(a.places), -1
+	for next < end {
+		best = next
+		for i := a.places[next].end; i < end; i = a.places[i].end {
+			if a.units[i] > a.units[best] {
+				best = i
+			}
+		}
+		next, end = best+1, a.places[best].end
+	}
+	return a.places[best].leaf
 }
 
 // weigh computes the memberships in all segments.
@@ -216,8 +255,8 @@ func (a *axisScorer) stratum(purchases int, values []float32) int {
 }
 
 // roundToUnits writes shares that sum to 1 to units of 1/10000 that sum to 10000 exactly, by largest remainders (of
-// equal ones the first), and gives the place of the largest unit, the first of equal ones. shares is overwritten.
-func roundToUnits(shares []float64, units []int16) int {
+// equal ones the first). shares is overwritten.
+func roundToUnits(shares []float64, units []int16) {
 	left := MembershipUnit
 	for j, u := range shares {
 		exact := u * MembershipUnit
@@ -236,13 +275,6 @@ func roundToUnits(shares []float64, units []int16) int {
 		units[best]++
 		shares[best] = -1
 	}
-	best := 0
-	for j, u := range units {
-		if u > units[best] {
-			best = j
-		}
-	}
-	return best
 }
 
 // Outlier tells whether a customer is further from every centre of the axis's roots than 99 % of the fitted customers,

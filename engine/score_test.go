@@ -67,7 +67,7 @@ func TestScoreSumsExactly(t *testing.T) {
 				for _, u := range roots {
 					sum += u
 				}
-				if path := m.Path(i, print); sum != MembershipUnit || a.Segments[path[0]].Parent != -1 || !a.Segments[path[len(path)-1]].IsLeaf() {
+				if path := m.Path(i, print); sum != MembershipUnit || a.Segments[path[0]].Parent != -1 || int(print.Dominant[i]) != a.First+a.Segments[path[len(path)-1]].Leaf {
 					t.Fatalf("%s: roots sum to %d, path %v", Axes[i].Key, sum, path)
 				}
 			}
@@ -155,4 +155,53 @@ func BenchmarkScore(b *testing.B) {
 		row := i % table.Len()
 		scorer.Score(int(table.Purchases[row]), table.Row(row), &print)
 	}
+}
+
+// The dominant segment is the end of the path through the stored thumbprint, whatever the tree and the customer.
+func TestDominantIsTheEndOfThePath(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := &Model{Params: DefaultParams()}
+		for i := range m.Axes {
+			m.Axes[i].Status = AxisOff
+		}
+		a := &m.Axes[0]
+		a.Status = AxisOn
+		a.Features = make([]FeatureModel, len(Axes[0].Features))
+		for j := range a.Features {
+			a.Features[j] = FeatureModel{Status: FeatureOn, Low: -100, High: 100, SD: 1}
+		}
+		number := rapid.IntRange(-4, 4) // few, so that memberships tie
+		var add func(parent, depth int) int
+		add = func(parent, depth int) int {
+			at := len(a.Segments)
+			s := Segment{Parent: parent, Depth: depth}
+			for range a.Features {
+				s.Center = append(s.Center, float64(number.Draw(t, "center")))
+			}
+			a.Segments = append(a.Segments, s)
+			if depth < 3 && rapid.Bool().Draw(t, "divided") {
+				for range rapid.IntRange(2, 3).Draw(t, "children") {
+					child := add(at, depth+1)
+					a.Segments[at].Children = append(a.Segments[at].Children, child)
+				}
+			}
+			return at
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "roots") {
+			add(-1, 0)
+		}
+		a.numberSegments()
+		m.placeLeaves()
+		values := make([]float32, FeatureCount)
+		for j := range values[:len(a.Features)] {
+			values[j] = float32(number.Draw(t, "value"))
+		}
+		var print Thumbprint
+		m.NewScorer().Score(2, values, &print)
+		path := m.Path(0, print)
+		if end := a.Segments[path[len(path)-1]].Leaf; int(print.Dominant[0]) != end {
+			t.Fatalf("dominant is %d, the path %v ends at %d: %v", print.Dominant[0], path, end, print.Membership)
+		}
+	})
 }

@@ -10,7 +10,9 @@ type Thumbprint struct {
 	// Membership holds the memberships in the leaves of all axes, in the model's order, in units of 1/10000, rounded by
 	// largest remainders so that every axis sums to 10000 exactly; -1 on an axis without memberships.
 	Membership []int16
-	// Dominant holds for each of the 14 axes the position in Membership of the largest one, ties to the first; -1 where there is none.
+	// Dominant holds for each of the 14 axes the position in Membership of the leaf that the customer belongs to, the end
+	// of Model.Path: from the roots on, level by level, the segment with the largest membership, ties to the first. Its
+	// own membership need not be the largest, since a root may hold less in each of many leaves. -1 where there is none.
 	Dominant []int16
 }
 
