@@ -48,13 +48,16 @@ func TestFitRealStores(t *testing.T) {
 				if a.Status != AxisOn {
 					continue
 				}
-				if name == "cdnow" && a.Fit != nil && (a.Fit.K < 3 || a.Fit.K > 7) {
+				if a.Fit != nil && (a.Fit.K < 3 || a.Fit.K > 7) {
 					t.Errorf("%s: %d segments by rule %s", Axes[i].Key, a.Fit.K, a.Fit.Rule)
 				}
 				checkAxisModel(t, i, a)
 				for j := range a.Segments {
 					s := &a.Segments[j]
-					if name == "cdnow" && s.Parent < 0 && s.Stratum == StratumNone && s.Share > 0.6 {
+					if a.Fit != nil && s.Stratum == StratumNone && s.Members == 0 {
+						t.Errorf("%s: nobody is in %s", Axes[i].Key, s.Path)
+					}
+					if a.Fit != nil && s.Parent < 0 && s.Stratum == StratumNone && s.Share > 0.6 {
 						t.Errorf("%s: root %s holds %.1f %%", Axes[i].Key, s.Path, 100*s.Share)
 					}
 					t.Logf("  %-12s %6d %5.1f %% %q %s %s", s.Path, s.Members, 100*s.Share, s.Name, s.Stratum, s.Division.StoppedBy)
