@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/events"
+	"github.com/quimbi/quimbi/internal/server"
+	"github.com/quimbi/quimbi/jobs"
+	"github.com/quimbi/quimbi/resolvers"
+	"github.com/quimbi/quimbi/web"
+)
+
+// Listen is the address of the server.
+type Listen struct {
+	Listen string `env:"LISTEN_ADDR" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve: an address of this machine alone."`
+}
+
+type serveCommand struct {
+	Settings
+	Listen
+	NoJobs   bool `xor:"jobs" help:"Only serve; others do the work."`
+	OnlyJobs bool `xor:"jobs" help:"Only do the work; others serve."`
+}
+
+// Run serves until it is stopped.
+func (c *serveCommand) Run(a *app) (err error) {
+	a.log = a.logger(slog.LevelInfo)
+	var listener net.Listener
+	if !c.OnlyJobs {
+		if listener, err = c.open(a.ctx); err != nil {
+			return err
+		}
+		defer listener.Close()
+	}
+	o, err := a.office(&c.Settings)
+	if err != nil {
+		return err
+	}
+	defer closing(o, &err)
+	return a.serve(o, listener, !c.NoJobs)
+}
+
+// open takes the address. Until there is access control only this machine may connect.
+func (l Listen) open(ctx context.Context) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(l.Listen)
+	if err != nil {
+		return nil, engine.Errorf(engine.CodeInvalid, "LISTEN_ADDR must look like 127.0.0.1:8080, is %q", l.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, engine.Errorf(engine.CodeInvalid, "LISTEN_ADDR %q could be reached from other machines, and there is no access control yet: use 127.0.0.1", l.Listen)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", l.Listen)
+	if err != nil {
+		if failed, ok := errors.AsType[*net.OpError](err); ok {
+			err = failed.Err
+		}
+		return nil, engine.Errorf(engine.CodeConflict, "%s cannot be served (%s): choose another address with --listen", l.Listen, err)
+	}
+	return listener, nil
+}
+
+// serve answers on a listener, where there is one, and does the scheduled work, where asked, until the program is stopped:
+// that is no failure.
+func (a *app) serve(o *office, listener net.Listener, work bool) error {
+	group, ctx := errgroup.WithContext(a.ctx)
+	next := func(*engine.Store) time.Time { return time.Time{} }
+	if work {
+		service, err := jobs.NewService(o.queue)
+		if err != nil {
+			return err
+		}
+		next = service.NextSnapshot
+		group.Go(func() error { return service.Run(ctx) })
+	}
+	if listener != nil {
+		hub := events.NewHub(o.db, a.log)
+		api := server.New(server.Config{Log: a.log, Resolver: &resolvers.Resolver{
+			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
+			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, NextSnapshot: next,
+		}})
+		group.Go(func() error { return hub.Run(ctx) })
+		group.Go(func() error { return api.Serve(ctx, listener) })
+		a.say("Serving http://%s/explorer/ (GraphQL at /graphql); Ctrl-C ends it.", listener.Addr())
+		if _, built := web.Explorer(); !built {
+			a.say("The explorer's files are not built in: its page loads them from the network. Run make web to build them in.")
+		}
+	}
+	err := group.Wait()
+	if a.ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return info.Main.Version + " " + s.Value
+		}
+	}
+	return info.Main.Version
+}
