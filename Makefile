@@ -65,4 +65,5 @@ lint: ## go vet and staticcheck
 ci: ## verify, lint and every test with the race detector
 	@bash .ci/setup.sh ci
 	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched" >&2
-	@go run ./.ci/tally $(VECTOR_PACKAGES)
+	@go build -o bin/tally ./.ci/tally
+	@./bin/tally $(VECTOR_PACKAGES)

@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"engine/synth":     {"engine"},
 	"engine/btyd":      {},
 	"engine/fcm":       {},
-	"engine/hierarchy": {"engine/fcm", "engine/kselect", "engine/scale"},
+	"engine/hierarchy": {"engine/fcm", "engine/kselect"},
 	"engine/kselect":   {"engine/fcm"},
 	"engine/scale":     {},
 }
