@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vikstrous/dataloadgen"
 
 	"github.com/quimbi/quimbi/engine"
@@ -188,6 +189,14 @@ type loadersKey struct{}
 // AroundOperations gives every operation loaders of its own.
 func (r *Resolver) AroundOperations(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	return next(context.WithValue(ctx, loadersKey{}, r.newLoaders()))
+}
+
+// AroundRootFields gives every field of a mutation loaders of its own: what an earlier field has read may be changed since.
+func (r *Resolver) AroundRootFields(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation {
+		ctx = context.WithValue(ctx, loadersKey{}, r.newLoaders())
+	}
+	return next(ctx)
 }
 
 // loaders gives the operation's loaders. Without AroundOperations nothing is read together, but everything is read.

@@ -3,6 +3,8 @@ package resolvers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
@@ -115,6 +117,10 @@ func (r *Resolver) createSnapshot(ctx context.Context, in model.CreateSnapshotIn
 		payload.UserErrors, err = r.userErrors(ctx, err, customer.Key)
 		return payload, err
 	}
+	if counts.Failed > 0 {
+		payload.UserErrors = []model.UserError{noPurchase(customer, counts.Date, "input", "date")}
+		return payload, nil
+	}
 	snapshot, loadErr := r.snapshot(ctx, postgres.SnapshotRef{CustomerRef: refOf(customer), Type: in.Type, Date: counts.Date})
 	if loadErr != nil {
 		return nil, loadErr
@@ -155,7 +161,7 @@ func (r *Resolver) createSnapshots(ctx context.Context, in model.CreateSnapshots
 	return payload, nil
 }
 
-// snapshotNamed takes the snapshots of named customers; those that are not there fail, the others succeed.
+// snapshotNamed takes the snapshots of named customers; each that fails gives an error with its place, the others succeed.
 func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names []string, request jobs.SnapshotRequest) (*model.CreateSnapshotsPayload, error) {
 	payload := &model.CreateSnapshotsPayload{}
 	if len(names) < 1 || len(names) > maxCustomers {
@@ -164,10 +170,19 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 		payload.UserErrors, err = r.userErrors(ctx, fault, "")
 		return payload, err
 	}
-	missing, err := r.find(ctx, store, names, &request)
+	n, err := r.find(ctx, store, names)
 	if err != nil {
 		return nil, err
 	}
+	if request.Conflict == jobs.ConflictFail {
+		if err := r.refuseExisting(ctx, n, &request); err != nil {
+			return nil, err
+		}
+	}
+	for id := range n.places {
+		request.Customers = append(request.Customers, id)
+	}
+	slices.Sort(request.Customers) // whoever takes the same snapshots at the same time goes the same way
 	counts := jobs.SnapshotCounts{}
 	if len(request.Customers) > 0 {
 		counts, err = r.Jobs.SnapshotCustomers(ctx, request)
@@ -175,14 +190,52 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 	if payload.UserErrors, err = r.userErrors(ctx, err, store.Key); err != nil || len(payload.UserErrors) > 0 {
 		return payload, err
 	}
-	counts.Failed += int64(len(missing))
+	if counts.Failed > 0 {
+		if err := r.explainFailed(ctx, n, request.Type, counts.Date); err != nil {
+			return nil, err
+		}
+	}
+	counts.Failed = 0
+	for _, fault := range n.faults {
+		if fault != nil {
+			counts.Failed++
+			if len(payload.UserErrors) < maxPage {
+				payload.UserErrors = append(payload.UserErrors, fault)
+			}
+		}
+	}
 	payload.Counts = countsView(counts)
-	payload.UserErrors = append(payload.UserErrors, missing[:min(maxPage, len(missing))]...)
 	return payload, nil
 }
 
-// find adds the customers with these names to a request, each once, and gives an error for each that is not there.
-func (r *Resolver) find(ctx context.Context, store *model.Store, names []string, request *jobs.SnapshotRequest) ([]model.UserError, error) {
+// namedCustomers are customers that a caller named.
+type namedCustomers struct {
+	store  *model.Store
+	byID   map[int64]*model.Customer
+	places map[int64]int     // of those whose snapshots are to be taken, the first place of each in the input
+	faults []model.UserError // by place; nil where nothing failed
+}
+
+func (n *namedCustomers) field(place int) []string {
+	return []string{"input", "customerIds", itoa(place)}
+}
+
+// snapshots reads the snapshots that the customers have of a type on a date, by customer.
+func (n *namedCustomers) snapshots(ctx context.Context, db *postgres.DB, kind engine.SnapshotType, date engine.Date) (map[int64]*engine.Snapshot, error) {
+	refs := make([]postgres.SnapshotRef, 0, len(n.places))
+	for id := range n.places {
+		refs = append(refs, postgres.SnapshotRef{CustomerRef: refOf(n.byID[id]), Type: kind, Date: date})
+	}
+	found, err := db.SnapshotsByRef(ctx, refs)
+	byCustomer := make(map[int64]*engine.Snapshot, len(found))
+	for ref, s := range found {
+		byCustomer[ref.CustomerID] = s
+	}
+	return byCustomer, err
+}
+
+// find looks the customers with these names up, each once, and gives an error for each that is not there.
+func (r *Resolver) find(ctx context.Context, store *model.Store, names []string) (*namedCustomers, error) {
 	keys := make([]postgres.CustomerKey, len(names))
 	for i, name := range names {
 		keys[i] = postgres.CustomerKey{StoreID: store.Store.ID, Key: clean(name)}
@@ -191,21 +244,63 @@ func (r *Resolver) find(ctx context.Context, store *model.Store, names []string,
 	if err != nil {
 		return nil, err
 	}
-	var missing []model.UserError
-	seen := map[int64]bool{}
+	n := &namedCustomers{store: store, byID: map[int64]*model.Customer{}, places: map[int64]int{}, faults: make([]model.UserError, len(names))}
 	for i, k := range keys {
 		c := found[k]
-		switch {
-		case c == nil:
-			missing = append(missing, &model.NotFoundError{
-				Message: "The store has no customer " + short(k.Key) + ".", Code: model.UserErrorCodeNotFound, Field: []string{"input", "customerIds", itoa(i)}, Key: short(k.Key),
-			})
-		case !seen[c.ID]:
-			seen[c.ID] = true
-			request.Customers = append(request.Customers, c.ID)
+		if c == nil {
+			n.faults[i] = &model.NotFoundError{
+				Message: "The store has no customer " + short(k.Key) + ".", Code: model.UserErrorCodeNotFound, Field: n.field(i), Key: short(k.Key),
+			}
+			continue
+		}
+		if _, again := n.places[c.ID]; !again {
+			n.byID[c.ID], n.places[c.ID] = &model.Customer{Customer: c, Store: store}, i
 		}
 	}
-	return missing, nil
+	return n, nil
+}
+
+// refuseExisting gives an error for each customer that has the snapshot already, so that the others' can be taken. One
+// that comes up in between is kept, and counted so.
+func (r *Resolver) refuseExisting(ctx context.Context, n *namedCustomers, request *jobs.SnapshotRequest) error {
+	request.Conflict = jobs.ConflictKeep
+	date, ok := n.store.Store.Now(r.Now())
+	if request.Date != nil {
+		date = *request.Date
+	} else if !ok {
+		return nil // a store without orders has no snapshots
+	}
+	request.Date = &date
+	existing, err := n.snapshots(ctx, r.DB, request.Type, date)
+	for id, s := range existing {
+		place := n.places[id]
+		n.faults[place] = &model.SnapshotExistsError{
+			Message: fmt.Sprintf("Customer %s has a %s snapshot of %s already.", short(n.byID[id].Key), request.Type, date),
+			Code:    model.UserErrorCodeSnapshotExists, Field: n.field(place), Snapshot: &model.Snapshot{Snapshot: s, Customer: n.byID[id]},
+		}
+		delete(n.places, id)
+	}
+	return err
+}
+
+// explainFailed gives an error for each customer without the snapshot that was to be taken: it had not bought by then.
+func (r *Resolver) explainFailed(ctx context.Context, n *namedCustomers, kind engine.SnapshotType, date engine.Date) error {
+	taken, err := n.snapshots(ctx, r.DB, kind, date)
+	if err != nil {
+		return err
+	}
+	for id, place := range n.places {
+		if taken[id] == nil {
+			n.faults[place] = noPurchase(n.byID[id], date, n.field(place)...)
+		}
+	}
+	return nil
+}
+
+func noPurchase(c *model.Customer, date engine.Date, field ...string) model.UserError {
+	return &model.InsufficientDataError{
+		Message: fmt.Sprintf("Customer %s has no purchase before %s.", short(c.Key), date), Code: model.UserErrorCodeInsufficientData, Field: field,
+	}
 }
 
 func (r *Resolver) cleanup(ctx context.Context, in *model.CleanupSnapshotsInput) (*model.CleanupSnapshotsPayload, error) {

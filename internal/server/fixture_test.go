@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,53 +51,87 @@ const (
 // lastSunday is the newest snapshot's date: the store's last order is on the day after.
 var lastSunday = engine.NewDate(1998, time.June, 28)
 
-// api is a server on a database of its own with one store, "shop": 120 customers, a model with two axes, 26 weekly
-// snapshots a customer. Every tenth customer crosses to another root in week 13.
+// api is a server on a database of its own.
 type api struct {
 	url   string
-	pool  *pgxpool.Pool
+	pool  *pgxpool.Pool // the server's alone: its statements can be counted
 	db    *postgres.DB
-	queue *queue
+	queue *jobs.Queue
 	stop  func() error // ends the server and waits for it
 }
 
+// newAPI has one store, "shop": 120 customers, a model with two axes, 26 weekly snapshots a customer. Every tenth customer
+// crosses to another root in week 13.
 func newAPI(t *testing.T) *api {
+	t.Helper()
+	a := newEmptyAPI(t)
+	fill(t, a.db)
+	return a
+}
+
+func logOf(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func newEmptyAPI(t *testing.T) *api {
 	t.Helper()
 	pool := pgtest.DB(t)
 	db := postgres.New(pool)
-	fill(t, db)
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := logOf(t)
 	hub := events.NewHub(db, log)
-	q := &queue{db: db, proceed: make(chan struct{}), done: make(chan struct{})}
+	q, err := jobs.NewQueue(db, settings(), log, time.Now)
+	check(t, err)
 	s := server.New(server.Config{Log: log, Resolver: &resolvers.Resolver{
 		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
-		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }, Version: "test", SnapshotsEnabled: true,
-		Retention: map[engine.SnapshotType]int{engine.Daily: 7, engine.Weekly: 60, engine.Monthly: 365, engine.Quarterly: 730, engine.Yearly: 1826},
+		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(),
 	}})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served, listened := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(ctx, listener) }()
 	go func() { listened <- hub.Run(ctx) }()
-	stopped := false
 	a := &api{url: "http://" + listener.Addr().String(), pool: pool, db: db, queue: q}
-	a.stop = func() error {
-		if stopped {
-			return nil
-		}
-		stopped = true
+	a.stop = sync.OnceValue(func() error {
 		cancel()
 		return errors.Join(<-served, <-listened)
-	}
+	})
 	t.Cleanup(func() {
 		if err := a.stop(); err != nil {
 			t.Errorf("stopping the server: %v", err)
 		}
 	})
 	return a
+}
+
+func settings() jobs.Settings {
+	s := jobs.DefaultSettings()
+	s.Workers = 2
+	return s
+}
+
+// work lets workers do what the API starts, until the test ends. They have connections of their own, as in a process of
+// their own.
+func (a *api) work(t *testing.T) {
+	t.Helper()
+	config := a.pool.Config()
+	config.ConnConfig.Tracer = nil
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	check(t, err)
+	t.Cleanup(pool.Close)
+	q, err := jobs.NewQueue(postgres.New(pool), settings(), logOf(t), time.Now)
+	check(t, err)
+	service, err := jobs.NewService(q)
+	check(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- service.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("the workers ended with: %v", err)
+		}
+	})
 }
 
 func fill(t *testing.T, db *postgres.DB) {
@@ -215,65 +250,6 @@ func fixturePrint(i, w int) engine.Thumbprint {
 		p.Dominant[0] = 2
 	}
 	return p
-}
-
-// queue starts runs that a test drives: it does the work of a recluster as far as the API sees it.
-type queue struct {
-	resolvers.Jobs
-	db      *postgres.DB
-	proceed chan struct{} // each step of a run waits for one
-	done    chan struct{}
-}
-
-func (q *queue) Recluster(ctx context.Context, r jobs.ReclusterRequest) (*engine.Run, error) {
-	id := uuid.NewString()
-	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		open, err := tx.OpenRuns(ctx, r.Store.ID, engine.RunRecluster)
-		if err == nil && len(open) > 0 {
-			fault := engine.Errorf(engine.CodeRunInProgress, "the store is being clustered already")
-			fault.RunID = open[0].ID
-			return fault
-		}
-		_, err = tx.InsertRun(ctx, postgres.NewRun{ID: id, StoreID: r.Store.ID, Kind: engine.RunRecluster, Trigger: r.Trigger, Request: map[string]any{"params": r.Params, "seed": 7, "as_of": lastSunday}})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	go q.work(context.WithoutCancel(ctx), id)
-	return q.db.Run(ctx, id)
-}
-
-func (q *queue) work(ctx context.Context, id string) {
-	defer close(q.done)
-	<-q.proceed
-	if q.db.StartRun(ctx, id) != nil {
-		return
-	}
-	<-q.proceed
-	if q.db.ProgressRun(ctx, id, engine.StageClustering, engine.Axes[0].Key, 7, 14) != nil {
-		return
-	}
-	<-q.proceed
-	_ = q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		return tx.FinishRun(ctx, id, engine.RunSucceeded, "", map[string]any{"model_version": 1}, 0)
-	})
-}
-
-func (q *queue) Cancel(ctx context.Context, id string) (*engine.Run, error) {
-	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		_, err := tx.CancelRun(ctx, id)
-		return err
-	})
-	if errors.Is(err, postgres.ErrRunOver) {
-		fault := engine.Errorf(engine.CodeRunFinished, "the run is over already")
-		fault.RunID = id
-		return nil, fault
-	}
-	if err != nil {
-		return nil, err
-	}
-	return q.db.Run(ctx, id)
 }
 
 func check(t *testing.T, err error) {

@@ -130,6 +130,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.Use(extension.Introspection{})
 	gql.Use(limiter{s.config.Limits})
 	gql.AroundOperations(r.AroundOperations)
+	gql.AroundRootFields(r.AroundRootFields)
 	gql.AroundResponses(m.around)
 	gql.AroundResponses(s.bounded)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
