@@ -25,7 +25,7 @@ type axisResult struct {
 	Status       engine.AxisStatus `json:"status"`
 	Reason       *string           `json:"reason"`
 	K            *int              `json:"k"`
-	Segments     int               `json:"segments"`
+	Segments     int               `json:"segments"` // leaves: those that memberships are given for
 	Silhouette   *float64          `json:"silhouette"`
 	Balance      *float64          `json:"balance"`
 	LargestShare *float64          `json:"largest_share"`
@@ -118,10 +118,10 @@ func axisResults(model *engine.Model) []axisResult {
 			results = append(results, r)
 			continue
 		}
-		r.Segments = len(axis.Segments)
 		largest, iterations, converged := 0.0, 0, true
 		for j := range axis.Segments {
 			if axis.Segments[j].IsLeaf() {
+				r.Segments++
 				largest = max(largest, axis.Segments[j].Share)
 			}
 		}

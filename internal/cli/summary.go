@@ -19,6 +19,7 @@ const (
 	riskGaps     = 3
 	hoursPerDay  = 24
 	shownOfAxis  = 4
+	movesOfAxis  = 2 // or one axis would often fill the list
 	percentScale = 100
 )
 
@@ -115,7 +116,7 @@ func axisSummaries(model *engine.Model) []axisSummary {
 	return list
 }
 
-// largestMoves gives the greatest move of each customer, the greatest first. Events of another model are left out: its
+// largestMoves gives the greatest moves, one a customer and two an axis, the greatest first. Events of another model are left out: its
 // segments are not the ones that are shown.
 func largestMoves(model *engine.Model, found []*postgres.ListedEvent) []move {
 	found = slices.DeleteFunc(slices.Clone(found), func(e *postgres.ListedEvent) bool { return e.ModelVersion != model.Version })
@@ -123,16 +124,17 @@ func largestMoves(model *engine.Model, found []*postgres.ListedEvent) []move {
 		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(y.Customer.ValueCents, x.Customer.ValueCents), cmp.Compare(x.Customer.Key, y.Customer.Key))
 	})
 	moves := []move{}
-	seen := map[string]bool{}
+	seen, ofAxis := map[string]bool{}, map[int]int{}
 	for _, e := range found {
 		if len(moves) == summaryRows {
 			break
 		}
 		segments := model.Axes[e.Axis].Segments
-		if seen[e.Customer.Key] || e.FromSegment >= len(segments) || e.ToSegment >= len(segments) {
+		if seen[e.Customer.Key] || ofAxis[e.Axis] == movesOfAxis || e.FromSegment >= len(segments) || e.ToSegment >= len(segments) {
 			continue
 		}
 		seen[e.Customer.Key] = true
+		ofAxis[e.Axis]++
 		moves = append(moves, move{
 			Customer: e.Customer.Key, Axis: engine.Axes[e.Axis].Name, From: segments[e.FromSegment].Name, To: segments[e.ToSegment].Name,
 			Score: e.Score, Severity: engine.SeverityOf(e.Score),
@@ -157,7 +159,7 @@ func (s *summary) describe(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %-22s %s\n", axis.Name, strings.Join(roots, " · "))
 	}
-	fmt.Fprintf(w, "\nLargest moves of the week to %s (of %s drift events in %d weeks)\n", s.Week, number(s.DriftEvents), demoWeeks)
+	fmt.Fprintf(w, "\nLargest moves of the week to %s, two an axis (of %s drift events in %d weeks)\n", s.Week, number(s.DriftEvents), demoWeeks)
 	for _, m := range s.Moves {
 		fmt.Fprintf(w, "  %-12s %-22s %s -> %s (%.2f, %s)\n", m.Customer, m.Axis, m.From, m.To, m.Score, strings.ToLower(string(m.Severity)))
 	}
