@@ -60,7 +60,12 @@ verify: ## fail where generated code or formatting is not what the tools write
 
 lint: ## go vet and staticcheck
 	@go vet ./... ./.ci/tally
-	@go tool staticcheck ./... ./.ci/tally
+	@if [ "$$(go env GOARCH)" = amd64 ]; then \
+		GOEXPERIMENT=simd go vet $(VECTOR_PACKAGES) && \
+		printf 'plain:\nvector: GOEXPERIMENT=simd\n' | go tool staticcheck -matrix ./... ./.ci/tally; \
+	else \
+		go tool staticcheck ./... ./.ci/tally; \
+	fi
 
 ci: ## verify, lint and every test with the race detector
 	@bash .ci/setup.sh ci
