@@ -237,7 +237,7 @@ func TestBorders(t *testing.T) {
 		{"never returned", []Line{bought(1, 100)}, 9, atRefundedOrders, 2.5 / 6},
 		{"90 days ago", []Line{bought(1, 100), bought(110, 100)}, 200, atRecentTrend, math.Log(1.5 / 0.5)},
 		{"91 days ago", []Line{bought(1, 100), bought(110, 100)}, 201, atRecentTrend, math.Log(0.5 / 1.5)},
-		{"known for 180 days", []Line{bought(1, 100), bought(101, 100)}, 181, atRecentTrend, math.Log(1.5 / 1.5)},
+		{"known for 180 days", []Line{bought(1, 100), bought(101, 100)}, 181, atRecentTrend, 0},
 		{"known for 179 days", []Line{bought(1, 100), bought(101, 100)}, 180, atRecentTrend, math.NaN()},
 		{"one purchase, 60 days known", []Line{bought(1, 100)}, 61, atActiveShare, 0.5},
 		{"one purchase, 61 days known", []Line{bought(1, 100)}, 62, atActiveShare, 1.0 / 3},

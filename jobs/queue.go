@@ -156,6 +156,9 @@ func (q *Queue) SnapshotStore(ctx context.Context, r SnapshotRequest) (*engine.R
 	if !q.settings.Snapshots {
 		return nil, errSnapshotsOff()
 	}
+	if r.Conflict == ConflictFail {
+		return nil, engine.Errorf(engine.CodeInvalid, "a whole store's snapshots are kept or replaced; FAIL is for named customers").At("input", "onConflict")
+	}
 	date, err := q.dateOf(r.Store, r.Date)
 	if err != nil {
 		return nil, err
@@ -173,7 +176,7 @@ func (q *Queue) submitSnapshots(ctx context.Context, s submission, request Snaps
 			return nil, err
 		}
 		if version == 0 && s.Slot == "" {
-			return nil, engine.Errorf(engine.CodeInsufficientData, "store %q has not been clustered yet; recluster it first", request.Store)
+			return nil, errNotClustered(request.Store)
 		}
 		if s.Slot == "" { // a slot's run may come up after a newer model
 			request.ModelVersion = version

@@ -270,9 +270,12 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 		return SnapshotCounts{}, err
 	}
 	total := SnapshotCounts{Date: date}
-	stored, err := r.db.NewestModel(ctx, q.Store.ID)
+	version, err := r.db.NewestModelVersion(ctx, q.Store.ID)
 	if err != nil {
 		return total, err
+	}
+	if version == 0 {
+		return total, errNotClustered(q.Store.Key)
 	}
 	dates := []engine.Date{date}
 	if err := r.db.EnsureLeaves(ctx, q.Type, dates); err != nil {
@@ -285,7 +288,7 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 		for _, id := range q.Customers {
 			c := chunk{
 				StoreKey: q.Store.Key, Customers: postgres.CustomerRange{From: id, To: id}, Type: q.Type, Dates: dates,
-				ModelVersion: stored.Version, Replace: q.Conflict == ConflictReplace,
+				ModelVersion: version, Replace: q.Conflict == ConflictReplace,
 			}
 			counts, _, err := r.write(ctx, tx, c)
 			if err != nil {
@@ -308,6 +311,10 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 
 func errSnapshotsOff() error {
 	return engine.Errorf(engine.CodeFeatureDisabled, "snapshots are switched off by ENABLE_TEMPORAL_SNAPSHOTS")
+}
+
+func errNotClustered(storeKey string) error {
+	return engine.Errorf(engine.CodeInsufficientData, "store %q has not been clustered yet; recluster it first", storeKey)
 }
 
 // dateOf gives the day that a snapshot is for: the one asked for, never after the store's now.
