@@ -73,8 +73,15 @@ type app struct {
 
 // Main runs the program and gives its exit code.
 func Main(args, environ []string, in io.Reader, out, errOut io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signalled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A context of its own, since the one of signals ends with a cause that is not context.Canceled.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	context.AfterFunc(signalled, func() {
+		stop() // a second signal ends the program at once
+		cancel()
+	})
 	return run(ctx, args, environ, in, out, errOut)
 }
 
