@@ -29,10 +29,10 @@ type archetype struct {
 // Rates lie a factor of five apart and vary by about a third within an archetype, so that the archetypes can be told apart
 // after some months, and not after the first weeks.
 var archetypes = [...]archetype{
-	{name: OneTime, share: 0.50, monthly: 0, spread: 1, lines: 1.5, bulk: 1},
-	{name: Occasional, share: 0.27, monthly: 0.28, spread: 9, lines: 2.2, bulk: 1, repeat: 0.15},
-	{name: ActiveHobbyist, share: 0.16, monthly: 1.25, spread: 9, lines: 3.2, bulk: 2, repeat: 0.25},
-	{name: SuperEngaged, share: 0.07, monthly: 6, spread: 9, lines: 4.2, bulk: 3, repeat: 0.35},
+	{name: OneTime, share: 0.53, monthly: 0, spread: 1, lines: 1.5, bulk: 1},
+	{name: Occasional, share: 0.26, monthly: 0.28, spread: 14, lines: 2.2, bulk: 1, repeat: 0.15},
+	{name: ActiveHobbyist, share: 0.15, monthly: 1.25, spread: 14, lines: 3.2, bulk: 2, repeat: 0.25},
+	{name: SuperEngaged, share: 0.06, monthly: 6, spread: 14, lines: 4.2, bulk: 3, repeat: 0.35},
 }
 
 var enterprise = archetype{name: Enterprise, monthly: 30, spread: 16, lines: 11, bulk: 12, repeat: 0.6}

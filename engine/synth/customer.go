@@ -75,7 +75,7 @@ func (s *shop) customer(i int, a *archetype) Customer {
 }
 
 // Of the lasting customers so many were there before the history began; the others join during it, some just now.
-const foundingShare = 0.4
+const foundingShare = 0.75
 
 // joined is the day of the first order, or one before the history where that is unknown.
 func (s *shop) joined(a *archetype) engine.Date {
@@ -140,8 +140,8 @@ func (s *shop) order(a *archetype, h *habits, joined engine.Date, change *Change
 			}
 		}
 	}
-	if len(s.moments) == 0 { // whom the shop never saw is no customer of it
-		s.moments = append(s.moments, rhythm.moment(s.begin+engine.Date(r.IntN(settledDays))%(s.end-s.begin+1), r))
+	if len(s.moments) == 0 { // whom the shop never saw is no customer of it; this is before any change
+		s.moments = append(s.moments, rhythm.moment(s.begin+engine.Date(r.IntN(settledDays-1))%(s.end-s.begin+1), r))
 	}
 	slices.Sort(s.moments)
 }

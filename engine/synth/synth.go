@@ -92,7 +92,7 @@ func (r *Result) Lines() iter.Seq2[string, engine.Line] {
 	}
 }
 
-// Shop makes a whole shop. Ten thousand customers take some 60 MB; Stream needs memory for one customer.
+// Shop makes a whole shop. Ten thousand customers take some 80 MB; Stream needs memory for one customer.
 func Shop(o Options) *Result {
 	return &Result{Customers: slices.AppendSeq(make([]Customer, 0, o.withDefaults().Customers), Stream(o))}
 }
