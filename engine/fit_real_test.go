@@ -34,6 +34,9 @@ func TestFitRealStores(t *testing.T) {
 	for name := range realStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if raced && name != "superstore" {
+				t.Skip("fitted without the race detector only, which takes minutes here; CI does both")
+			}
 			table := tableOf(t, loadStore(t, name))
 			m, err := Fit(t.Context(), DefaultParams(), 1, table, nil, nil)
 			if err != nil {
