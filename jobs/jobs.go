@@ -110,7 +110,7 @@ const progressEvery = 200 * time.Millisecond
 func runHold(runID string) string { return "run:" + runID }
 
 // errBusy says that another process works on the run already.
-var errBusy = errors.New("another process works on the run")
+var errBusy = engine.Errorf(engine.CodeConflict, "another process works on the run")
 
 // begin takes a run up as a whole in this process. The hold tells others that it is alive.
 func (r *Runner) begin(ctx context.Context, run *engine.Run) (*postgres.Hold, error) {

@@ -58,7 +58,7 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 	}
 	if q.DryRun {
 		return r.db.InTx(ctx, func(tx *postgres.Tx) error {
-			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers}, 0)
+			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers, Tried: model}, 0)
 		})
 	}
 	return r.putInForce(ctx, run, store, model, table)

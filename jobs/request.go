@@ -92,8 +92,9 @@ type (
 	}
 	// ReclusterReport is its report.
 	ReclusterReport struct {
-		ModelVersion int `json:"model_version"`
-		Customers    int `json:"customers"`
+		ModelVersion int           `json:"model_version"`
+		Customers    int           `json:"customers"`
+		Tried        *engine.Model `json:"tried,omitempty"` // the model of a dry run, which is kept nowhere else
 	}
 	// Import is the request of an import.
 	Import struct {

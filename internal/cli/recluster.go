@@ -68,7 +68,9 @@ func (c *reclusterCommand) Run(a *app) (err error) {
 		return err
 	}
 	result := reclusterResult{RunID: run.ID, Store: store.Key, ModelVersion: orNil(report.ModelVersion), Customers: report.Customers, Axes: []axisResult{}}
-	if !c.DryRun {
+	if c.DryRun {
+		result.Axes = axisResults(report.Tried)
+	} else {
 		model, err := o.db.Model(a.ctx, store.ID, report.ModelVersion)
 		if err != nil {
 			return err
