@@ -34,9 +34,7 @@ func TestFitRealStores(t *testing.T) {
 	for name := range realStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if raced && name != "superstore" {
-				t.Skip("fitted without the race detector only, which takes minutes here; CI does both")
-			}
+			unraced(t)
 			table := tableOf(t, loadStore(t, name))
 			m, err := Fit(t.Context(), DefaultParams(), 1, table, nil, nil)
 			if err != nil {
@@ -67,5 +65,14 @@ func TestFitRealStores(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// unraced leaves a fit to runs without the race detector, under which it takes minutes. CI does both kinds of run, and the
+// tests of jobs fit a real store under the detector.
+func unraced(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("fitted without the race detector only")
 	}
 }

@@ -106,6 +106,7 @@ func checkAxisModel(t *testing.T, axis int, a *AxisModel) {
 
 func TestFitInvariants(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	m := fitted(t, randomTable(3000, 1), DefaultParams())
 	keys := map[string]bool{}
 	for i := range m.Axes {
@@ -149,6 +150,7 @@ func TestFitDoesNotDependOnProcessors(t *testing.T) {
 
 func TestModelSurvivesJSON(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	table := randomTable(1000, 3)
 	m := fitted(t, table, DefaultParams())
 	text, err := json.Marshal(m)
@@ -172,6 +174,7 @@ func TestModelSurvivesJSON(t *testing.T) {
 
 func TestFitSettings(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	table := randomTable(800, 4)
 	t.Run("hard", func(t *testing.T) {
 		t.Parallel()
@@ -249,6 +252,7 @@ func TestFitSettings(t *testing.T) {
 
 func TestFitStatuses(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	statusOf := func(m *Model, key string) (AxisStatus, AxisReason) {
 		i, _ := AxisIndex(key)
 		return m.Axes[i].Status, m.Axes[i].Reason

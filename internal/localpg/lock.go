@@ -81,5 +81,9 @@ func (l *fileLock) take(ctx context.Context, mode int, waiting func()) error {
 	}
 }
 
-// release gives the lock back; closing the file does it.
-func (l *fileLock) release() { l.file.Close() }
+// release gives the lock back. Closing the file alone would not do it at once: a process that is being started at this
+// moment shares the open file until it runs its own program.
+func (l *fileLock) release() {
+	_ = syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN)
+	l.file.Close()
+}
