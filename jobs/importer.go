@@ -86,7 +86,7 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 	o.Zone, o.Now = store.Zone, r.now()
 	var summary ingest.Summary
 	var seen int64
-	counts, err := r.db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+	changed, err := r.db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
 		var err error
 		summary, err = ingest.Read(ctx, in, o, func(record ingest.Record) error {
 			if seen++; progress != nil && seen%progressRows == 0 {
@@ -102,8 +102,8 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 		return summary.Columns, err
 	})
 	report := ImportReport{
-		Format: summary.Format, Rows: summary.Rows, Imported: summary.Imported, Changed: counts.Changed, Guests: summary.Guests, Rejected: summary.Rejected,
-		Orders: summary.Orders, Customers: counts.Customers, Problems: map[string]int64{},
+		Format: summary.Format, Rows: summary.Rows, Imported: summary.Imported, Changed: changed, Guests: summary.Guests, Rejected: summary.Rejected,
+		Orders: summary.Orders, Customers: summary.Customers, Problems: map[string]int64{},
 	}
 	for reason, rows := range summary.Problems {
 		report.Problems[string(reason)] = rows

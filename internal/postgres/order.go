@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
@@ -17,31 +18,6 @@ type ImportLine struct {
 	HasDiscount bool
 }
 
-// ImportCounts tells what an import did to the tables.
-type ImportCounts struct {
-	Staged    int64 // lines
-	Changed   int64 // lines that are new, differ from what was there, or are gone from an order that was replaced
-	Orders    int64 // order keys
-	Customers int64 // customers with a line
-}
-
-const createStage = `-- name: CreateStage
-CREATE TEMPORARY TABLE stage (
-  customer_key text NOT NULL, order_key text NOT NULL, line_no int NOT NULL, ordered_at timestamptz NOT NULL, sku text, category text,
-  quantity int NOT NULL, net_cents bigint NOT NULL, discount_cents bigint, refund_cents bigint NOT NULL, refunded_at timestamptz
-) ON COMMIT DROP`
-
-const countStage = `-- name: CountStage
-SELECT count(*), count(DISTINCT order_key), count(DISTINCT customer_key) FROM stage`
-
-// New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
-const mergeCustomers = `-- name: MergeCustomers
-INSERT INTO customer (store_id, customer_key)
-SELECT $1, customer_key FROM (SELECT DISTINCT customer_key FROM stage) s
-WHERE NOT EXISTS (SELECT FROM customer c WHERE c.store_id = $1 AND c.customer_key = s.customer_key)
-ORDER BY customer_key COLLATE "C"
-ON CONFLICT (store_id, customer_key) DO NOTHING`
-
 const createTouched = `-- name: CreateTouched
 CREATE TEMPORARY TABLE touched (customer_id bigint NOT NULL, ordered_at timestamptz NOT NULL) ON COMMIT DROP`
 
@@ -54,25 +30,38 @@ WITH replaced AS (SELECT order_key, max(line_no) AS lines FROM stage WHERE order
   RETURNING o.customer_id, o.ordered_at)
 INSERT INTO touched SELECT customer_id, ordered_at FROM gone`
 
-// A line that stays as it is is not written. Where it moves to another customer or time, both are touched.
+// A line that is there as it is needs no work, and a file that is imported again is full of them. Where a line moves to
+// another customer or time, it is known from where.
+const findChanges = `-- name: FindChanges
+CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
+SELECT s.*, o.customer_id AS old_customer, o.ordered_at AS old_time
+FROM stage s LEFT JOIN (customer_order o JOIN customer c ON c.store_id = o.store_id AND c.customer_id = o.customer_id)
+  ON o.store_id = %[1]d AND c.store_id = %[1]d AND o.order_key = s.order_key AND o.line_no = s.line_no
+WHERE o.order_key IS NULL OR
+  (c.customer_key, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents, o.refund_cents, o.refunded_at) IS DISTINCT FROM
+  (s.customer_key, s.ordered_at, s.sku, s.category, s.quantity, s.net_cents, s.discount_cents, s.refund_cents, s.refunded_at)`
+
+// New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
+const mergeCustomers = `-- name: MergeCustomers
+INSERT INTO customer (store_id, customer_key)
+SELECT $1, customer_key FROM (SELECT DISTINCT customer_key FROM changed) s
+WHERE NOT EXISTS (SELECT FROM customer c WHERE c.store_id = $1 AND c.customer_key = s.customer_key)
+ORDER BY customer_key COLLATE "C"
+ON CONFLICT (store_id, customer_key) DO NOTHING`
+
 const mergeLines = `-- name: MergeLines
-WITH incoming AS (
-  SELECT c.customer_id, s.* FROM stage s JOIN customer c ON c.store_id = $1 AND c.customer_key = s.customer_key
-), before AS (
-  SELECT o.customer_id, o.ordered_at FROM customer_order o JOIN incoming i USING (order_key, line_no)
-  WHERE o.store_id = $1 AND (o.customer_id, o.ordered_at) <> (i.customer_id, i.ordered_at)
-), merged AS (
-  INSERT INTO customer_order AS o (store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at)
-  SELECT $1, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at FROM incoming
-  ORDER BY customer_id, ordered_at, order_key, line_no
-  ON CONFLICT (store_id, order_key, line_no) DO UPDATE SET
-    customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, sku = excluded.sku, category = excluded.category, quantity = excluded.quantity,
-    net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at
-  WHERE (o.customer_id, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents, o.refund_cents, o.refunded_at) IS DISTINCT FROM
-    (excluded.customer_id, excluded.ordered_at, excluded.sku, excluded.category, excluded.quantity, excluded.net_cents, excluded.discount_cents, excluded.refund_cents, excluded.refunded_at)
-  RETURNING o.customer_id, o.ordered_at
-), moved AS (INSERT INTO touched SELECT customer_id, ordered_at FROM before)
-INSERT INTO touched SELECT customer_id, ordered_at FROM merged`
+INSERT INTO customer_order (store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at)
+SELECT $1, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at
+FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.customer_key
+ORDER BY customer_id, ordered_at, order_key, line_no
+ON CONFLICT (store_id, order_key, line_no) DO UPDATE SET
+  customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, sku = excluded.sku, category = excluded.category, quantity = excluded.quantity,
+  net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at`
+
+const touchChanged = `-- name: TouchChanged
+INSERT INTO touched
+SELECT customer_id, ordered_at FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.customer_key
+UNION ALL SELECT old_customer, old_time FROM changed WHERE old_customer IS NOT NULL`
 
 // What is known of a customer without clustering, worked out anew for the customers that the import touched.
 const refreshCustomers = `-- name: RefreshCustomers
@@ -94,141 +83,68 @@ WHERE store_id = $1`
 const removeReferences = `-- name: RemoveReferences
 DELETE FROM feature_reference WHERE store_id = $1 AND month > (SELECT min(ordered_at AT TIME ZONE $2)::date FROM touched)`
 
-// ImportLines merges lines into a store's orders in one transaction: all of them or none. fill is called once and hands
-// every line to yield, which gives an error when the import cannot go on; it tells which optional columns the lines fill.
-// Lines with the same key and number must not come twice.
-func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill func(yield func(*ImportLine) error) (engine.Columns, error)) (ImportCounts, error) {
-	var counts ImportCounts
-	err := db.InTx(ctx, func(tx *Tx) error {
+// ImportLines merges lines into a store's orders in one transaction: all of them or none. It tells how many lines are new,
+// differ from what was there, or are gone from an order that was replaced.
+func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (changed int64, err error) {
+	err = db.InTx(ctx, func(tx *Tx) error {
 		// Two imports of one store would wait for each other row by row, and could end in a deadlock.
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('import'), $1)", store.ID); err != nil {
 			return err
 		}
-		for _, sql := range []string{createStage, createTouched} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		columns, err := copyStage(ctx, tx, fill)
+		has, err := hasOrders(ctx, tx, store)
 		if err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, countStage).Scan(&counts.Staged, &counts.Orders, &counts.Customers); err != nil {
-			return err
+		if has {
+			changed, err = mergeOrders(ctx, tx, store, fill)
+		} else {
+			changed, err = loadOrders(ctx, tx, store, fill)
 		}
-		if _, err := tx.Exec(ctx, "ANALYZE stage"); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, mergeCustomers, store.ID); err != nil {
-			return err
-		}
-		for _, sql := range []string{removeLines, mergeLines} {
-			tag, err := tx.Exec(ctx, sql, store.ID)
-			if err != nil {
-				return err
-			}
-			counts.Changed += tag.RowsAffected()
-		}
-		if counts.Changed == 0 {
-			return nil
-		}
-		if _, err := tx.Exec(ctx, refreshCustomers, store.ID, store.Zone.String()); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, refreshStore, store.ID, int16(columns)); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, removeReferences, store.ID, store.Zone.String())
 		return err
 	})
-	return counts, err
+	return changed, err
 }
 
-// stageBatch is how many lines pass at once from the reader to the COPY.
-const stageBatch = 1000
-
-func copyStage(ctx context.Context, tx *Tx, fill func(yield func(*ImportLine) error) (engine.Columns, error)) (engine.Columns, error) {
-	batches := make(chan []ImportLine, 4)
-	type outcome struct {
-		columns engine.Columns
-		err     error
-	}
-	filled := make(chan outcome, 1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		defer close(batches)
-		batch := make([]ImportLine, 0, stageBatch)
-		send := func() error {
-			select {
-			case batches <- batch:
-				batch = make([]ImportLine, 0, stageBatch)
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+// mergeOrders adds to the orders of a store that has some.
+func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (changed int64, err error) {
+	for _, sql := range []string{"CREATE TEMPORARY TABLE stage" + stageColumns + " ON COMMIT DROP", createTouched} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return 0, err
 		}
-		columns, err := fill(func(line *ImportLine) error {
-			batch = append(batch, *line)
-			if len(batch) < stageBatch {
-				return nil
-			}
-			return send()
-		})
-		if err == nil && len(batch) > 0 {
-			err = send()
+	}
+	columns, err := copyStage(ctx, tx, "stage", fill)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, "ANALYZE stage"); err != nil {
+		return 0, err
+	}
+	gone, err := tx.Exec(ctx, removeLines, store.ID)
+	if err != nil {
+		return 0, err
+	}
+	found, err := tx.Exec(ctx, fmt.Sprintf(findChanges, store.ID))
+	if err != nil {
+		return 0, err
+	}
+	changed = gone.RowsAffected() + found.RowsAffected()
+	if changed == 0 {
+		return 0, nil
+	}
+	for _, sql := range []string{mergeCustomers, mergeLines, touchChanged} {
+		if _, err := tx.Exec(ctx, sql, store.ID); err != nil {
+			return 0, err
 		}
-		filled <- outcome{columns, err}
-	}()
-	source := &stageSource{batches: batches}
-	_, copyErr := tx.CopyFrom(ctx, pgx.Identifier{"stage"}, []string{
-		"customer_key", "order_key", "line_no", "ordered_at", "sku", "category", "quantity", "net_cents", "discount_cents", "refund_cents", "refunded_at",
-	}, source)
-	cancel()
-	result := <-filled
-	if copyErr != nil {
-		return 0, copyErr // the reader's fault, if any, is only that nobody took its lines
 	}
-	return result.columns, result.err
+	if _, err := tx.Exec(ctx, refreshCustomers, store.ID, store.Zone.String()); err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, refreshStore, store.ID, int16(columns)); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, removeReferences, store.ID, store.Zone.String())
+	return changed, err
 }
-
-// stageSource hands the batches to the COPY.
-type stageSource struct {
-	batches <-chan []ImportLine
-	batch   []ImportLine
-	next    int
-	values  [11]any
-}
-
-func (s *stageSource) Next() bool {
-	s.next++
-	if s.next < len(s.batch) {
-		return true
-	}
-	batch, ok := <-s.batches
-	s.batch, s.next = batch, 0
-	return ok && len(batch) > 0
-}
-
-func (s *stageSource) Values() ([]any, error) {
-	l := &s.batch[s.next]
-	optional := func(text string) any {
-		if text == "" {
-			return nil
-		}
-		return text
-	}
-	s.values = [11]any{l.Customer, l.OrderKey, l.Number, l.OrderedAt, optional(l.SKU), optional(l.Category), l.Quantity, l.NetCents, nil, l.RefundCents, nil}
-	if l.HasDiscount {
-		s.values[8] = l.DiscountCents
-	}
-	if !l.RefundedAt.IsZero() {
-		s.values[10] = l.RefundedAt
-	}
-	return s.values[:], nil
-}
-
-func (s *stageSource) Err() error { return nil }
 
 // CustomerLines is one customer with its lines in the order of time.
 type CustomerLines struct {

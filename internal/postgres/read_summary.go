@@ -37,14 +37,17 @@ func (db *DB) SilentCustomers(ctx context.Context, q SilentQuery) (customers []*
 	return customers, total, err
 }
 
-// storeTables are the tables with rows of stores, the store's own last.
+// storeTables are the tables with rows of stores, the store's own last, but for that of its orders.
 var storeTables = []string{
-	"drift_event", "snapshot", "customer_state", "segment_model", "feature_reference", "customer_order", "customer", "retention_override", "run", "store",
+	"drift_event", "snapshot", "customer_state", "segment_model", "feature_reference", "customer", "retention_override", "run", "store",
 }
 
 // ForgetStore removes a store with all that is known of it.
 func (db *DB) ForgetStore(ctx context.Context, storeID int32) error {
 	return db.InTx(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+ordersTable(storeID)); err != nil {
+			return err
+		}
 		for _, table := range storeTables {
 			if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE store_id = $1", storeID); err != nil {
 				return err
