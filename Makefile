@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go-1.26/bin
 # Vector instructions are an experiment of the compiler, on amd64 alone; everywhere else the same loops are plain Go.
 VECTOR_PACKAGES := ./engine/fcm ./engine/kselect
 
-.PHONY: help setup web demo run build test bench generate verify lint ci fmt
+.PHONY: help setup web demo run build test bench chaos generate verify lint ci fmt
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ bench: ## measure the engine, and compare with its peers where they are installe
 		echo "== $$script"; \
 		bash "$$script" || echo "$$script: no comparison, see above"; \
 	done
+
+chaos: ## kill working processes again and again, and look whether anything is lost (minutes)
+	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-20} go test -count=1 -timeout 60m -run Killed -v ./internal/cli
 
 generate: ## write graph/ and the resolvers' frames again from schema/
 	@go tool gqlgen generate
