@@ -71,6 +71,7 @@ type Store struct {
 	Name      string
 	Currency  string // ISO 4217; empty where the orders do not say
 	Zone      *time.Location
+	KeyZone   *time.Location // the zone that lines without order ids got their keys by; nil: Zone
 	Columns   Columns
 	Customers int // with those who never bought
 	FirstAt   time.Time
@@ -78,6 +79,11 @@ type Store struct {
 	CreatedAt time.Time
 	// Scheduled is the store's own setting; nil: served as long as it is live.
 	Scheduled *bool
+	// WeekStart is the first day of a week in cohorts; snapshots keep to Sundays.
+	WeekStart time.Weekday
+	// PurchaseStatuses are the order states that count as purchases when orders are imported; empty: what the format's shop
+	// system counts.
+	PurchaseStatuses []string
 }
 
 // Orders that came within this many days of the clock make the clock the store's now.

@@ -32,6 +32,7 @@ type Snapshot struct {
 	ChurnRisk  *float64
 	LTVCents   *int64
 	Replayed   bool
+	Computed   bool // worked out to answer a question about the past, and not stored
 	CreatedAt  time.Time
 }
 

@@ -189,9 +189,11 @@ type ComplexityRoot struct {
 	}
 
 	Customer struct {
+		AsOf           func(childComplexity int) int
+		Computed       func(childComplexity int) int
 		CustomerID     func(childComplexity int) int
 		DominantPaths  func(childComplexity int, axes []string, level engine.Level) int
-		DriftAnalysis  func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string) int
+		DriftAnalysis  func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) int
 		DriftEvents    func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
 		FirstOrderAt   func(childComplexity int) int
 		Freshness      func(childComplexity int) int
@@ -203,7 +205,7 @@ type ComplexityRoot struct {
 		Store          func(childComplexity int) int
 		StoreID        func(childComplexity int) int
 		Thumbprint     func(childComplexity int, axes []string, level engine.Level) int
-		Timeline       func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level) int
+		Timeline       func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) int
 		TotalValue     func(childComplexity int) int
 	}
 
@@ -272,6 +274,28 @@ type ComplexityRoot struct {
 		Path         func(childComplexity int) int
 		Snapshots    func(childComplexity int) int
 		Velocity     func(childComplexity int) int
+	}
+
+	EraseCustomerPayload struct {
+		Receipt    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	ErasureReceipt struct {
+		ErasedAt   func(childComplexity int) int
+		Events     func(childComplexity int) int
+		Hash       func(childComplexity int) int
+		OrderLines func(childComplexity int) int
+		Orders     func(childComplexity int) int
+		ReceiptID  func(childComplexity int) int
+		Salt       func(childComplexity int) int
+		Snapshots  func(childComplexity int) int
+		StoreID    func(childComplexity int) int
+	}
+
+	ExportCustomerPayload struct {
+		Document   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	FeatureDisabledError struct {
@@ -402,7 +426,11 @@ type ComplexityRoot struct {
 		CleanupSnapshots func(childComplexity int, input *model.CleanupSnapshotsInput) int
 		CreateSnapshot   func(childComplexity int, input model.CreateSnapshotInput) int
 		CreateSnapshots  func(childComplexity int, input model.CreateSnapshotsInput) int
+		EraseCustomer    func(childComplexity int, input model.EraseCustomerInput) int
+		ExportCustomer   func(childComplexity int, input model.ExportCustomerInput) int
 		Recluster        func(childComplexity int, input model.ReclusterInput) int
+		ReplaySnapshots  func(childComplexity int, input model.ReplaySnapshotsInput) int
+		UpdateStore      func(childComplexity int, input model.UpdateStoreInput) int
 	}
 
 	NotFoundError struct {
@@ -430,8 +458,8 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Customer    func(childComplexity int, by model.CustomerBy) int
-		Customers   func(childComplexity int, filter *model.CustomerFilter, orderBy model.CustomerOrder, first *int, after *string, last *int, before *string) int
+		Customer    func(childComplexity int, by model.CustomerBy, asOf *engine.Date) int
+		Customers   func(childComplexity int, filter *model.CustomerFilter, orderBy model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) int
 		DriftEvents func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
 		Health      func(childComplexity int) int
 		Node        func(childComplexity int, id string) int
@@ -486,6 +514,11 @@ type ComplexityRoot struct {
 		Store        func(childComplexity int) int
 		Trigger      func(childComplexity int) int
 		Type         func(childComplexity int) int
+	}
+
+	ReplaySnapshotsPayload struct {
+		Run        func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	RetentionPolicy struct {
@@ -583,6 +616,7 @@ type ComplexityRoot struct {
 	}
 
 	Snapshot struct {
+		Computed             func(childComplexity int) int
 		CreatedAt            func(childComplexity int) int
 		Customer             func(childComplexity int) int
 		DataVersion          func(childComplexity int) int
@@ -668,6 +702,7 @@ type ComplexityRoot struct {
 		Now               func(childComplexity int) int
 		RetentionPolicies func(childComplexity int) int
 		Runs              func(childComplexity int, filter *model.RunFilter, first *int, after *string, last *int, before *string) int
+		Settings          func(childComplexity int) int
 		TimeZone          func(childComplexity int) int
 	}
 
@@ -681,6 +716,12 @@ type ComplexityRoot struct {
 	StoreEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	StoreSettings struct {
+		PurchaseStatuses func(childComplexity int) int
+		Scheduled        func(childComplexity int) int
+		WeekStart        func(childComplexity int) int
 	}
 
 	Subdivision struct {
@@ -700,6 +741,7 @@ type ComplexityRoot struct {
 
 	Timeline struct {
 		Axes               func(childComplexity int) int
+		Computed           func(childComplexity int) int
 		Dates              func(childComplexity int) int
 		DriftEvents        func(childComplexity int) int
 		Freshness          func(childComplexity int) int
@@ -708,6 +750,11 @@ type ComplexityRoot struct {
 		Orders             func(childComplexity int) int
 		OverallDriftScores func(childComplexity int) int
 		TotalValues        func(childComplexity int) int
+	}
+
+	UpdateStorePayload struct {
+		Store      func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 }
 
@@ -1399,6 +1446,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateSnapshotsPayload.UserErrors(childComplexity), true
 
+	case "Customer.asOf":
+		if e.ComplexityRoot.Customer.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Customer.AsOf(childComplexity), true
+	case "Customer.computed":
+		if e.ComplexityRoot.Customer.Computed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Customer.Computed(childComplexity), true
 	case "Customer.customerId":
 		if e.ComplexityRoot.Customer.CustomerID == nil {
 			break
@@ -1426,7 +1485,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Customer.DriftAnalysis(childComplexity, args["range"].(*model.DateRange), args["type"].(engine.SnapshotType), args["axes"].([]string)), true
+		return e.ComplexityRoot.Customer.DriftAnalysis(childComplexity, args["range"].(*model.DateRange), args["type"].(engine.SnapshotType), args["axes"].([]string), args["asOf"].(*engine.Date)), true
 	case "Customer.driftEvents":
 		if e.ComplexityRoot.Customer.DriftEvents == nil {
 			break
@@ -1523,7 +1582,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Customer.Timeline(childComplexity, args["range"].(*model.DateRange), args["type"].(engine.SnapshotType), args["axes"].([]string), args["level"].(engine.Level)), true
+		return e.ComplexityRoot.Customer.Timeline(childComplexity, args["range"].(*model.DateRange), args["type"].(engine.SnapshotType), args["axes"].([]string), args["level"].(engine.Level), args["asOf"].(*engine.Date)), true
 	case "Customer.totalValue":
 		if e.ComplexityRoot.Customer.TotalValue == nil {
 			break
@@ -1813,6 +1872,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftMotion.Velocity(childComplexity), true
+
+	case "EraseCustomerPayload.receipt":
+		if e.ComplexityRoot.EraseCustomerPayload.Receipt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EraseCustomerPayload.Receipt(childComplexity), true
+	case "EraseCustomerPayload.userErrors":
+		if e.ComplexityRoot.EraseCustomerPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EraseCustomerPayload.UserErrors(childComplexity), true
+
+	case "ErasureReceipt.erasedAt":
+		if e.ComplexityRoot.ErasureReceipt.ErasedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.ErasedAt(childComplexity), true
+	case "ErasureReceipt.events":
+		if e.ComplexityRoot.ErasureReceipt.Events == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.Events(childComplexity), true
+	case "ErasureReceipt.hash":
+		if e.ComplexityRoot.ErasureReceipt.Hash == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.Hash(childComplexity), true
+	case "ErasureReceipt.orderLines":
+		if e.ComplexityRoot.ErasureReceipt.OrderLines == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.OrderLines(childComplexity), true
+	case "ErasureReceipt.orders":
+		if e.ComplexityRoot.ErasureReceipt.Orders == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.Orders(childComplexity), true
+	case "ErasureReceipt.receiptId":
+		if e.ComplexityRoot.ErasureReceipt.ReceiptID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.ReceiptID(childComplexity), true
+	case "ErasureReceipt.salt":
+		if e.ComplexityRoot.ErasureReceipt.Salt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.Salt(childComplexity), true
+	case "ErasureReceipt.snapshots":
+		if e.ComplexityRoot.ErasureReceipt.Snapshots == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.Snapshots(childComplexity), true
+	case "ErasureReceipt.storeId":
+		if e.ComplexityRoot.ErasureReceipt.StoreID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ErasureReceipt.StoreID(childComplexity), true
+
+	case "ExportCustomerPayload.document":
+		if e.ComplexityRoot.ExportCustomerPayload.Document == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportCustomerPayload.Document(childComplexity), true
+	case "ExportCustomerPayload.userErrors":
+		if e.ComplexityRoot.ExportCustomerPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportCustomerPayload.UserErrors(childComplexity), true
 
 	case "FeatureDisabledError.code":
 		if e.ComplexityRoot.FeatureDisabledError.Code == nil {
@@ -2358,6 +2498,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateSnapshots(childComplexity, args["input"].(model.CreateSnapshotsInput)), true
+	case "Mutation.eraseCustomer":
+		if e.ComplexityRoot.Mutation.EraseCustomer == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_eraseCustomer_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EraseCustomer(childComplexity, args["input"].(model.EraseCustomerInput)), true
+	case "Mutation.exportCustomer":
+		if e.ComplexityRoot.Mutation.ExportCustomer == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_exportCustomer_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ExportCustomer(childComplexity, args["input"].(model.ExportCustomerInput)), true
 	case "Mutation.recluster":
 		if e.ComplexityRoot.Mutation.Recluster == nil {
 			break
@@ -2369,6 +2531,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Recluster(childComplexity, args["input"].(model.ReclusterInput)), true
+	case "Mutation.replaySnapshots":
+		if e.ComplexityRoot.Mutation.ReplaySnapshots == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replaySnapshots_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplaySnapshots(childComplexity, args["input"].(model.ReplaySnapshotsInput)), true
+	case "Mutation.updateStore":
+		if e.ComplexityRoot.Mutation.UpdateStore == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateStore_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateStore(childComplexity, args["input"].(model.UpdateStoreInput)), true
 
 	case "NotFoundError.code":
 		if e.ComplexityRoot.NotFoundError.Code == nil {
@@ -2473,7 +2657,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Customer(childComplexity, args["by"].(model.CustomerBy)), true
+		return e.ComplexityRoot.Query.Customer(childComplexity, args["by"].(model.CustomerBy), args["asOf"].(*engine.Date)), true
 	case "Query.customers":
 		if e.ComplexityRoot.Query.Customers == nil {
 			break
@@ -2484,7 +2668,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Customers(childComplexity, args["filter"].(*model.CustomerFilter), args["orderBy"].(model.CustomerOrder), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+		return e.ComplexityRoot.Query.Customers(childComplexity, args["filter"].(*model.CustomerFilter), args["orderBy"].(model.CustomerOrder), args["asOf"].(*engine.Date), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Query.driftEvents":
 		if e.ComplexityRoot.Query.DriftEvents == nil {
 			break
@@ -2789,6 +2973,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReplayRun.Type(childComplexity), true
+
+	case "ReplaySnapshotsPayload.run":
+		if e.ComplexityRoot.ReplaySnapshotsPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplaySnapshotsPayload.Run(childComplexity), true
+	case "ReplaySnapshotsPayload.userErrors":
+		if e.ComplexityRoot.ReplaySnapshotsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplaySnapshotsPayload.UserErrors(childComplexity), true
 
 	case "RetentionPolicy.keepDays":
 		if e.ComplexityRoot.RetentionPolicy.KeepDays == nil {
@@ -3172,6 +3369,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SegmentProfile.TotalValue(childComplexity), true
 
+	case "Snapshot.computed":
+		if e.ComplexityRoot.Snapshot.Computed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.Computed(childComplexity), true
 	case "Snapshot.createdAt":
 		if e.ComplexityRoot.Snapshot.CreatedAt == nil {
 			break
@@ -3598,6 +3801,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Runs(childComplexity, args["filter"].(*model.RunFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Store.settings":
+		if e.ComplexityRoot.Store.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Store.Settings(childComplexity), true
 	case "Store.timeZone":
 		if e.ComplexityRoot.Store.TimeZone == nil {
 			break
@@ -3642,6 +3851,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StoreEdge.Node(childComplexity), true
+
+	case "StoreSettings.purchaseStatuses":
+		if e.ComplexityRoot.StoreSettings.PurchaseStatuses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.PurchaseStatuses(childComplexity), true
+	case "StoreSettings.scheduled":
+		if e.ComplexityRoot.StoreSettings.Scheduled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.Scheduled(childComplexity), true
+	case "StoreSettings.weekStart":
+		if e.ComplexityRoot.StoreSettings.WeekStart == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.WeekStart(childComplexity), true
 
 	case "Subdivision.divided":
 		if e.ComplexityRoot.Subdivision.Divided == nil {
@@ -3710,6 +3938,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.Axes(childComplexity), true
+	case "Timeline.computed":
+		if e.ComplexityRoot.Timeline.Computed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Computed(childComplexity), true
 	case "Timeline.dates":
 		if e.ComplexityRoot.Timeline.Dates == nil {
 			break
@@ -3759,6 +3993,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Timeline.TotalValues(childComplexity), true
 
+	case "UpdateStorePayload.store":
+		if e.ComplexityRoot.UpdateStorePayload.Store == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateStorePayload.Store(childComplexity), true
+	case "UpdateStorePayload.userErrors":
+		if e.ComplexityRoot.UpdateStorePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateStorePayload.UserErrors(childComplexity), true
+
 	}
 	return 0, false
 }
@@ -3780,9 +4027,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("DateRange", ec.unmarshalInputDateRange),
 			graphql.NewInputUnmarshaler("DecimalRange", ec.unmarshalInputDecimalRange),
 			graphql.NewInputUnmarshaler("DriftEventFilter", ec.unmarshalInputDriftEventFilter),
+			graphql.NewInputUnmarshaler("EraseCustomerInput", ec.unmarshalInputEraseCustomerInput),
+			graphql.NewInputUnmarshaler("ExportCustomerInput", ec.unmarshalInputExportCustomerInput),
 			graphql.NewInputUnmarshaler("ReclusterInput", ec.unmarshalInputReclusterInput),
+			graphql.NewInputUnmarshaler("ReplaySnapshotsInput", ec.unmarshalInputReplaySnapshotsInput),
 			graphql.NewInputUnmarshaler("RunFilter", ec.unmarshalInputRunFilter),
 			graphql.NewInputUnmarshaler("SnapshotOrder", ec.unmarshalInputSnapshotOrder),
+			graphql.NewInputUnmarshaler("UpdateStoreInput", ec.unmarshalInputUpdateStoreInput),
 		)
 	}
 	first := true
@@ -3894,6 +4145,10 @@ type Customer implements Node {
   orderCount: Int!
   "The value of all orders, less discounts and the refunds known by then."
   totalValue: Decimal!
+  "The day that the answer holds for, at its beginning; null: now."
+  asOf: Date
+  "Whether counts, value and thumbprint were worked out from the orders to answer asOf, there being no snapshot of that day."
+  computed: Boolean!
   "Where the customer stands on every axis, in the order of the axes."
   thumbprint(
     "Only these axes' keys; all unless told."
@@ -3940,6 +4195,8 @@ type Customer implements Node {
     axes: [String!]
     "The leaves of the trees or their roots."
     level: SegmentLevel! = LEAVES
+    "Ends the range after this day, takes the model that was in force then, and works the type's own days out from the orders where there are no snapshots. The customer's asOf unless told."
+    asOf: Date
   ): Timeline! @cost(weight: 10)
   "The drift between the first and the last snapshot of a range. Null with fewer than two dates."
   driftAnalysis(
@@ -3949,6 +4206,8 @@ type Customer implements Node {
     type: SnapshotType! = WEEKLY
     "Only these axes' keys in axes; the overall figures take all."
     axes: [String!]
+    "As for timeline."
+    asOf: Date
   ): DriftAnalysis @cost(weight: 10)
   "Drift events of this customer, newest first."
   driftEvents(
@@ -3965,6 +4224,56 @@ type Customer implements Node {
   ): DriftEventConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
   "How fresh the customer's numbers are."
   freshness: Freshness!
+}
+
+"Whose data to export."
+input ExportCustomerInput {
+  "The customer."
+  customer: CustomerBy!
+}
+
+"The answer of exportCustomer."
+type ExportCustomerPayload {
+  "The customer with orders, snapshots, drift events and where it stands."
+  document: JSON
+  "Empty where everything went well."
+  userErrors: [UserError!]!
+}
+
+"Whose data to erase."
+input EraseCustomerInput {
+  "The customer."
+  customer: CustomerBy!
+}
+
+"The answer of eraseCustomer."
+type EraseCustomerPayload {
+  "What was removed."
+  receipt: ErasureReceipt
+  "Empty where everything went well."
+  userErrors: [UserError!]!
+}
+
+"The proof of an erasure; it holds no personal data."
+type ErasureReceipt {
+  "Names the receipt among those of the store."
+  receiptId: String!
+  "When."
+  erasedAt: DateTime!
+  "The store's key."
+  storeId: String!
+  "Orders removed."
+  orders: Int!
+  "Order lines removed."
+  orderLines: Int!
+  "Snapshots removed."
+  snapshots: Int!
+  "Drift events removed."
+  events: Int!
+  "SHA-256, in hexadecimal, of the salt followed by the export of what was removed as one line of JSON with its line break."
+  hash: String!
+  "The salt, in hexadecimal. It is told this once and not kept: with it and an export whoever has both can show what was removed, without it nobody can tell whose receipt this is."
+  salt: String!
 }
 
 "Which customers; what is given must all hold."
@@ -4299,6 +4608,8 @@ type Timeline {
   modelVersion: Int!
   "The model that each snapshot was stored under."
   modelVersions: [Int!]!
+  "Whether each was worked out from the orders to answer asOf, there being no snapshot."
+  computed: [Boolean!]!
   "The overall drift from the date before; null as on OverallDrift, on the first date and after a gap."
   overallDriftScores: FloatList!
   "The purchases so far."
@@ -4775,6 +5086,9 @@ scalar Decimal
 "A 64-bit integer as a string, so that JavaScript loses no digit. Input takes a string or a number."
 scalar Long
 
+"A JSON document of any shape."
+scalar JSON @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc8259")
+
 "A JSON array of numbers and nulls, for example [0.25, null, 1]: one column of a chart."
 scalar FloatList
 `, BuiltIn: false},
@@ -4816,6 +5130,8 @@ type Query {
   customer(
     "By global identifier, or by store and the store's own identifier."
     by: CustomerBy!
+    "Answers with what was true and known at 00:00 of this day: from snapshots of the day where there are any, else worked out from the orders. The store's now unless told."
+    asOf: Date
   ): Customer
   "Customers, filtered and ordered."
   customers(
@@ -4823,6 +5139,8 @@ type Query {
     filter: CustomerFilter
     "In which order; ties by customerId."
     orderBy: CustomerOrder! = { field: CUSTOMER_ID, direction: ASC }
+    "As for customer; who had no order by then is not in the list. Filters by segments or severities and the order DRIFT need snapshots of that day."
+    asOf: Date
     "How many from the front, 1 to 100."
     first: Int
     "Only what follows this cursor."
@@ -4986,11 +5304,31 @@ type Mutation {
     "Whose, and of what."
     input: CreateSnapshotsInput!
   ): CreateSnapshotsPayload! @cost(weight: 100)
+  "Starts rebuilding snapshots of the past from orders."
+  replaySnapshots(
+    "Which dates, under which model."
+    input: ReplaySnapshotsInput!
+  ): ReplaySnapshotsPayload! @cost(weight: 100)
   "Starts removing what retention no longer keeps, or counts it."
   cleanupSnapshots(
     "What to clean up; everything unless told."
     input: CleanupSnapshotsInput
   ): CleanupSnapshotsPayload! @cost(weight: 100)
+  "Changes what can be set for a store."
+  updateStore(
+    "What to change."
+    input: UpdateStoreInput!
+  ): UpdateStorePayload! @cost(weight: 100)
+  "Everything that is stored about one customer, as one document."
+  exportCustomer(
+    "Whose."
+    input: ExportCustomerInput!
+  ): ExportCustomerPayload! @cost(weight: 100)
+  "Removes everything that is stored about one customer, for good and in one transaction. It waits for imports and snapshots that are at work."
+  eraseCustomer(
+    "Whose."
+    input: EraseCustomerInput!
+  ): EraseCustomerPayload! @cost(weight: 100)
 }
 
 "Something that the caller can correct. Every one has a message, a code and a place; some have more."
@@ -5623,9 +5961,11 @@ type Snapshot implements Node {
   tenureMonths: Float
   "Whether a replay run wrote it."
   replayed: Boolean!
-  "When it was written."
+  "Whether it was worked out from the orders to answer asOf: then it is not stored, and its id leads nowhere."
+  computed: Boolean!
+  "When it was written or, if computed, worked out."
   createdAt: DateTime!
-  "When the retention policy lets it go; null for a replayed one."
+  "When the retention policy lets it go; null for a replayed and for a computed one."
   expiresAt: DateTime
   "The version of the stored form."
   dataVersion: String!
@@ -5725,6 +6065,32 @@ type CreateSnapshotsPayload {
   userErrors: [UserError!]!
 }
 
+"Which snapshots to rebuild."
+input ReplaySnapshotsInput {
+  "The store's key."
+  storeId: String!
+  "The snapshots' type."
+  type: SnapshotType! = WEEKLY
+  "The first date in the range; the type's own days in it are taken, at most 1,000."
+  from: Date!
+  "The first date after the range; never after the day that follows the store's now."
+  to: Date!
+  "Score under this model; the one in force unless told."
+  modelVersion: Int
+  "What to do where there is one already; FAIL is for named customers."
+  onConflict: SnapshotConflict! = KEEP
+  "The same key within 24 hours gives the first answer again."
+  idempotencyKey: String
+}
+
+"The answer of replaySnapshots."
+type ReplaySnapshotsPayload {
+  "The run to watch."
+  run: ReplayRun
+  "Empty where everything went well."
+  userErrors: [UserError!]!
+}
+
 "Counts of snapshots."
 type SnapshotCounts {
   "Made."
@@ -5795,6 +6161,8 @@ type Store implements Node {
   currency: String
   "An IANA name, for example Europe/Berlin. It decides only which day a thing belongs to."
   timeZone: String!
+  "What can be set beside name, currency and time zone."
+  settings: StoreSettings!
   "How many customers, with those who never bought."
   customerCount: Int!
   "The first order's time; null without orders."
@@ -5842,6 +6210,60 @@ type Store implements Node {
   retentionPolicies: [RetentionPolicy!]! @listSize(assumedSize: 5)
   "How fresh its numbers are."
   freshness: Freshness!
+}
+
+"What can be set for a store."
+type StoreSettings {
+  "The first day of a week in cohorts; snapshots keep to Sundays. Sunday unless set."
+  weekStart: DayOfWeek!
+  "The order states that count as purchases, in lower case. Where empty, all but cancelled, voided and test orders and what the shop system knows as no purchase."
+  purchaseStatuses: [String!]!
+  "Whether the schedule serves the store; null: as long as it is live."
+  scheduled: Boolean
+}
+
+"A day of the week."
+enum DayOfWeek {
+  "Monday."
+  MONDAY
+  "Tuesday."
+  TUESDAY
+  "Wednesday."
+  WEDNESDAY
+  "Thursday."
+  THURSDAY
+  "Friday."
+  FRIDAY
+  "Saturday."
+  SATURDAY
+  "Sunday."
+  SUNDAY
+}
+
+"What to change for a store; what is not given stays. All of it is changed, or nothing."
+input UpdateStoreInput {
+  "The store's key."
+  storeId: String!
+  "For people; 1 to 100 characters."
+  name: String
+  "ISO 4217."
+  currency: String
+  "An IANA name. Purchases are counted anew by the days of the new zone; orders that have a date and no time stay on their days. Models and snapshots stay as they are until they are made anew, and keep their dates. A store whose orders have times and no ids keeps its zone."
+  timeZone: String
+  "The first day of a week in cohorts."
+  weekStart: DayOfWeek
+  "The order states that count as purchases, at most 50; an empty list goes back to the usual ones. It takes effect with the next import: of orders that are set aside nothing is stored."
+  purchaseStatuses: [String!]
+  "Whether the schedule serves the store; null: as long as it is live."
+  scheduled: Boolean
+}
+
+"The answer of updateStore."
+type UpdateStorePayload {
+  "The store as it is then."
+  store: Store
+  "Empty where everything went well."
+  userErrors: [UserError!]!
 }
 
 "How fresh a number is."
@@ -6203,6 +6625,10 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_orderCount(ctx, field)
 	case "totalValue":
 		return ec.fieldContext_Customer_totalValue(ctx, field)
+	case "asOf":
+		return ec.fieldContext_Customer_asOf(ctx, field)
+	case "computed":
+		return ec.fieldContext_Customer_computed(ctx, field)
 	case "thumbprint":
 		return ec.fieldContext_Customer_thumbprint(ctx, field)
 	case "dominantPaths":
@@ -6355,6 +6781,50 @@ func (ec *executionContext) childFields_DriftMotion(ctx context.Context, field g
 		return ec.fieldContext_DriftMotion_acceleration(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DriftMotion", field.Name)
+}
+
+func (ec *executionContext) childFields_EraseCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "receipt":
+		return ec.fieldContext_EraseCustomerPayload_receipt(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_EraseCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EraseCustomerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ErasureReceipt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "receiptId":
+		return ec.fieldContext_ErasureReceipt_receiptId(ctx, field)
+	case "erasedAt":
+		return ec.fieldContext_ErasureReceipt_erasedAt(ctx, field)
+	case "storeId":
+		return ec.fieldContext_ErasureReceipt_storeId(ctx, field)
+	case "orders":
+		return ec.fieldContext_ErasureReceipt_orders(ctx, field)
+	case "orderLines":
+		return ec.fieldContext_ErasureReceipt_orderLines(ctx, field)
+	case "snapshots":
+		return ec.fieldContext_ErasureReceipt_snapshots(ctx, field)
+	case "events":
+		return ec.fieldContext_ErasureReceipt_events(ctx, field)
+	case "hash":
+		return ec.fieldContext_ErasureReceipt_hash(ctx, field)
+	case "salt":
+		return ec.fieldContext_ErasureReceipt_salt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ErasureReceipt", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "document":
+		return ec.fieldContext_ExportCustomerPayload_document(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportCustomerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_FeatureProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6615,6 +7085,56 @@ func (ec *executionContext) childFields_ReclusterRun(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ReclusterRun", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ReplayRun_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_ReplayRun_kind(ctx, field)
+	case "store":
+		return ec.fieldContext_ReplayRun_store(ctx, field)
+	case "state":
+		return ec.fieldContext_ReplayRun_state(ctx, field)
+	case "progress":
+		return ec.fieldContext_ReplayRun_progress(ctx, field)
+	case "trigger":
+		return ec.fieldContext_ReplayRun_trigger(ctx, field)
+	case "slot":
+		return ec.fieldContext_ReplayRun_slot(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ReplayRun_createdAt(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_ReplayRun_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_ReplayRun_finishedAt(ctx, field)
+	case "seconds":
+		return ec.fieldContext_ReplayRun_seconds(ctx, field)
+	case "failure":
+		return ec.fieldContext_ReplayRun_failure(ctx, field)
+	case "type":
+		return ec.fieldContext_ReplayRun_type(ctx, field)
+	case "dates":
+		return ec.fieldContext_ReplayRun_dates(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_ReplayRun_modelVersion(ctx, field)
+	case "counts":
+		return ec.fieldContext_ReplayRun_counts(ctx, field)
+	case "driftEvents":
+		return ec.fieldContext_ReplayRun_driftEvents(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayRun", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplaySnapshotsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_ReplaySnapshotsPayload_run(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReplaySnapshotsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplaySnapshotsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RetentionPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -6803,6 +7323,8 @@ func (ec *executionContext) childFields_Snapshot(ctx context.Context, field grap
 		return ec.fieldContext_Snapshot_tenureMonths(ctx, field)
 	case "replayed":
 		return ec.fieldContext_Snapshot_replayed(ctx, field)
+	case "computed":
+		return ec.fieldContext_Snapshot_computed(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Snapshot_createdAt(ctx, field)
 	case "expiresAt":
@@ -6911,6 +7433,8 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_currency(ctx, field)
 	case "timeZone":
 		return ec.fieldContext_Store_timeZone(ctx, field)
+	case "settings":
+		return ec.fieldContext_Store_settings(ctx, field)
 	case "customerCount":
 		return ec.fieldContext_Store_customerCount(ctx, field)
 	case "firstOrderAt":
@@ -6963,6 +7487,18 @@ func (ec *executionContext) childFields_StoreEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type StoreEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_StoreSettings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "weekStart":
+		return ec.fieldContext_StoreSettings_weekStart(ctx, field)
+	case "purchaseStatuses":
+		return ec.fieldContext_StoreSettings_purchaseStatuses(ctx, field)
+	case "scheduled":
+		return ec.fieldContext_StoreSettings_scheduled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StoreSettings", field.Name)
+}
+
 func (ec *executionContext) childFields_Subdivision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "divided":
@@ -6993,6 +7529,8 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_modelVersion(ctx, field)
 	case "modelVersions":
 		return ec.fieldContext_Timeline_modelVersions(ctx, field)
+	case "computed":
+		return ec.fieldContext_Timeline_computed(ctx, field)
 	case "overallDriftScores":
 		return ec.fieldContext_Timeline_overallDriftScores(ctx, field)
 	case "orders":
@@ -7007,6 +7545,16 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_freshness(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Timeline", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateStorePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "store":
+		return ec.fieldContext_UpdateStorePayload_store(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateStorePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateStorePayload", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -4075,6 +4075,13 @@ func (ec *executionContext) marshalOReclusterRun2ᚖgithubᚗcomᚋquimbiᚋquim
 	return ec._ReclusterRun(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOReplayRun2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReplayRun(ctx context.Context, sel ast.SelectionSet, v *model.ReplayRun) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReplayRun(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalORun2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRun(ctx context.Context, sel ast.SelectionSet, v model.Run) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

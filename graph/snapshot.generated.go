@@ -536,6 +536,70 @@ func (ec *executionContext) fieldContext_CreateSnapshotsPayload_userErrors(_ con
 	return fc, nil
 }
 
+func (ec *executionContext) _ReplaySnapshotsPayload_run(ctx context.Context, field graphql.CollectedField, obj *model.ReplaySnapshotsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplaySnapshotsPayload_run(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Run, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReplayRun) graphql.Marshaler {
+			return ec.marshalOReplayRun2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReplayRun(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplaySnapshotsPayload_run(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReplaySnapshotsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayRun(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReplaySnapshotsPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *model.ReplaySnapshotsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplaySnapshotsPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.UserError) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐUserErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplaySnapshotsPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReplaySnapshotsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Snapshot_id(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -883,6 +947,29 @@ func (ec *executionContext) _Snapshot_replayed(ctx context.Context, field graphq
 	)
 }
 func (ec *executionContext) fieldContext_Snapshot_replayed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Snapshot", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Snapshot_computed(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_computed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Computed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_computed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Snapshot", field, false, false, "Boolean")
 }
 
@@ -1453,6 +1540,97 @@ func UnmarshalCreateSnapshotsInput(ctx context.Context, raw any) (model.CreateSn
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputReplaySnapshotsInput(ctx context.Context, obj any) (model.ReplaySnapshotsInput, error) {
+	var it model.ReplaySnapshotsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["type"]; !present {
+		asMap["type"] = "WEEKLY"
+	}
+	if _, present := asMap["onConflict"]; !present {
+		asMap["onConflict"] = "KEEP"
+	}
+
+	fieldsInOrder := [...]string{"storeId", "type", "from", "to", "modelVersion", "onConflict", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "storeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreID = data
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "from":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("from"))
+			data, err := ec.unmarshalNDate2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.From = data
+		case "to":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("to"))
+			data, err := ec.unmarshalNDate2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.To = data
+		case "modelVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("modelVersion"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ModelVersion = data
+		case "onConflict":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("onConflict"))
+			data, err := ec.unmarshalNSnapshotConflict2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSnapshotConflict(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OnConflict = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalReplaySnapshotsInput unmarshals raw into the ReplaySnapshotsInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalReplaySnapshotsInput(ctx context.Context, raw any) (model.ReplaySnapshotsInput, error) {
+	var out model.ReplaySnapshotsInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ReplaySnapshotsInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputSnapshotOrder(ctx context.Context, obj any) (model.SnapshotOrder, error) {
 	var it model.SnapshotOrder
 	if obj == nil {
@@ -1734,6 +1912,44 @@ func (ec *executionContext) _CreateSnapshotsPayload(ctx context.Context, sel ast
 	return out
 }
 
+var replaySnapshotsPayloadImplementors = []string{"ReplaySnapshotsPayload"}
+
+func (ec *executionContext) _ReplaySnapshotsPayload(ctx context.Context, sel ast.SelectionSet, obj *model.ReplaySnapshotsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, replaySnapshotsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReplaySnapshotsPayload")
+		case "run":
+			out.Values[i] = ec._ReplaySnapshotsPayload_run(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ReplaySnapshotsPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var snapshotImplementors = []string{"Snapshot", "Node"}
 
 func (ec *executionContext) _Snapshot(ctx context.Context, sel ast.SelectionSet, obj *model.Snapshot) graphql.Marshaler {
@@ -1809,6 +2025,11 @@ func (ec *executionContext) _Snapshot(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "replayed":
 			out.Values[i] = ec._Snapshot_replayed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "computed":
+			out.Values[i] = ec._Snapshot_computed(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -2048,6 +2269,19 @@ func (ec *executionContext) marshalNCreateSnapshotsPayload2ᚖgithubᚗcomᚋqui
 		return graphql.Null
 	}
 	return ec._CreateSnapshotsPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNReplaySnapshotsInput2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReplaySnapshotsInput(ctx context.Context, v any) (model.ReplaySnapshotsInput, error) {
+	res, err := ec.unmarshalInputReplaySnapshotsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReplaySnapshotsPayload2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReplaySnapshotsPayload(ctx context.Context, sel ast.SelectionSet, v *model.ReplaySnapshotsPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ReplaySnapshotsPayload!")
+		return graphql.Null
+	}
+	return ec._ReplaySnapshotsPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNSnapshot2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSnapshotᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Snapshot) graphql.Marshaler {

@@ -83,7 +83,7 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 		return ImportReport{}, engine.Errorf(engine.CodeNotFound, "%q cannot be opened: %s", source.Name, plain(err))
 	}
 	defer in.Close()
-	o.Zone, o.Now = store.Zone, r.now()
+	o.Zone, o.KeyZone, o.Now, o.Statuses = store.Zone, store.KeyZone, r.now(), store.PurchaseStatuses
 	var summary ingest.Summary
 	var seen int64
 	changed, err := r.db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {

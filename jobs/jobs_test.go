@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/pgtest"
@@ -24,7 +26,12 @@ func clock() time.Time { return time.Date(2026, time.November, 22, 12, 0, 0, 0, 
 
 func newQueue(t *testing.T) (*jobs.Queue, *postgres.DB) {
 	t.Helper()
-	db := postgres.New(pgtest.DB(t))
+	return newQueueOn(t, pgtest.DB(t))
+}
+
+func newQueueOn(t *testing.T, pool *pgxpool.Pool) (*jobs.Queue, *postgres.DB) {
+	t.Helper()
+	db := postgres.New(pool)
 	settings := jobs.DefaultSettings()
 	settings.Workers = 2
 	q, err := jobs.NewQueue(db, settings, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), clock)

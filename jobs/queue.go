@@ -189,13 +189,16 @@ func (q *Queue) submitSnapshots(ctx context.Context, s submission, request Snaps
 // replayDates is how many dates one replay may have.
 const replayDates = 1000
 
-// Replay starts rebuilding snapshots of the past from orders, under the model in force.
+// Replay starts rebuilding snapshots of the past from orders, all under one model.
 func (q *Queue) Replay(ctx context.Context, r ReplayRequest) (*engine.Run, error) {
 	if !q.settings.Snapshots {
 		return nil, errSnapshotsOff()
 	}
+	if r.Conflict == ConflictFail {
+		return nil, engine.Errorf(engine.CodeInvalid, "replayed snapshots are kept or replaced; FAIL is for named customers").At("input", "onConflict")
+	}
 	if r.From >= r.To {
-		return nil, engine.Errorf(engine.CodeInvalid, "the range from %s to %s is empty; its end must be after its begin", r.From, r.To)
+		return nil, engine.Errorf(engine.CodeInvalid, "the range from %s to %s is empty; its end must be after its begin", r.From, r.To).At("input", "to")
 	}
 	now, err := q.dateOf(r.Store, nil)
 	if err != nil {
@@ -211,8 +214,18 @@ func (q *Queue) Replay(ctx context.Context, r ReplayRequest) (*engine.Run, error
 	if len(dates) > replayDates {
 		return nil, engine.Errorf(engine.CodeInvalid, "the range has %d dates; at most %d are rebuilt at once", len(dates), replayDates)
 	}
-	return q.submitSnapshots(ctx, submission{NewRun: postgres.NewRun{StoreID: r.Store.ID, Kind: engine.RunReplay, Trigger: r.Trigger}},
-		Snapshots{Store: r.Store.Key, Type: r.Type.String(), Date: dates[0], Dates: dates, Conflict: r.Conflict})
+	if r.ModelVersion != 0 {
+		known, err := q.db.HasModel(ctx, r.Store.ID, r.ModelVersion)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			return nil, engine.Errorf(engine.CodeNotFound, "store %q has no model %d", r.Store.Key, r.ModelVersion).At("input", "modelVersion")
+		}
+	}
+	return q.submitSnapshots(ctx, submission{NewRun: postgres.NewRun{
+		StoreID: r.Store.ID, Kind: engine.RunReplay, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey,
+	}}, Snapshots{Store: r.Store.Key, Type: r.Type.String(), Date: dates[0], Dates: dates, Conflict: r.Conflict, ModelVersion: r.ModelVersion})
 }
 
 // Cleanup starts removing what retention no longer keeps.

@@ -82,6 +82,9 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 		return err
 	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := tx.ShareCustomers(ctx, store.ID); err != nil {
+			return err
+		}
 		version, err := tx.NextModelVersion(ctx, store.ID)
 		if err != nil {
 			return err

@@ -41,8 +41,11 @@ type ReplayRequest struct {
 	Store    *engine.Store
 	Type     engine.SnapshotType
 	From, To engine.Date
-	Conflict Conflict
-	Trigger  engine.RunTrigger
+	// ModelVersion is the model to score under; 0: the one in force.
+	ModelVersion   int
+	Conflict       Conflict
+	Trigger        engine.RunTrigger
+	IdempotencyKey string
 }
 
 // SnapshotCounts tells what was written.

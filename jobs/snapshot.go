@@ -102,6 +102,9 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	if err != nil {
 		return counts, 0, err
 	}
+	if err := tx.ShareCustomers(ctx, store.ID); err != nil {
+		return counts, 0, err
+	}
 	model, err := r.models.get(ctx, r.db, store.ID, c.ModelVersion)
 	if err != nil {
 		return counts, 0, err

@@ -29,11 +29,11 @@ func (r *customerResolver) Snapshots(ctx context.Context, obj *model.Customer, r
 	return r.snapshots(ctx, obj, rangeArg, typeArg, orderBy, first, after, last, before)
 }
 
-func (r *customerResolver) Timeline(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level) (*model.Timeline, error) {
+func (r *customerResolver) Timeline(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) (*model.Timeline, error) {
 	return r.timeline(ctx, obj, rangeArg, typeArg, axes, level)
 }
 
-func (r *customerResolver) DriftAnalysis(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string) (*model.DriftAnalysis, error) {
+func (r *customerResolver) DriftAnalysis(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) (*model.DriftAnalysis, error) {
 	return r.driftAnalysis(ctx, obj, rangeArg, typeArg, axes)
 }
 

@@ -208,6 +208,36 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 	return payload, nil
 }
 
+func (r *Resolver) replay(ctx context.Context, in model.ReplaySnapshotsInput) (*model.ReplaySnapshotsPayload, error) {
+	run, err := r.startReplay(ctx, in)
+	faults, err := r.userErrors(ctx, err, in.StoreID)
+	if err != nil || len(faults) > 0 {
+		return &model.ReplaySnapshotsPayload{UserErrors: faults}, err
+	}
+	view, err := r.runView(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return &model.ReplaySnapshotsPayload{Run: view.(*model.ReplayRun), UserErrors: faults}, nil
+}
+
+func (r *Resolver) startReplay(ctx context.Context, in model.ReplaySnapshotsInput) (*engine.Run, error) {
+	store, err := r.storeByKey(ctx, in.StoreID)
+	if err != nil {
+		return nil, at(err, "input", "storeId")
+	}
+	request := jobs.ReplayRequest{
+		Store: &store.Store, Type: in.Type, From: in.From, To: in.To, Conflict: jobs.Conflict(in.OnConflict),
+		Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey),
+	}
+	if in.ModelVersion != nil {
+		if request.ModelVersion = *in.ModelVersion; *in.ModelVersion == 0 {
+			request.ModelVersion = -1 // there is none, and 0 asks for the one in force
+		}
+	}
+	return r.Jobs.Replay(ctx, request)
+}
+
 // namedCustomers are customers that a caller named.
 type namedCustomers struct {
 	store  *model.Store

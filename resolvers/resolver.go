@@ -40,6 +40,14 @@ type Jobs interface {
 	SnapshotStore(ctx context.Context, r jobs.SnapshotRequest) (*engine.Run, error)
 	// SnapshotCustomers takes the snapshots of named customers at once.
 	SnapshotCustomers(ctx context.Context, r jobs.SnapshotRequest) (jobs.SnapshotCounts, error)
+	// Replay starts rebuilding snapshots of the past.
+	Replay(ctx context.Context, r jobs.ReplayRequest) (*engine.Run, error)
+	// UpdateStore changes what can be set for a store, and gives it as it is then.
+	UpdateStore(ctx context.Context, r jobs.SettingsRequest) (*engine.Store, error)
+	// ExportCustomer gives everything that is stored about a customer.
+	ExportCustomer(ctx context.Context, store *engine.Store, customerID int64) (*jobs.CustomerDocument, error)
+	// EraseCustomer removes it.
+	EraseCustomer(ctx context.Context, store *engine.Store, customerID int64) (*jobs.Receipt, error)
 	// Cleanup starts removing what retention no longer keeps.
 	Cleanup(ctx context.Context, r jobs.CleanupRequest) (*engine.Run, error)
 	// PlanCleanup counts what Cleanup would remove.

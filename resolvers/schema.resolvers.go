@@ -8,6 +8,7 @@ package resolvers
 import (
 	"context"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/graph/model"
 )
@@ -28,8 +29,24 @@ func (r *mutationResolver) CreateSnapshots(ctx context.Context, input model.Crea
 	return r.createSnapshots(ctx, input)
 }
 
+func (r *mutationResolver) ReplaySnapshots(ctx context.Context, input model.ReplaySnapshotsInput) (*model.ReplaySnapshotsPayload, error) {
+	return r.replay(ctx, input)
+}
+
 func (r *mutationResolver) CleanupSnapshots(ctx context.Context, input *model.CleanupSnapshotsInput) (*model.CleanupSnapshotsPayload, error) {
 	return r.cleanup(ctx, input)
+}
+
+func (r *mutationResolver) UpdateStore(ctx context.Context, input model.UpdateStoreInput) (*model.UpdateStorePayload, error) {
+	return r.updateStore(ctx, input)
+}
+
+func (r *mutationResolver) ExportCustomer(ctx context.Context, input model.ExportCustomerInput) (*model.ExportCustomerPayload, error) {
+	return r.exportCustomer(ctx, input)
+}
+
+func (r *mutationResolver) EraseCustomer(ctx context.Context, input model.EraseCustomerInput) (*model.EraseCustomerPayload, error) {
+	return r.eraseCustomer(ctx, input)
 }
 
 func (r *queryResolver) Node(ctx context.Context, id string) (model.Node, error) {
@@ -48,11 +65,11 @@ func (r *queryResolver) Stores(ctx context.Context, first *int, after *string, l
 	return r.allStores(ctx, first, after, last, before)
 }
 
-func (r *queryResolver) Customer(ctx context.Context, by model.CustomerBy) (*model.Customer, error) {
+func (r *queryResolver) Customer(ctx context.Context, by model.CustomerBy, asOf *engine.Date) (*model.Customer, error) {
 	return r.customerBy(ctx, by)
 }
 
-func (r *queryResolver) Customers(ctx context.Context, filter *model.CustomerFilter, orderBy model.CustomerOrder, first *int, after *string, last *int, before *string) (*model.Page[*model.Customer], error) {
+func (r *queryResolver) Customers(ctx context.Context, filter *model.CustomerFilter, orderBy model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) (*model.Page[*model.Customer], error) {
 	return r.customers(ctx, filter, orderBy, first, after, last, before)
 }
 

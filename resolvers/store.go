@@ -10,6 +10,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
 )
 
 const storesKind = "stores"
@@ -38,6 +39,30 @@ func (r *Resolver) allStores(ctx context.Context, first *int, after *string, las
 	cursor := func(s *postgres.StoreView) string { return s.Key }
 	count := func(context.Context) (int, error) { return len(views), nil }
 	return newPage(storesKind, page, rows, cursor, r.storeView, count), nil
+}
+
+func (r *Resolver) updateStore(ctx context.Context, in model.UpdateStoreInput) (*model.UpdateStorePayload, error) {
+	payload := &model.UpdateStorePayload{}
+	store, err := r.storeByKey(ctx, in.StoreID)
+	if err != nil {
+		payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "storeId"), in.StoreID)
+		return payload, err
+	}
+	request := jobs.SettingsRequest{Store: &store.Store, TimeZone: in.TimeZone, StoreSettings: postgres.StoreSettings{
+		Name: in.Name, Currency: in.Currency, WeekStart: in.WeekStart,
+	}}
+	if in.PurchaseStatuses != nil {
+		request.PurchaseStatuses = &in.PurchaseStatuses
+	}
+	request.Scheduled, request.SetScheduled = in.Scheduled.ValueOK()
+	changed, err := r.Jobs.UpdateStore(ctx, request)
+	if payload.UserErrors, err = r.userErrors(ctx, err, in.StoreID); err != nil || changed == nil {
+		return payload, err
+	}
+	view := *store
+	view.Store = *changed
+	payload.Store = &view
+	return payload, nil
 }
 
 // modelView gives a version of the store's model, the one in force where none is named; nil before the first.

@@ -6,6 +6,10 @@ import "github.com/quimbi/quimbi/engine"
 type Customer struct {
 	*engine.Customer
 	Store *Store
+	// AsOf is the day that everything about the customer is told for; nil: now. Computed is whether it was worked out from
+	// orders, there being no snapshot of the day.
+	AsOf     *engine.Date
+	Computed bool
 	// Page are the customers that were read with this one, itself too; what is read of one of them is read of all.
 	Page *[]*Customer
 }

@@ -4,11 +4,13 @@ package model
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/kselect"
 )
@@ -345,6 +347,56 @@ type DriftMotion struct {
 	Acceleration *float64 `json:"acceleration,omitempty"`
 }
 
+// Whose data to erase.
+type EraseCustomerInput struct {
+	// The customer.
+	Customer *CustomerBy `json:"customer"`
+}
+
+// The answer of eraseCustomer.
+type EraseCustomerPayload struct {
+	// What was removed.
+	Receipt *ErasureReceipt `json:"receipt,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// The proof of an erasure; it holds no personal data.
+type ErasureReceipt struct {
+	// Names the receipt among those of the store.
+	ReceiptID string `json:"receiptId"`
+	// When.
+	ErasedAt time.Time `json:"erasedAt"`
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// Orders removed.
+	Orders int `json:"orders"`
+	// Order lines removed.
+	OrderLines int `json:"orderLines"`
+	// Snapshots removed.
+	Snapshots int `json:"snapshots"`
+	// Drift events removed.
+	Events int `json:"events"`
+	// SHA-256, in hexadecimal, of the salt followed by the export of what was removed as one line of JSON with its line break.
+	Hash string `json:"hash"`
+	// The salt, in hexadecimal. It is told this once and not kept: with it and an export whoever has both can show what was removed, without it nobody can tell whose receipt this is.
+	Salt string `json:"salt"`
+}
+
+// Whose data to export.
+type ExportCustomerInput struct {
+	// The customer.
+	Customer *CustomerBy `json:"customer"`
+}
+
+// The answer of exportCustomer.
+type ExportCustomerPayload struct {
+	// The customer with orders, snapshots, drift events and where it stands.
+	Document json.RawMessage `json:"document,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // The installation has switched this off.
 type FeatureDisabledError struct {
 	// For people; may change.
@@ -595,6 +647,32 @@ type ReclusterPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// Which snapshots to rebuild.
+type ReplaySnapshotsInput struct {
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// The snapshots' type.
+	Type engine.SnapshotType `json:"type"`
+	// The first date in the range; the type's own days in it are taken, at most 1,000.
+	From engine.Date `json:"from"`
+	// The first date after the range; never after the day that follows the store's now.
+	To engine.Date `json:"to"`
+	// Score under this model; the one in force unless told.
+	ModelVersion *int `json:"modelVersion,omitempty"`
+	// What to do where there is one already; FAIL is for named customers.
+	OnConflict SnapshotConflict `json:"onConflict"`
+	// The same key within 24 hours gives the first answer again.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// The answer of replaySnapshots.
+type ReplaySnapshotsPayload struct {
+	// The run to watch.
+	Run *ReplayRun `json:"run,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // How long snapshots of one type are kept, counted back from the store's now. Replayed ones are kept until a cleanup names them.
 type RetentionPolicy struct {
 	// The snapshots' type.
@@ -715,8 +793,44 @@ type SnapshotTypeCount struct {
 	Count int64 `json:"count"`
 }
 
+// What can be set for a store.
+type StoreSettings struct {
+	// The first day of a week in cohorts; snapshots keep to Sundays. Sunday unless set.
+	WeekStart time.Weekday `json:"weekStart"`
+	// The order states that count as purchases, in lower case. Where empty, all but cancelled, voided and test orders and what the shop system knows as no purchase.
+	PurchaseStatuses []string `json:"purchaseStatuses"`
+	// Whether the schedule serves the store; null: as long as it is live.
+	Scheduled *bool `json:"scheduled,omitempty"`
+}
+
 // What can be watched, over graphql-transport-ws or over server-sent events.
 type Subscription struct {
+}
+
+// What to change for a store; what is not given stays. All of it is changed, or nothing.
+type UpdateStoreInput struct {
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// For people; 1 to 100 characters.
+	Name *string `json:"name,omitempty"`
+	// ISO 4217.
+	Currency *string `json:"currency,omitempty"`
+	// An IANA name. Purchases are counted anew by the days of the new zone; orders that have a date and no time stay on their days. Models and snapshots stay as they are until they are made anew, and keep their dates. A store whose orders have times and no ids keeps its zone.
+	TimeZone *string `json:"timeZone,omitempty"`
+	// The first day of a week in cohorts.
+	WeekStart *time.Weekday `json:"weekStart,omitempty"`
+	// The order states that count as purchases, at most 50; an empty list goes back to the usual ones. It takes effect with the next import: of orders that are set aside nothing is stored.
+	PurchaseStatuses []string `json:"purchaseStatuses,omitempty"`
+	// Whether the schedule serves the store; null: as long as it is live.
+	Scheduled graphql.Omittable[*bool] `json:"scheduled,omitempty"`
+}
+
+// The answer of updateStore.
+type UpdateStorePayload struct {
+	// The store as it is then.
+	Store *Store `json:"store,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
 }
 
 // What of a drift event is anomalous.

@@ -24,6 +24,11 @@ func (s *Store) ID() string { return ID{Kind: KindStore, Store: s.Store.ID}.Stri
 // Currency is null where the orders do not say.
 func (s *Store) Currency() *string { return textOrNull(s.Store.Currency) }
 
+// Settings are what can be set beside name, currency and time zone.
+func (s *Store) Settings() *StoreSettings {
+	return &StoreSettings{WeekStart: s.WeekStart, PurchaseStatuses: s.PurchaseStatuses, Scheduled: s.Scheduled}
+}
+
 // TimeZone is the IANA name.
 func (s *Store) TimeZone() string { return s.Zone.String() }
 

@@ -49,6 +49,11 @@ func (t *Timeline) ModelVersions() []int {
 	return column(t.Rows, func(s *engine.Snapshot) int { return s.ModelVersion })
 }
 
+// Computed are whether the snapshots were worked out and not stored.
+func (t *Timeline) Computed() []bool {
+	return column(t.Rows, func(s *engine.Snapshot) bool { return s.Computed })
+}
+
 // Orders are the purchases so far.
 func (t *Timeline) Orders() []int {
 	return column(t.Rows, func(s *engine.Snapshot) int { return s.Purchases })

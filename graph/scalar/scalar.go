@@ -173,6 +173,37 @@ func UnmarshalSnapshotType(v any) (engine.SnapshotType, error) {
 	return engine.ParseSnapshotType(strings.ToLower(s))
 }
 
+// MarshalDayOfWeek writes the day in upper case.
+func MarshalDayOfWeek(d time.Weekday) graphql.Marshaler { return quoted(strings.ToUpper(d.String())) }
+
+// UnmarshalDayOfWeek reads the day in upper case.
+func UnmarshalDayOfWeek(v any) (time.Weekday, error) {
+	s, _ := v.(string)
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if s == strings.ToUpper(d.String()) {
+			return d, nil
+		}
+	}
+	return 0, invalid("a DayOfWeek is one of its seven names, for example MONDAY")
+}
+
+// MarshalJSON writes a document as it is.
+func MarshalJSON(document json.RawMessage) graphql.Marshaler {
+	if len(document) == 0 {
+		return graphql.Null
+	}
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = w.Write(document) })
+}
+
+// UnmarshalJSON reads a document of any shape.
+func UnmarshalJSON(v any) (json.RawMessage, error) {
+	document, err := json.Marshal(v)
+	if err != nil {
+		return nil, invalid("this is no JSON document")
+	}
+	return document, nil
+}
+
 // MarshalAxisReason writes a reason, and null for none.
 func MarshalAxisReason(r engine.AxisReason) graphql.Marshaler { return MarshalWord(string(r)) }
 

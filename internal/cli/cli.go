@@ -46,6 +46,8 @@ type commands struct {
 	Recluster reclusterCommand `cmd:"" help:"Fit a new model of a store's customers."`
 	Snapshot  snapshotCommand  `cmd:"" help:"Take a snapshot of all customers of a store."`
 	Replay    replayCommand    `cmd:"" help:"Take the snapshots of a time that has passed."`
+	Store     storeCommand     `cmd:"" help:"List stores, show one, or change what is set for it."`
+	Customer  customerCommand  `cmd:"" help:"Export or erase everything that is stored about one customer."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`
 	Doctor    doctorCommand    `cmd:"" help:"Check whether everything that is needed is there."`
 }

@@ -21,6 +21,7 @@ type snapshotResult struct {
 	RunID       string        `json:"run_id"`
 	Store       string        `json:"store"`
 	Type        string        `json:"type"`
+	Model       int           `json:"model_version"`
 	Dates       []engine.Date `json:"dates"`
 	Snapshots   int64         `json:"snapshots"`
 	DriftEvents int64         `json:"drift_events"`
@@ -67,7 +68,7 @@ func (a *app) printSnapshots(run *engine.Run, seconds float64) error {
 		dates = []engine.Date{asked.Date}
 	}
 	result := snapshotResult{
-		RunID: run.ID, Store: asked.Store, Type: asked.Type, Dates: dates, Snapshots: run.Rows, DriftEvents: run.Events, Seconds: seconds,
+		RunID: run.ID, Store: asked.Store, Type: asked.Type, Dates: dates, Model: asked.ModelVersion, Snapshots: run.Rows, DriftEvents: run.Events, Seconds: seconds,
 	}
 	return a.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s %s snapshots on %s, %s drift events, %.1f s\n", asked.Store, number(run.Rows), asked.Type, span(dates), number(run.Events), seconds)
@@ -91,6 +92,9 @@ type replayCommand struct {
 	From  string `required:"" placeholder:"DATE" help:"The first day."`
 	To    string `required:"" placeholder:"DATE" help:"The day after the last one."`
 	Type  string `required:"" enum:"daily,weekly,monthly,quarterly,yearly" placeholder:"TYPE" help:"daily, weekly (Sundays), monthly, quarterly or yearly."`
+	// Zero: the one in force.
+	Model   int  `placeholder:"N" help:"The version of the model to score under; the one in force unless set."`
+	Replace bool `help:"Take new snapshots in place of those that are there; without it they are kept."`
 }
 
 // Run takes snapshots of the past.
@@ -120,7 +124,11 @@ func (c *replayCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	run, err := a.replay(o, jobs.ReplayRequest{Store: store, Type: kind, From: *from, To: *to, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerCLI})
+	request := jobs.ReplayRequest{Store: store, Type: kind, From: *from, To: *to, ModelVersion: c.Model, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerCLI}
+	if c.Replace {
+		request.Conflict = jobs.ConflictReplace
+	}
+	run, err := a.replay(o, request)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func readCDNOW(sc *scanner, o *Options, s *sink) error {
 	s.sum.Format, s.sum.Currency = FormatCDNOW, "USD"
 	s.sum.Mapping = map[string]string{"customer_id": "1", "ordered_at": "last but two", "quantity": "last but one", "value": "last"}
 	sc.comma = '\n' // rows are taken apart here
-	p := &lineReader{clock: clock{zone: o.Zone}, latest: latest(o.Now), texts: newInterner()}
+	p := &lineReader{clock: clock{zone: o.Zone}, keyZone: o.KeyZone, latest: latest(o.Now), texts: newInterner()}
 	width := 0
 	for r := sc.next(); r != nil; r = sc.next() {
 		if err := s.row(r.line); err != nil {
@@ -80,8 +80,7 @@ func (p *lineReader) cdnow(r *row, fields [][]byte, width int, rec *Record) *fau
 	if f := checkTexts(rec); f != nil {
 		return f
 	}
-	var f *fault
-	if rec.OrderedAt, rec.HasTime, f = p.clock.read(fields[width-3]); f != nil {
+	if f := p.time(fields[width-3], rec); f != nil {
 		return f
 	}
 	if f := checkDate(rec.OrderedAt, p.latest); f != nil {

@@ -46,6 +46,8 @@ type Record struct {
 	Store string
 	// Line is where the row begins in the file, counted from 1.
 	Line int64
+	// KeyedAt is OrderedAt in Options.KeyZone; zero where that is none.
+	KeyedAt time.Time
 }
 
 // Reason tells why a row was set aside. Reasons never change: they are part of the API.
@@ -80,6 +82,9 @@ type Reject struct {
 type Options struct {
 	// Zone holds for times that state none; nil is UTC.
 	Zone *time.Location
+	// KeyZone, where not nil, holds in place of Zone for the times in the keys of lines without order ids: a store whose zone
+	// has changed knows its lines again.
+	KeyZone *time.Location
 	// Now is the clock: orders more than a day after it are impossible. Zero switches that check off.
 	Now time.Time
 	// Mapping names columns of a foreign file: field -> header, for example customer_id -> "Client no". Fields are those

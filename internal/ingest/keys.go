@@ -53,8 +53,12 @@ func (k *keyMaker) name(r *Record) {
 		r.OrderKey, r.LineNo = k.orderKey, k.lines.add(k.hash)
 		return
 	}
+	at := r.OrderedAt
+	if !r.KeyedAt.IsZero() {
+		at = r.KeyedAt
+	}
 	b := append(k.buffer[:0], r.Customer...)
-	b = binary.LittleEndian.AppendUint64(append(b, 0), uint64(r.OrderedAt.UnixMicro()))
+	b = binary.LittleEndian.AppendUint64(append(b, 0), uint64(at.UnixMicro()))
 	b = append(append(b, r.SKU...), 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.Quantity))
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.NetCents))

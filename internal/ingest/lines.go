@@ -21,6 +21,7 @@ type lineReader struct {
 	cols     [fieldCount]int
 	width    int
 	clock    clock
+	keyZone  *time.Location
 	latest   time.Time // zero: no bound
 	comma    bool      // decimal comma
 	statuses statuses
@@ -43,7 +44,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 		}
 	}
 	p := &lineReader{
-		cols: cols, width: len(h.names), clock: clock{zone: o.Zone, dayFirst: o.DayFirst}, latest: latest(o.Now),
+		cols: cols, width: len(h.names), clock: clock{zone: o.Zone, dayFirst: o.DayFirst}, keyZone: o.KeyZone, latest: latest(o.Now),
 		comma: sc.comma == ';', statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(),
 	}
 	if o.DayFirst == nil {
@@ -133,8 +134,7 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 	if f := checkTexts(rec); f != nil {
 		return f
 	}
-	var f *fault
-	if rec.OrderedAt, rec.HasTime, f = p.clock.read(p.get(r, fieldOrderedAt)); f != nil {
+	if f := p.time(p.get(r, fieldOrderedAt), rec); f != nil {
 		return f
 	}
 	if f := checkDate(rec.OrderedAt, p.latest); f != nil {
@@ -144,6 +144,16 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 		return f
 	}
 	return p.refund(r, rec)
+}
+
+// time reads when the order was placed.
+func (p *lineReader) time(text []byte, rec *Record) (f *fault) {
+	if rec.OrderedAt, rec.HasTime, f = p.clock.read(text); f == nil && p.keyZone != nil {
+		keyed := p.clock
+		keyed.zone = p.keyZone
+		rec.KeyedAt, _, f = keyed.read(text)
+	}
+	return f
 }
 
 func checkWidth(r *row, width int) *fault {

@@ -45,10 +45,7 @@ func (o *Order) Records(opt Options) (records []Record, rejects []Reject) {
 		}
 		return nil, rejects
 	}
-	customer := strings.TrimSpace(o.Customer)
-	if strings.Contains(customer, "@") {
-		customer = strings.ToLower(customer)
-	}
+	customer := CustomerName(o.Customer)
 	for i := range o.Lines {
 		rec := Record{
 			Customer: customer, OrderID: strings.TrimSpace(o.ID), Line: int64(i + 1),
@@ -64,6 +61,15 @@ func (o *Order) Records(opt Options) (records []Record, rejects []Reject) {
 	}
 	o.refund(records)
 	return records, rejects
+}
+
+// CustomerName gives a customer's name in the form in which it is stored: trimmed, and an e-mail address in lower case.
+func CustomerName(name string) string {
+	name = strings.TrimSpace(name)
+	if strings.Contains(name, "@") {
+		return strings.ToLower(name)
+	}
+	return name
 }
 
 // fault tells why the whole order is set aside.

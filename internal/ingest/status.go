@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,17 @@ func newStatuses(counted, not []string) statuses {
 		}
 	}
 	return s
+}
+
+// Statuses gives words for order states in the form in which they are compared, each once.
+func Statuses(words []string) []string {
+	names := make([]string, 0, len(words))
+	for _, word := range words {
+		if name := statusName(word); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // statusName makes the words of different systems and versions equal.

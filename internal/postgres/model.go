@@ -64,6 +64,16 @@ func (db *DB) NewestModelVersion(ctx context.Context, storeID int32) (int, error
 	return version, err
 }
 
+const hasModel = `-- name: HasModel
+SELECT EXISTS (SELECT FROM segment_model WHERE store_id = $1 AND model_id = $2)`
+
+// HasModel tells whether the store has a model of this version.
+func (db *DB) HasModel(ctx context.Context, storeID int32, version int) (bool, error) {
+	var known bool
+	err := db.pool.QueryRow(ctx, hasModel, storeID, version).Scan(&known)
+	return known, err
+}
+
 // NextModelVersion gives the number for a new model; no other one is given out for the store until the transaction ends.
 func (tx *Tx) NextModelVersion(ctx context.Context, storeID int32) (int, error) {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('model'), $1)", storeID); err != nil {

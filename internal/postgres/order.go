@@ -87,8 +87,7 @@ DELETE FROM feature_reference WHERE store_id = $1 AND month > (SELECT min(ordere
 // differ from what was there, or are gone from an order that was replaced.
 func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (changed int64, err error) {
 	err = db.InTx(ctx, func(tx *Tx) error {
-		// Two imports of one store would wait for each other row by row, and could end in a deadlock.
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('import'), $1)", store.ID); err != nil {
+		if _, err := tx.LockOrders(ctx, store); err != nil {
 			return err
 		}
 		has, err := hasOrders(ctx, tx, store)

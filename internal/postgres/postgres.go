@@ -86,6 +86,12 @@ func (db *DB) InTx(ctx context.Context, f func(tx *Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error { return f(&Tx{tx}) })
 }
 
+// InSnapshot runs f in a transaction that sees the database as it was at its beginning, and writes nothing.
+func (db *DB) InSnapshot(ctx context.Context, f func(tx *Tx) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, db.pool, options, func(tx pgx.Tx) error { return f(&Tx{tx}) })
+}
+
 // Migrate brings the schema up to date: the project's own tables and those of the queue. Several processes may call it at once.
 func (db *DB) Migrate(ctx context.Context, log *slog.Logger) error {
 	return db.withProvider(log, func(p *goose.Provider) error {
@@ -214,7 +220,9 @@ func timeOf(t *time.Time) time.Time {
 // lockNotAvailable is the server's code for a lock that was not given in time.
 const lockNotAvailable = "55P03"
 
-func isLockTimeout(err error) bool {
+func isLockTimeout(err error) bool { return hasCode(err, lockNotAvailable) }
+
+func hasCode(err error, code string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.Code == lockNotAvailable
+	return ok && pgErr.Code == code
 }

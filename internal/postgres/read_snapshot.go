@@ -12,12 +12,19 @@ import (
 const readSnapshotFields = `s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active, s.replayed, s.created_at`
 
 func scanSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
+	return scanSnapshotWith(row)
+}
+
+// scanSnapshotWith reads readSnapshotFields, the features, and what follows them.
+func scanSnapshotWith(row pgx.CollectableRow, more ...any) (*engine.Snapshot, error) {
 	var s engine.Snapshot
 	var kind int16
 	var date, first time.Time
 	var features []*float32
-	err := row.Scan(&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
-		&s.Active, &s.Replayed, &s.CreatedAt, &features)
+	err := row.Scan(append([]any{
+		&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
+		&s.Active, &s.Replayed, &s.CreatedAt, &features,
+	}, more...)...)
 	s.Type, s.Date, s.FirstAt, s.Features = engine.SnapshotType(kind), dateOf(date), dateOf(first), featuresOf(features)
 	return &s, err
 }

@@ -21,21 +21,10 @@ const storeView = `SELECT ` + storeFields + `, coalesce(m.model_id, 0), m.fitted
 
 func scanStoreView(row pgx.CollectableRow) (*StoreView, error) {
 	var s StoreView
-	var zone string
-	var columns int16
-	var first, last, fitted *time.Time
-	err := row.Scan(&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &columns, &s.Scheduled, &s.Customers, &first, &last, &s.CreatedAt, &s.ModelVersion, &fitted)
-	if err != nil {
-		return nil, err
-	}
-	if s.Zone, err = time.LoadLocation(zone); err != nil {
-		return nil, err
-	}
-	s.Columns, s.FirstAt, s.LastAt, s.ModelAt = engine.Columns(columns), timeOf(first), timeOf(last), timeOf(fitted)
-	if s.Name == "" {
-		s.Name = s.Key
-	}
-	return &s, nil
+	var fitted *time.Time
+	err := scanStoreFields(row, &s.Store, &s.ModelVersion, &fitted)
+	s.ModelAt = timeOf(fitted)
+	return &s, err
 }
 
 const storeViewsByKey = `-- name: StoreViewsByKey

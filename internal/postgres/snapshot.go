@@ -152,10 +152,12 @@ const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
   feature = excluded.feature, largest_drift = excluded.largest_drift, updated_at = now()
 WHERE (excluded.model_id, excluded.state_date) >= (s.model_id, s.state_date)`
 
+// A replay under an earlier model says nothing of where customers stand now.
 const stateFromSnapshots = `-- name: StateFromSnapshots
 INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift)
 SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift
-FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5` + stateConflict
+FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5
+  AND model_id = (SELECT max(model_id) FROM segment_model WHERE store_id = $1)` + stateConflict
 
 // StateFromSnapshots brings the present state of the customers of a range up to their snapshots of a date.
 func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, date engine.Date) error {
@@ -173,15 +175,18 @@ type State struct {
 const createStateStage = `-- name: CreateStateStage
 CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[]) ON COMMIT DROP`
 
+// A customer who was erased since a fit read the orders has no state.
 const stateFromStage = `-- name: StateFromStage
 INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature)
-SELECT $1, customer_id, $2, $3, membership, dominant, feature FROM state_stage` + stateConflict
+SELECT $1, g.customer_id, $2, $3, g.membership, g.dominant, g.feature
+FROM state_stage g JOIN customer c ON c.store_id = $1 AND c.customer_id = g.customer_id` + stateConflict
 
 // A customer whom the new model does not know, since it was fitted on an earlier day, keeps no place under an old one.
 const removeOldStates = `-- name: RemoveOldStates
 DELETE FROM customer_state WHERE store_id = $1 AND model_id < $2`
 
-// WriteStates puts the states of all customers under a new model. next gives one after another and false at the end.
+// WriteStates puts the states of all customers under a new model. next gives one after another and false at the end; those
+// who were erased meanwhile are left out. The caller shares the store's customers.
 func (tx *Tx) WriteStates(ctx context.Context, storeID int32, model int, date engine.Date, next func() (State, bool)) error {
 	if _, err := tx.Exec(ctx, createStateStage); err != nil {
 		return err

@@ -3,13 +3,14 @@ package postgres
 import (
 	"context"
 	"time"
+	_ "time/tzdata" // stores have time zones where the machine knows none
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/quimbi/quimbi/engine"
 )
 
-const storeFields = `store_id, store_key, name, currency, time_zone, columns, scheduled, customers, first_order_at, last_order_at, created_at`
+const storeFields = `store_id, store_key, name, currency, time_zone, key_zone, columns, scheduled, week_start, purchase_statuses, customers, first_order_at, last_order_at, created_at`
 
 const storeByKey = `-- name: StoreByKey
 SELECT ` + storeFields + ` FROM store WHERE store_key = $1`
@@ -22,26 +23,42 @@ INSERT INTO store (store_key) VALUES ($1) ON CONFLICT (store_key) DO NOTHING`
 
 func scanStore(row pgx.CollectableRow) (*engine.Store, error) {
 	var s engine.Store
-	var zone string
-	var columns int16
+	return &s, scanStoreFields(row, &s)
+}
+
+// scanStoreFields reads storeFields and what follows them.
+func scanStoreFields(row pgx.CollectableRow, s *engine.Store, more ...any) error {
+	var zone, keyZone string
+	var columns, weekStart int16
 	var first, last *time.Time
-	if err := row.Scan(&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &columns, &s.Scheduled, &s.Customers, &first, &last, &s.CreatedAt); err != nil {
-		return nil, err
-	}
-	location, err := time.LoadLocation(zone)
+	err := row.Scan(append([]any{
+		&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &keyZone, &columns, &s.Scheduled, &weekStart, &s.PurchaseStatuses, &s.Customers, &first, &last, &s.CreatedAt,
+	}, more...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.Zone, s.Columns, s.FirstAt, s.LastAt = location, engine.Columns(columns), timeOf(first), timeOf(last)
+	if s.Zone, err = time.LoadLocation(zone); err != nil {
+		return err
+	}
+	if keyZone != "" {
+		if s.KeyZone, err = time.LoadLocation(keyZone); err != nil {
+			return err
+		}
+	}
+	s.Columns, s.WeekStart, s.FirstAt, s.LastAt = engine.Columns(columns), time.Weekday(weekStart), timeOf(first), timeOf(last)
 	if s.Name == "" {
 		s.Name = s.Key
 	}
-	return &s, nil
+	return nil
+}
+
+func noStore(key string) *engine.Error {
+	return engine.Errorf(engine.CodeNotFound, "there is no store %q", key)
 }
 
 // StoreByKey gives a store by the name that callers use. Fault: NOT_FOUND.
 func (db *DB) StoreByKey(ctx context.Context, key string) (*engine.Store, error) {
-	return one(ctx, db.pool, scanStore, engine.Errorf(engine.CodeNotFound, "there is no store %q", key), storeByKey, key)
+	return one(ctx, db.pool, scanStore, noStore(key), storeByKey, key)
 }
 
 // Stores gives all stores by key.
@@ -58,4 +75,30 @@ func (db *DB) EnsureStore(ctx context.Context, key string) (*engine.Store, error
 		return nil, err
 	}
 	return db.StoreByKey(ctx, key)
+}
+
+// StoreSettings are what is to be changed for a store; nil stays.
+type StoreSettings struct {
+	Name             *string
+	Currency         *string
+	WeekStart        *time.Weekday
+	PurchaseStatuses *[]string
+	SetScheduled     bool  // whether Scheduled is to be changed
+	Scheduled        *bool // nil: as long as the store is live
+}
+
+const updateStore = `-- name: UpdateStore
+UPDATE store SET name = coalesce($2, name), currency = coalesce($3, currency), week_start = coalesce($4, week_start),
+  purchase_statuses = coalesce($5, purchase_statuses), scheduled = CASE WHEN $6 THEN $7 ELSE scheduled END
+WHERE store_id = $1`
+
+// UpdateStore changes settings that change nothing else.
+func (tx *Tx) UpdateStore(ctx context.Context, storeID int32, s StoreSettings) error {
+	var weekStart *int16
+	if s.WeekStart != nil {
+		number := int16(*s.WeekStart)
+		weekStart = &number
+	}
+	_, err := tx.Exec(ctx, updateStore, storeID, s.Name, s.Currency, weekStart, s.PurchaseStatuses, s.SetScheduled, s.Scheduled)
+	return err
 }

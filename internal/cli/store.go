@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
+)
+
+type storeCommand struct {
+	List storeList `cmd:"" help:"List the stores."`
+	Show storeShow `cmd:"" help:"Show a store and what is set for it."`
+	Set  storeSet  `cmd:"" help:"Change what is set for a store."`
+}
+
+type (
+	storeList struct{}
+	storeShow struct {
+		Store string `required:"" placeholder:"KEY" help:"The store."`
+	}
+	storeSet struct {
+		Store            string  `required:"" placeholder:"KEY" help:"The store."`
+		Create           bool    `help:"Make the store if it is new: set the time zone before the first import."`
+		Name             *string `placeholder:"TEXT" help:"For people."`
+		TimeZone         *string `placeholder:"ZONE" help:"An IANA name, for example Europe/Berlin. Purchases are counted anew by its days."`
+		Currency         *string `placeholder:"CODE" help:"Three letters of ISO 4217, for example EUR."`
+		WeekStart        *string `placeholder:"DAY" help:"The first day of a week in cohorts, for example monday; snapshots keep to Sundays."`
+		PurchaseStatuses *string `placeholder:"LIST" help:"The order states that count as purchases from the next import on, with commas between; nothing: the usual ones."`
+		Scheduled        string  `enum:"auto,yes,no," default:"" placeholder:"auto|yes|no" help:"Whether the schedule serves the store; auto: as long as it is live, with an order within 90 days."`
+	}
+)
+
+// storeResult is a store as it is printed.
+type storeResult struct {
+	Key              string       `json:"key"`
+	Name             string       `json:"name"`
+	TimeZone         string       `json:"time_zone"`
+	Currency         *string      `json:"currency"`
+	WeekStart        string       `json:"week_start"`
+	PurchaseStatuses []string     `json:"purchase_statuses"` // empty: the usual ones
+	Scheduled        *bool        `json:"scheduled"`         // null: as long as it is live
+	Live             bool         `json:"live"`              // whether the schedule serves it
+	Customers        int          `json:"customers"`
+	FirstOrderAt     *time.Time   `json:"first_order_at"`
+	LastOrderAt      *time.Time   `json:"last_order_at"`
+	Now              *engine.Date `json:"now"`
+}
+
+func (a *app) storeResult(s *engine.Store) storeResult {
+	r := storeResult{
+		Key: s.Key, Name: s.Name, TimeZone: s.Zone.String(), Currency: orNil(s.Currency), WeekStart: strings.ToLower(s.WeekStart.String()),
+		PurchaseStatuses: append([]string{}, s.PurchaseStatuses...), Scheduled: s.Scheduled, Live: s.Live(a.now()),
+		Customers: s.Customers, FirstOrderAt: orNil(s.FirstAt), LastOrderAt: orNil(s.LastAt),
+	}
+	if now, ok := s.Now(a.now()); ok {
+		r.Now = &now
+	}
+	return r
+}
+
+func (r *storeResult) describe(w io.Writer) {
+	line := func(name, text string) { fmt.Fprintf(w, "%-18s %s\n", name, text) }
+	line("key", r.Key)
+	line("name", r.Name)
+	line("time zone", r.TimeZone)
+	currency, statuses, now := "not set", "the usual ones", "no orders yet"
+	if r.Currency != nil {
+		currency = *r.Currency
+	}
+	if len(r.PurchaseStatuses) > 0 {
+		statuses = strings.Join(r.PurchaseStatuses, ", ")
+	}
+	if r.Now != nil {
+		now = r.Now.String()
+	}
+	line("currency", currency)
+	line("week starts on", r.WeekStart)
+	line("purchase statuses", statuses)
+	line("scheduled", r.scheduled())
+	line("customers", number(int64(r.Customers)))
+	line("now", now)
+}
+
+func (r *storeResult) scheduled() string {
+	served := "not served"
+	if r.Live {
+		served = "served"
+	}
+	switch {
+	case r.Scheduled == nil:
+		return "auto, " + served + " at present"
+	case *r.Scheduled:
+		return "yes"
+	default:
+		return "no"
+	}
+}
+
+// Run lists stores.
+func (c *storeList) Run(a *app) (err error) {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer closing(s, &err)
+	stores, err := s.db.Stores(a.ctx)
+	if err != nil {
+		return err
+	}
+	results := []storeResult{}
+	for _, store := range stores {
+		results = append(results, a.storeResult(store))
+	}
+	return a.print(map[string][]storeResult{"stores": results}, func(w io.Writer) {
+		for i := range results {
+			r := &results[i]
+			fmt.Fprintf(w, "%-20s %10s customers  %s\n", r.Key, number(int64(r.Customers)), r.TimeZone)
+		}
+	})
+}
+
+// Run shows a store.
+func (c *storeShow) Run(a *app) (err error) {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer closing(s, &err)
+	store, err := s.db.StoreByKey(a.ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	result := a.storeResult(store)
+	return a.print(result, result.describe)
+}
+
+// Run changes settings.
+func (c *storeSet) Run(a *app) (err error) {
+	request, err := c.request()
+	if err != nil {
+		return err
+	}
+	if err := request.Check(); err != nil { // before the store is made
+		return err
+	}
+	o, err := a.officeWith(jobs.DefaultSettings())
+	if err != nil {
+		return err
+	}
+	defer closing(o, &err)
+	if c.Create {
+		request.Store, err = o.db.EnsureStore(a.ctx, c.Store)
+	} else {
+		request.Store, err = o.db.StoreByKey(a.ctx, c.Store)
+	}
+	if err != nil {
+		return err
+	}
+	store, err := o.runner.UpdateStore(a.ctx, request)
+	if err != nil {
+		return err
+	}
+	result := a.storeResult(store)
+	return a.print(result, result.describe)
+}
+
+func (c *storeSet) request() (jobs.SettingsRequest, error) {
+	q := jobs.SettingsRequest{TimeZone: c.TimeZone, StoreSettings: postgres.StoreSettings{Name: c.Name, Currency: c.Currency}}
+	if c.WeekStart != nil {
+		day, ok := weekday(*c.WeekStart)
+		if !ok {
+			return q, engine.Errorf(engine.CodeInvalid, "--week-start must be a day of the week such as monday, is %q", *c.WeekStart)
+		}
+		q.WeekStart = &day
+	}
+	if c.PurchaseStatuses != nil {
+		statuses := []string{}
+		if strings.TrimSpace(*c.PurchaseStatuses) != "" {
+			statuses = strings.Split(*c.PurchaseStatuses, ",")
+		}
+		q.PurchaseStatuses = &statuses
+	}
+	if c.Scheduled != "" {
+		q.SetScheduled = true
+		if c.Scheduled != "auto" {
+			yes := c.Scheduled == "yes"
+			q.Scheduled = &yes
+		}
+	}
+	if q == (jobs.SettingsRequest{}) && !c.Create {
+		return q, engine.Errorf(engine.CodeInvalid, "say what to set, for example --time-zone Europe/Berlin; see quimbi store set --help")
+	}
+	return q, nil
+}
+
+func weekday(name string) (time.Weekday, bool) {
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if strings.EqualFold(d.String(), strings.TrimSpace(name)) {
+			return d, true
+		}
+	}
+	return 0, false
+}
