@@ -54,7 +54,7 @@ func (s *Scorer) Score(purchases int, values []float32, dst *Thumbprint) {
 }
 
 func resized(s []int16, n int) []int16 {
-	if cap(s) < n {
+	if s == nil || cap(s) < n { // a thumbprint without places is empty, and not nothing
 		return make([]int16, n)
 	}
 	return s[:n]

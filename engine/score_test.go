@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 
@@ -204,4 +205,14 @@ func TestDominantIsTheEndOfThePath(t *testing.T) {
 			t.Fatalf("dominant is %d, the path %v ends at %d: %v", print.Dominant[0], path, end, print.Membership)
 		}
 	})
+}
+
+// TestScoreWithoutAxes scores under the model of a store with too few customers for any axis.
+func TestScoreWithoutAxes(t *testing.T) {
+	t.Parallel()
+	var print Thumbprint
+	new(Model).NewScorer().Score(1, make([]float32, FeatureCount), &print)
+	if print.Membership == nil || len(print.Membership) != 0 || len(print.Dominant) != AxisCount || slices.Max(print.Dominant) != -1 {
+		t.Errorf("the thumbprint is %+v, want an empty one", print)
+	}
 }

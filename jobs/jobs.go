@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -77,6 +78,7 @@ type Runner struct {
 	log      *slog.Logger
 	now      func() time.Time
 	models   modelCache
+	reading  singleflight.Group // of references, for readers
 }
 
 // NewRunner makes a runner. now is the clock.

@@ -17,13 +17,19 @@ var everyone = postgres.CustomerRange{From: 0, To: math.MaxInt64}
 // instants gives the instants of dates with what features need to know of the store at each. What was not worked out yet
 // is worked out in one pass over the store's orders, and kept.
 func (r *Runner) instants(ctx context.Context, store *engine.Store, dates []engine.Date) ([]engine.Instant, error) {
+	return instantsOf(store, dates, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		return r.references(ctx, store, months)
+	})
+}
+
+func instantsOf(store *engine.Store, dates []engine.Date, read func(months []engine.Date) (map[engine.Date]*engine.Reference, error)) ([]engine.Instant, error) {
 	var months []engine.Date
 	for _, d := range dates {
 		months = append(months, engine.ReferenceMonth(d.In(store.Zone), store.Zone))
 	}
 	slices.Sort(months)
 	months = slices.Compact(months)
-	references, err := r.references(ctx, store, months)
+	references, err := read(months)
 	if err != nil {
 		return nil, fmt.Errorf("reading what features need to know of the store: %w", err)
 	}

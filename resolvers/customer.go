@@ -35,8 +35,11 @@ var customerSorts = map[model.CustomerOrderField]postgres.CustomerSort{
 	model.CustomerOrderFieldDrift: postgres.SortByDrift,
 }
 
-func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order model.CustomerOrder, first *int, after *string, last *int, before *string) (*model.CustomerConnection, error) {
+func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) (*model.CustomerConnection, error) {
 	kind := fmt.Sprintf("customers %s %s", order.Field, order.Direction)
+	if asOf != nil {
+		kind += " " + asOf.String()
+	}
 	page, err := pageOf[postgres.CustomerCursor](kind, first, after, last, before)
 	if err != nil {
 		return nil, err
@@ -56,13 +59,16 @@ func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order
 	if err := r.filterCustomers(ctx, f, &q); err != nil {
 		return nil, err
 	}
+	if err := r.pastFilter(ctx, &q, stores, asOf); err != nil {
+		return nil, err
+	}
 	rows, err := r.DB.Customers(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	cursor := func(c *postgres.ListedCustomer) postgres.CustomerCursor { return c.Cursor }
 	node := func(c *postgres.ListedCustomer) *model.Customer {
-		return &model.Customer{Customer: &c.Customer, Store: stores[c.StoreID]}
+		return &model.Customer{Customer: &c.Customer, Store: stores[c.StoreID], AsOf: asOf, Computed: c.Computed}
 	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountCustomers(ctx, q) }
 	connection := newPage(kind, page, rows, cursor, node, count)
@@ -101,8 +107,11 @@ func matchOf(s *model.Segment) postgres.SegmentMatch {
 	return postgres.SegmentMatch{StoreID: s.Store.Store.ID, Model: s.Model.Version, Axis: s.AxisIndex(), Positions: s.LeafPositions()}
 }
 
-// state gives where a customer stands now and under which model; both nil where it has no place yet.
+// state gives where a customer stands, now or on its day, and under which model; both nil where it has no place yet.
 func (r *Resolver) state(ctx context.Context, c *model.Customer) (*postgres.CustomerState, *engine.Model, error) {
+	if c.AsOf != nil {
+		return r.pastPlace(ctx, c)
+	}
 	state, err := r.stateOf(ctx, c)
 	if err != nil {
 		return nil, nil, err
@@ -143,7 +152,8 @@ func (r *Resolver) dominantPaths(ctx context.Context, c *model.Customer, axes []
 
 func (r *Resolver) latestSnapshot(ctx context.Context, c *model.Customer, kind engine.SnapshotType) (*model.Snapshot, error) {
 	l := r.loaders(ctx)
-	s, err := ofPage(ctx, l, c, kind, l.latest, r.DB.LatestSnapshots)
+	q := postgres.LatestQuery{Type: kind, Before: until(c, postgres.EndOfDates)}
+	s, err := ofPage(ctx, l, c, q, l.latest, r.DB.LatestSnapshots)
 	if err != nil || s == nil {
 		return nil, err
 	}
@@ -160,6 +170,7 @@ func (r *Resolver) snapshots(ctx context.Context, c *model.Customer, span *model
 	if q.From, q.To, err = dates(span); err != nil {
 		return nil, err
 	}
+	q.To = until(c, q.To)
 	if kind != nil {
 		q.Type = *kind
 	}
@@ -182,31 +193,52 @@ func (r *Resolver) snapshots(ctx context.Context, c *model.Customer, span *model
 	return newPage(name, page, rows, cursor, node, count), nil
 }
 
+// until ends a range after the day that everything about the customer is told for.
+func until(c *model.Customer, to engine.Date) engine.Date {
+	if c.AsOf == nil {
+		return to
+	}
+	return min(to, *c.AsOf+1)
+}
+
 // maxDates is the most dates of a timeline.
 const maxDates = 520
 
-// series reads a customer's snapshots of a type and brings them under the model in force. days is the length of the range
-// where none is given, back from the store's now.
-func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, days engine.Date) (*model.Series, error) {
+// series reads a customer's snapshots of a type and brings them under the model in force, now or at the beginning of asOf; then
+// days without a snapshot are worked out. days is the length of the range where none is given, back from the store's now.
+func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, days engine.Date, asOf *engine.Date) (*model.Series, error) {
 	from, to, err := dates(span)
 	if err != nil {
 		return nil, err
 	}
-	if now := c.Store.Now(); span == nil && now != nil {
+	now := c.Store.Now()
+	if asOf == nil {
+		asOf = c.AsOf
+	} else if err := checkPast(c.Store, *asOf); err != nil {
+		return nil, err
+	}
+	if asOf != nil {
+		now = asOf
+	}
+	if span == nil && now != nil {
 		from, to = *now-days+1, *now+1
+	}
+	l := r.loaders(ctx)
+	if asOf != nil {
+		past, err := ofPage(ctx, l, c, pastQuery{kind: kind, from: from, to: min(to, *asOf+1), asOf: *asOf}, l.pastSeries, r.pastSeries)
+		return model.NewSeries(c, past.model, kind, past.rows), err
 	}
 	m, err := r.inForce(ctx, c.Store)
 	if err != nil {
 		return nil, err
 	}
 	q := postgres.TimelineQuery{Type: kind, From: from, To: to, Model: c.Store.ModelVersion, Limit: maxDates + 1}
-	l := r.loaders(ctx)
 	rows, err := ofPage(ctx, l, c, q, l.timeline, r.DB.Timeline)
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) > maxDates {
-		return nil, engine.Errorf(engine.CodeInvalid, "the range holds more than %d snapshots; ask for a shorter one", maxDates)
+		return nil, tooManyDates()
 	}
 	return model.NewSeries(c, m, kind, rows), nil
 }
@@ -217,16 +249,16 @@ const (
 	analysisDays = 30
 )
 
-func (r *Resolver) timeline(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string, level engine.Level) (*model.Timeline, error) {
-	series, err := r.series(ctx, c, span, kind, timelineDays)
+func (r *Resolver) timeline(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) (*model.Timeline, error) {
+	series, err := r.series(ctx, c, span, kind, timelineDays, asOf)
 	if err != nil {
 		return nil, err
 	}
 	return model.NewTimeline(series, axes, level)
 }
 
-func (r *Resolver) driftAnalysis(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string) (*model.DriftAnalysis, error) {
-	series, err := r.series(ctx, c, span, kind, analysisDays)
+func (r *Resolver) driftAnalysis(ctx context.Context, c *model.Customer, span *model.DateRange, kind engine.SnapshotType, axes []string, asOf *engine.Date) (*model.DriftAnalysis, error) {
+	series, err := r.series(ctx, c, span, kind, analysisDays, asOf)
 	if err != nil {
 		return nil, err
 	}

@@ -30,11 +30,11 @@ func (r *customerResolver) Snapshots(ctx context.Context, obj *model.Customer, r
 }
 
 func (r *customerResolver) Timeline(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) (*model.Timeline, error) {
-	return r.timeline(ctx, obj, rangeArg, typeArg, axes, level)
+	return r.timeline(ctx, obj, rangeArg, typeArg, axes, level, asOf)
 }
 
 func (r *customerResolver) DriftAnalysis(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) (*model.DriftAnalysis, error) {
-	return r.driftAnalysis(ctx, obj, rangeArg, typeArg, axes)
+	return r.driftAnalysis(ctx, obj, rangeArg, typeArg, axes, asOf)
 }
 
 func (r *customerResolver) DriftEvents(ctx context.Context, obj *model.Customer, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.DriftEvent], error) {

@@ -121,11 +121,14 @@ func (r *Resolver) customerDrift(ctx context.Context, c *model.Customer, f *mode
 	if f != nil && f.StoreID != nil && *f.StoreID != c.Store.Key {
 		return nil, engine.Errorf(engine.CodeInvalid, "the customer is of store %q, so its events cannot be filtered by another", c.Store.Key)
 	}
+	q.To = until(c, q.To)
 	rows, err := r.driftOf(ctx, c, q)
 	if err != nil {
 		return nil, err
 	}
-	node := func(e *postgres.ListedEvent) *model.DriftEvent { return eventView(e, c.Store) }
+	node := func(e *postgres.ListedEvent) *model.DriftEvent {
+		return &model.DriftEvent{DriftEvent: &e.DriftEvent, Customer: c}
+	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountCustomerDrift(ctx, refOf(c), q) }
 	return newPage(driftKind, page, rows, eventCursor, node, count), nil
 }
@@ -142,7 +145,7 @@ func (r *Resolver) timelineEvents(ctx context.Context, t *model.Timeline) ([]*mo
 	}
 	rows, err := r.driftOf(ctx, t.Customer, q)
 	for i := len(rows) - 1; i >= 0; i-- {
-		events = append(events, eventView(rows[i], t.Customer.Store))
+		events = append(events, &model.DriftEvent{DriftEvent: &rows[i].DriftEvent, Customer: t.Customer})
 	}
 	return events, err
 }

@@ -26,10 +26,12 @@ type loaders struct {
 	customerByID  *dataloadgen.Loader[postgres.CustomerRef, *engine.Customer]
 	customerByKey *dataloadgen.Loader[postgres.CustomerKey, *engine.Customer]
 	state         *dataloadgen.Loader[shaped[stateShape], *postgres.CustomerState]
-	latest        *dataloadgen.Loader[shaped[engine.SnapshotType], *engine.Snapshot]
+	latest        *dataloadgen.Loader[shaped[postgres.LatestQuery], *engine.Snapshot]
 	snapshot      *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot]
 	snapshots     *dataloadgen.Loader[shaped[postgres.SnapshotQuery], []*engine.Snapshot]
 	timeline      *dataloadgen.Loader[shaped[postgres.TimelineQuery], []*engine.Snapshot]
+	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
+	pastSeries    *dataloadgen.Loader[shaped[pastQuery], pastRows]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
 
 	mu      sync.Mutex
@@ -102,6 +104,8 @@ func (r *Resolver) newLoaders() *loaders {
 	l.latest = byShape(r.DB.LatestSnapshots)
 	l.snapshots = byShape(r.DB.Snapshots)
 	l.timeline = byShape(r.DB.Timeline)
+	l.pastPlaces = byShape(r.pastPlaces)
+	l.pastSeries = byShape(r.pastSeries)
 	l.drift = byShape(r.driftByShape(l))
 	return l
 }

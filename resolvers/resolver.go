@@ -42,6 +42,8 @@ type Jobs interface {
 	SnapshotCustomers(ctx context.Context, r jobs.SnapshotRequest) (jobs.SnapshotCounts, error)
 	// Replay starts rebuilding snapshots of the past.
 	Replay(ctx context.Context, r jobs.ReplayRequest) (*engine.Run, error)
+	// Past works out from the orders where customers stood on days that have passed.
+	Past(ctx context.Context, q jobs.PastRequest) (map[int64][]*engine.Snapshot, error)
 	// UpdateStore changes what can be set for a store, and gives it as it is then.
 	UpdateStore(ctx context.Context, r jobs.SettingsRequest) (*engine.Store, error)
 	// ExportCustomer gives everything that is stored about a customer.

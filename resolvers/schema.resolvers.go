@@ -66,11 +66,11 @@ func (r *queryResolver) Stores(ctx context.Context, first *int, after *string, l
 }
 
 func (r *queryResolver) Customer(ctx context.Context, by model.CustomerBy, asOf *engine.Date) (*model.Customer, error) {
-	return r.customerBy(ctx, by)
+	return r.customerAsOf(ctx, by, asOf)
 }
 
 func (r *queryResolver) Customers(ctx context.Context, filter *model.CustomerFilter, orderBy model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) (*model.Page[*model.Customer], error) {
-	return r.customers(ctx, filter, orderBy, first, after, last, before)
+	return r.customers(ctx, filter, orderBy, asOf, first, after, last, before)
 }
 
 func (r *queryResolver) DriftEvents(ctx context.Context, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.DriftEvent], error) {

@@ -96,7 +96,7 @@ func (r *Resolver) retention(ctx context.Context, store *model.Store) ([]*model.
 
 // expiry tells when retention lets a snapshot go; nil for a replayed one.
 func (r *Resolver) expiry(ctx context.Context, s *model.Snapshot) (*time.Time, error) {
-	if s.Replayed {
+	if s.Replayed || s.Computed {
 		return nil, nil
 	}
 	store := s.Customer.Store
@@ -133,7 +133,7 @@ func (r *Resolver) storeFreshness(store *model.Store) *model.Freshness {
 }
 
 func (r *Resolver) customerFreshness(ctx context.Context, c *model.Customer) (*model.Freshness, error) {
-	state, err := r.stateOf(ctx, c)
+	state, _, err := r.state(ctx, c)
 	f := &model.Freshness{NextSnapshotAt: r.nextSnapshot(c.Store)}
 	if state != nil {
 		f.ComputedAt, f.ModelVersion = &state.UpdatedAt, &state.ModelVersion

@@ -167,24 +167,34 @@ func (db *DB) CustomerRanges(ctx context.Context, storeID int32, size int) ([]Cu
 	return collect(ctx, db.pool, pgx.RowToStructByPos[CustomerRange], customerRanges, storeID, size)
 }
 
+const lineFields = `customer_id, order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), refund_cents, refunded_at`
+
+const lineOrder = ` ORDER BY customer_id, ordered_at, order_key, line_no`
+
 const customerLines = `-- name: CustomerLines
-SELECT customer_id, order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), refund_cents, refunded_at
-FROM customer_order WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND ordered_at < $4
-ORDER BY customer_id, ordered_at, order_key, line_no`
+SELECT ` + lineFields + ` FROM customer_order WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND ordered_at < $4` + lineOrder
+
+const linesOfCustomers = `-- name: LinesOfCustomers
+SELECT ` + lineFields + ` FROM customer_order WHERE store_id = $1 AND customer_id = ANY ($2) AND ordered_at < $3` + lineOrder
 
 // Lines gives the customers of a range one after another, each with its lines before an instant. The slice is reused.
 func (db *DB) Lines(ctx context.Context, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
-	return lines(ctx, db.pool, storeID, customers, before)
+	return lines(ctx, db.pool, customerLines, storeID, customers.From, customers.To, before)
+}
+
+// LinesOf does the same for named customers.
+func (db *DB) LinesOf(ctx context.Context, storeID int32, customers []int64, before time.Time) iter.Seq2[CustomerLines, error] {
+	return lines(ctx, db.pool, linesOfCustomers, storeID, customers, before)
 }
 
 // Lines does the same as seen by the transaction.
 func (tx *Tx) Lines(ctx context.Context, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
-	return lines(ctx, tx, storeID, customers, before)
+	return lines(ctx, tx, customerLines, storeID, customers.From, customers.To, before)
 }
 
-func lines(ctx context.Context, q querier, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
+func lines(ctx context.Context, q querier, sql string, args ...any) iter.Seq2[CustomerLines, error] {
 	return func(yield func(CustomerLines, error) bool) {
-		rows, err := q.Query(ctx, customerLines, storeID, customers.From, customers.To, before)
+		rows, err := q.Query(ctx, sql, args...)
 		if err != nil {
 			yield(CustomerLines{}, err)
 			return

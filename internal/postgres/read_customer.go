@@ -69,6 +69,9 @@ type CustomerQuery struct {
 	MaxValue   *int64
 	FirstFrom  *engine.Date // of the first order
 	FirstTo    *engine.Date
+	// AsOf tells everything, conditions and order too, as it was at the beginning of that day; nil: now. Segments, severities
+	// and the order by drift know only customers who have a snapshot of the day.
+	AsOf       *engine.Date
 	Sort       CustomerSort
 	Descending bool
 	After      *CustomerCursor
@@ -78,8 +81,8 @@ type CustomerQuery struct {
 
 // ListedCustomer is a customer and where it lies in the list.
 type ListedCustomer struct {
-	engine.Customer
-	Cursor CustomerCursor
+	PastCustomer // Computed is false for now
+	Cursor       CustomerCursor
 }
 
 const customerFields = `c.store_id, c.customer_id, c.customer_key, c.first_order_at, c.last_order_at, c.orders, c.value_cents`
@@ -99,7 +102,7 @@ func scanCustomer(row pgx.CollectableRow) (*engine.Customer, error) {
 func scanListedCustomer(row pgx.CollectableRow) (*ListedCustomer, error) {
 	var c ListedCustomer
 	var first, last *time.Time
-	err := row.Scan(append(customerTargets(&c.Customer, &first, &last), &c.Cursor.Value)...)
+	err := row.Scan(append(customerTargets(&c.Customer, &first, &last), &c.Computed, &c.Cursor.Value)...)
 	c.FirstOrderAt, c.LastOrderAt = timeOf(first), timeOf(last)
 	c.Cursor.Key, c.Cursor.StoreID = c.Key, c.StoreID
 	return &c, err
@@ -173,15 +176,23 @@ func (q *CustomerQuery) place(s *statement, cursor *CustomerCursor, after bool) 
 	}
 }
 
+// from gives what customers, and where they stand, are read from.
+func (q *CustomerQuery) from(s *statement) (customers, computed, states string) {
+	if q.AsOf == nil {
+		return "customer", "false", stateOfCustomer
+	}
+	return pastCustomers(s.arg(dateParam(*q.AsOf))), "c.computed", snapshotOfPast
+}
+
 const stateOfCustomer = ` LEFT JOIN customer_state cs ON cs.store_id = c.store_id AND cs.customer_id = c.customer_id`
 
 // Customers gives a page.
 func (db *DB) Customers(ctx context.Context, q CustomerQuery) ([]*ListedCustomer, error) {
 	var s statement
 	stores := s.arg(q.StoreIDs)
-	state := ""
-	if q.filter(&s) || q.Sort == SortByDrift {
-		state = stateOfCustomer
+	customers, computed, states := q.from(&s)
+	if !q.filter(&s) && q.Sort != SortByDrift {
+		states = ""
 	}
 	q.place(&s, q.After, true)
 	q.place(&s, q.Before, false)
@@ -202,8 +213,8 @@ func (db *DB) Customers(ctx context.Context, q CustomerQuery) ([]*ListedCustomer
 	direction := q.direction(q.Descending)
 	limit := s.arg(q.Limit)
 	sql := `-- name: Customers
-SELECT ` + customerFields + `, c.sort_text FROM store t CROSS JOIN LATERAL (
-  SELECT ` + customerFields + `, ` + sortColumn + ` AS sort, ` + value + ` AS sort_text FROM customer c` + state + `
+SELECT ` + customerFields + `, c.computed, c.sort_text FROM store t CROSS JOIN LATERAL (
+  SELECT ` + customerFields + `, ` + computed + ` AS computed, ` + sortColumn + ` AS sort, ` + value + ` AS sort_text FROM ` + customers + ` c` + states + `
   WHERE c.store_id = t.store_id` + s.and() + `
   ORDER BY ` + order + `c.customer_key ` + direction + ` LIMIT ` + limit + `) c
 WHERE t.store_id = ANY (` + stores + `)
@@ -216,13 +227,13 @@ ORDER BY ` + outer + `c.customer_key ` + direction + `, c.store_id ` + direction
 func (db *DB) CountCustomers(ctx context.Context, q CustomerQuery) (int, error) {
 	var s statement
 	stores := s.arg(q.StoreIDs)
-	state := ""
-	if q.filter(&s) {
-		state = stateOfCustomer
+	customers, _, states := q.from(&s)
+	if !q.filter(&s) {
+		states = ""
 	}
 	var count int
 	err := db.pool.QueryRow(ctx, `-- name: CountCustomers
-SELECT count(*) FROM store t JOIN customer c ON c.store_id = t.store_id`+state+`
+SELECT count(*) FROM store t JOIN LATERAL (SELECT * FROM `+customers+` c) c ON c.store_id = t.store_id`+states+`
 WHERE t.store_id = ANY (`+stores+`)`+s.and(), s.args...).Scan(&count)
 	return count, err
 }

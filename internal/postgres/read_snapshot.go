@@ -29,16 +29,22 @@ func scanSnapshotWith(row pgx.CollectableRow, more ...any) (*engine.Snapshot, er
 	return &s, err
 }
 
+// LatestQuery asks for the newest snapshot of a type before a date.
+type LatestQuery struct {
+	Type   engine.SnapshotType
+	Before engine.Date
+}
+
 const latestSnapshots = `-- name: LatestSnapshots
 SELECT ` + readSnapshotFields + `, NULL::real[] FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 CROSS JOIN LATERAL (
-  SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = $3
+  SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = $3 AND s.snapshot_date < $4
   ORDER BY s.snapshot_date DESC LIMIT 1) s`
 
-// LatestSnapshots gives customers' newest snapshots of a type; customers without one are missing.
-func (db *DB) LatestSnapshots(ctx context.Context, refs []CustomerRef, kind engine.SnapshotType) (map[CustomerRef]*engine.Snapshot, error) {
+// LatestSnapshots gives customers' newest snapshots; customers without one are missing.
+func (db *DB) LatestSnapshots(ctx context.Context, refs []CustomerRef, q LatestQuery) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, latestSnapshots, stores, ids, int16(kind))
+	found, err := collect(ctx, db.pool, scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before))
 	snapshots := make(map[CustomerRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[CustomerRef{s.StoreID, s.CustomerID}] = s

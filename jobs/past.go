@@ -1,0 +1,67 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// PastRequest asks where customers stood on days that have passed.
+type PastRequest struct {
+	Store     *engine.Store
+	Customers []int64
+	Type      engine.SnapshotType
+	Dates     []engine.Date // ascending
+	Model     *engine.Model // to score under
+}
+
+// Past works out from the orders what snapshots of the type would hold on the dates, by customer and oldest first; before a
+// customer's first purchase there is none. Nothing is kept but what features need to know of the store.
+func (r *Runner) Past(ctx context.Context, q PastRequest) (map[int64][]*engine.Snapshot, error) {
+	instants, err := instantsOf(q.Store, q.Dates, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		return r.sharedReferences(ctx, q.Store, months)
+	})
+	if err != nil {
+		return nil, err
+	}
+	past := map[int64][]*engine.Snapshot{}
+	builder, scorer, now := engine.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer(), r.now()
+	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[len(instants)-1].At) {
+		if err != nil {
+			return nil, err
+		}
+		builder.Build(customer.Lines, instants, func(i int, f *engine.Features) {
+			s := &engine.Snapshot{
+				StoreID: q.Store.ID, CustomerID: customer.CustomerID, Type: q.Type, Date: q.Dates[i], ModelVersion: q.Model.Version,
+				Features: slices.Clone(f.Values), Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Active: f.Active,
+				Computed: true, CreatedAt: now,
+			}
+			scorer.Score(f.Purchases, f.Values, &s.Thumbprint)
+			past[s.CustomerID] = append(past[s.CustomerID], s)
+		})
+	}
+	return past, nil
+}
+
+// referenceTimeout bounds a pass over a store's orders that readers wait for.
+const referenceTimeout = 10 * time.Minute
+
+// sharedReferences is references for readers. A month that nobody has asked for needs a pass over the store's orders: readers
+// that come at the same time share it, and it goes on when they leave, so that the next one finds what was kept.
+func (r *Runner) sharedReferences(ctx context.Context, store *engine.Store, months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+	shared := r.reading.DoChan(fmt.Sprint(store.ID, months), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), referenceTimeout)
+		defer cancel()
+		return r.references(ctx, store, months)
+	})
+	select {
+	case got := <-shared:
+		references, _ := got.Val.(map[engine.Date]*engine.Reference)
+		return references, got.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
