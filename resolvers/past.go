@@ -46,17 +46,12 @@ func (r *Resolver) pastFilter(ctx context.Context, q *postgres.CustomerQuery, st
 		return nil
 	}
 	q.AsOf = asOf
-	var fault error
-	for _, store := range stores {
-		if err := checkPast(store, *asOf); err == nil {
-			fault = nil
-			break
-		} else {
-			fault = err
-		}
+	known := func(s *model.Store) bool { return checkPast(s, *asOf) == nil }
+	if list := slices.Collect(maps.Values(stores)); len(list) > 0 && !slices.ContainsFunc(list, known) {
+		return checkPast(list[0], *asOf)
 	}
-	if fault != nil || q.Segments == nil && q.Severities == nil && q.Sort != postgres.SortByDrift {
-		return fault
+	if q.Segments == nil && q.Severities == nil && q.Sort != postgres.SortByDrift {
+		return nil
 	}
 	lacks, err := r.DB.LacksSnapshots(ctx, q.StoreIDs, *asOf)
 	if err == nil && lacks {
@@ -71,6 +66,15 @@ type place struct {
 	state   *postgres.CustomerState
 }
 
+// byStore parts customers by store.
+func byStore(refs []postgres.CustomerRef) map[int32][]int64 {
+	parts := map[int32][]int64{}
+	for _, ref := range refs {
+		parts[ref.StoreID] = append(parts[ref.StoreID], ref.CustomerID)
+	}
+	return parts
+}
+
 // pastPlaces reads where customers stood at the beginning of a day, from its snapshots where there are any, else worked out
 // from the orders under the model that was in force.
 func (r *Resolver) pastPlaces(ctx context.Context, refs []postgres.CustomerRef, day engine.Date) (map[postgres.CustomerRef]place, error) {
@@ -79,15 +83,11 @@ func (r *Resolver) pastPlaces(ctx context.Context, refs []postgres.CustomerRef, 
 		return nil, err
 	}
 	places := make(map[postgres.CustomerRef]place, len(refs))
-	missing := map[int32][]int64{} // by store
-	for _, ref := range refs {
-		if s := stored[ref]; s != nil {
-			places[ref] = place{s.ModelVersion, stateOfSnapshot(s)}
-		} else {
-			missing[ref.StoreID] = append(missing[ref.StoreID], ref.CustomerID)
-		}
+	for ref, s := range stored {
+		places[ref] = place{s.ModelVersion, stateOfSnapshot(s)}
 	}
-	for storeID, customers := range missing {
+	missing := slices.DeleteFunc(slices.Clone(refs), func(ref postgres.CustomerRef) bool { return stored[ref] != nil })
+	for storeID, customers := range byStore(missing) {
 		m, found, err := r.workOut(ctx, storeID, customers, engine.Daily, []engine.Date{day}, day)
 		if err != nil {
 			return nil, err
@@ -162,26 +162,11 @@ type pastRows struct {
 
 // pastSeries reads customers' snapshots and works out those of the type's own days on which there are none.
 func (r *Resolver) pastSeries(ctx context.Context, refs []postgres.CustomerRef, q pastQuery) (map[postgres.CustomerRef]pastRows, error) {
-	byStore := map[int32][]postgres.CustomerRef{}
-	for _, ref := range refs {
-		byStore[ref.StoreID] = append(byStore[ref.StoreID], ref)
-	}
 	all := make(map[postgres.CustomerRef]pastRows, len(refs))
-	for storeID, refs := range byStore {
-		store, err := r.storeByID(ctx, storeID)
+	for storeID, customers := range byStore(refs) {
+		days, err := r.pastDays(ctx, storeID, q)
 		if err != nil {
 			return nil, err
-		}
-		var days []engine.Date
-		if !store.FirstAt.IsZero() { // before the first order there is nothing to tell
-			days = q.kind.Dates(max(q.from, engine.DateOf(store.FirstAt, store.Zone)), q.to)
-		}
-		if len(days) > maxDates {
-			return nil, tooManyDates()
-		}
-		var customers []int64
-		for _, ref := range refs {
-			customers = append(customers, ref.CustomerID)
 		}
 		m, computed, err := r.workOut(ctx, storeID, customers, q.kind, days, q.asOf)
 		if err != nil {
@@ -191,15 +176,29 @@ func (r *Resolver) pastSeries(ctx context.Context, refs []postgres.CustomerRef, 
 		if m != nil {
 			timeline.Model = m.Version
 		}
-		stored, err := r.DB.Timeline(ctx, refs, timeline)
+		own := slices.DeleteFunc(slices.Clone(refs), func(ref postgres.CustomerRef) bool { return ref.StoreID != storeID })
+		stored, err := r.DB.Timeline(ctx, own, timeline)
 		if err != nil {
 			return nil, err
 		}
-		for _, ref := range refs {
+		for _, ref := range own {
 			all[ref] = pastRows{m, merged(stored[ref], computed[ref.CustomerID])}
 		}
 	}
 	return all, nil
+}
+
+// pastDays are the type's own days of a range from the store's first order on: before it there is nothing to tell.
+func (r *Resolver) pastDays(ctx context.Context, storeID int32, q pastQuery) ([]engine.Date, error) {
+	store, err := r.storeByID(ctx, storeID)
+	if err != nil || store.FirstAt.IsZero() {
+		return nil, err
+	}
+	days := q.kind.Dates(max(q.from, engine.DateOf(store.FirstAt, store.Zone)), q.to)
+	if len(days) > maxDates {
+		return nil, tooManyDates()
+	}
+	return days, nil
 }
 
 // merged puts two series into one, oldest first; of two snapshots of a day the stored one counts.

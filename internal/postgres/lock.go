@@ -10,7 +10,7 @@ import (
 // zone) holds its orders alone: two imports would wait for each other row by row, and could end in a deadlock. Whoever
 // reads a customer's lines and writes what follows from them (a chunk of snapshots) shares its customers with others of
 // the kind, and an erasure has them alone: else a chunk that has read the lines of a customer would write its snapshots
-// after the erasure, and bring it back half-way.
+// after the erasure, and bring it back half-way. Locks are taken in this order: orders, customers, the store's models.
 
 const lockOrders = "SELECT pg_advisory_xact_lock(hashtext('import'), $1)"
 

@@ -18,7 +18,7 @@ func ownSnapshot(day string) string {
 
 // pastCustomers stands in place of table customer of store t, as everything was and was known at the beginning of a day:
 // counts and value from a snapshot of the day where there is one, else from the lines before it, less the refunds that were
-// known. Who had no line by then is not there. computed is whether there is no snapshot; model_id, dominant and largest_drift
+// known. Who had neither by then is not there. computed is whether there is no snapshot; model_id, dominant and largest_drift
 // are the snapshot's.
 func pastCustomers(day string) string {
 	begin := "(" + day + "::date::timestamp AT TIME ZONE t.time_zone)"
@@ -26,12 +26,11 @@ func pastCustomers(day string) string {
       coalesce(s.value_cents, l.value_cents) AS value_cents, s.customer_id IS NULL AS computed, s.model_id, s.dominant, s.largest_drift
     FROM customer c CROSS JOIN LATERAL (
       SELECT min(o.ordered_at) FILTER (WHERE o.quantity > 0) AS first_order_at, max(o.ordered_at) FILTER (WHERE o.quantity > 0) AS last_order_at,
-        count(DISTINCT (o.ordered_at AT TIME ZONE t.time_zone)::date) FILTER (WHERE o.quantity > 0)::int AS orders,
+        count(*) AS lines, count(DISTINCT (o.ordered_at AT TIME ZONE t.time_zone)::date) FILTER (WHERE o.quantity > 0)::int AS orders,
         (sum(o.net_cents) - coalesce(sum(o.refund_cents) FILTER (WHERE greatest(o.ordered_at, o.refunded_at) < ` + begin + `), 0))::bigint AS value_cents
-      FROM customer_order o WHERE o.store_id = c.store_id AND o.customer_id = c.customer_id AND o.ordered_at < ` + begin + `
-      HAVING count(*) > 0) l
+      FROM customer_order o WHERE o.store_id = c.store_id AND o.customer_id = c.customer_id AND o.ordered_at < ` + begin + `) l
     LEFT JOIN LATERAL ` + ownSnapshot(day) + ` s ON true
-    WHERE c.store_id = t.store_id)`
+    WHERE c.store_id = t.store_id AND (l.lines > 0 OR s.customer_id IS NOT NULL))`
 }
 
 // snapshotOfPast stands in place of table customer_state beside pastCustomers.
@@ -47,7 +46,7 @@ type PastCustomer struct {
 	Computed bool // from lines: there is no snapshot of the day
 }
 
-// CustomersAt gives customers as they were at the beginning of a day; those without a line by then are missing.
+// CustomersAt gives customers as they were at the beginning of a day; those without a line or a snapshot by then are missing.
 func (db *DB) CustomersAt(ctx context.Context, refs []CustomerRef, day engine.Date) (map[CustomerRef]*PastCustomer, error) {
 	stores, ids := splitRefs(refs)
 	found, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (*PastCustomer, error) {

@@ -20,7 +20,7 @@ WHERE store_id = $1`
 const removeAllReferences = `-- name: RemoveAllReferences
 DELETE FROM feature_reference WHERE store_id = $1`
 
-const touchCustomers = `-- name: TouchCustomers
+const touchAll = `-- name: TouchAll
 INSERT INTO touched SELECT customer_id, now() FROM customer WHERE store_id = $1`
 
 // SetZone changes the time zone of a store whose orders are locked: instants stay, purchases are counted anew by the days
@@ -33,7 +33,7 @@ func (tx *Tx) SetZone(ctx context.Context, storeID int32, zone string) error {
 	}{
 		{setZone, []any{storeID, zone}},
 		{createTouched, nil},
-		{touchCustomers, []any{storeID}},
+		{touchAll, []any{storeID}},
 		{refreshCustomers, []any{storeID, zone}},
 		{refreshStore, []any{storeID, int16(0)}},
 		{removeAllReferences, []any{storeID}},

@@ -257,6 +257,22 @@ func TestWhatWasKnownThen(t *testing.T) {
 		}
 	}
 
+	// An order that turns out to be somebody else's was this customer's as far as was known.
+	_, err = a.db.ImportLines(t.Context(), store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+		return 0, yield(&postgres.ImportLine{Customer: "other", Line: engine.Line{OrderKey: "r", Number: 1, OrderedAt: date("1998-03-01").In(store.Zone), Quantity: 1, NetCents: 7000}})
+	})
+	check(t, err)
+	if c := a.customerAt(t, "refunded", "1998-03-08"); c.TotalValue != "100.00" || c.OrderCount != 1 || c.Computed {
+		t.Errorf("with a snapshot and without orders: %+v", c)
+	}
+	if r := a.query(t, `{ customer(by: {key: {storeId: "past", customerId: "refunded"}}, asOf: "1998-03-09") { id } }`, nil); !slices.Equal(r.codes(), []string{"NOT_FOUND"}) {
+		t.Errorf("without either: %s", r.Text)
+	}
+	_, err = a.db.ImportLines(t.Context(), store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+		return 0, yield(&postgres.ImportLine{Customer: "refunded", Line: engine.Line{OrderKey: "r", Number: 1, OrderedAt: date("1998-03-01").In(store.Zone), Quantity: 1, NetCents: 7000}})
+	})
+	check(t, err)
+
 	// The model is the one that was in force.
 	a.fitPast(t, 2)
 	_, err = a.pool.Exec(t.Context(), "UPDATE segment_model SET fitted_at = timestamptz '1998-04-01 00:00Z' + (model_id - 1) * interval '30 days'")
