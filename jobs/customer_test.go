@@ -70,7 +70,7 @@ func clusteredShop(t *testing.T, q *jobs.Queue, db *postgres.DB) *engine.Store {
 	store, err = db.StoreByKey(t.Context(), store.Key)
 	check(t, err)
 	params, seed := engine.DefaultParams(), uint64(1)
-	params.ChooseK, params.Hierarchical = false, false
+	params.ChooseK, params.Hierarchical, params.Starts, params.MaxIterations = false, false, 1, 20
 	run, err := q.Recluster(t.Context(), jobs.ReclusterRequest{Store: store, Params: params, Seed: &seed, Trigger: engine.TriggerCLI})
 	check(t, err)
 	check(t, q.Work(t.Context(), run, nil))

@@ -152,7 +152,7 @@ func TestReplayUnderAModel(t *testing.T) {
 	q, db := newQueueOn(t, pool)
 	store := clusteredShop(t, q, db)
 	params, seed := engine.DefaultParams(), uint64(2)
-	params.ChooseK, params.Hierarchical = false, false
+	params.ChooseK, params.Hierarchical, params.Starts, params.MaxIterations = false, false, 1, 20
 	run, err := q.Recluster(ctx, jobs.ReclusterRequest{Store: store, Params: params, Seed: &seed, Trigger: engine.TriggerCLI})
 	check(t, err)
 	check(t, q.Work(ctx, run, nil))
