@@ -21,12 +21,25 @@ const (
 	ScaleLog1p              // ln of 1 + the value
 )
 
+// Lever says which way a customer's own doing can move a feature: by how many orders, how far apart, of what value, or out
+// of how many categories.
+type Lever int8
+
+// The levers.
+const (
+	LeverNone Lever = iota // past, or not up to the customer, such as tenure
+	LeverUp                // what was bought stays bought
+	LeverBoth
+)
+
 // Feature is one number that an axis is clustered by.
 type Feature struct {
 	Key   string // stable
 	Name  string // for people
 	Unit  string // of the shown value; empty for a plain ratio or count
 	Scale Scale
+	Lever Lever
+	Count bool    // the shown value is a whole number
 	Needs Columns // without these the feature is off in a store
 	// Few is shown for a low value, Many for a high one: the two words that names of segments are made of.
 	Few, Many string
@@ -58,9 +71,9 @@ var Axes = numbered([AxisCount]Axis{
 		Key: "purchase_frequency", Name: "Purchase frequency", Dimension: DimensionPurchase, MinPurchases: 1,
 		Description: "How often the customer buys, now and over the whole relation.",
 		Features: []Feature{
-			{Key: "purchases", Name: "Purchases", Unit: "purchases", Scale: ScaleLog1p, Few: "few purchases", Many: "many purchases"},
-			{Key: "purchases_per_month", Name: "Purchases a month", Unit: "purchases a month", Scale: ScaleLog, Few: "seldom", Many: "often"},
-			{Key: "recent_purchases", Name: "Purchases of late, fading over 90 days", Unit: "purchases", Scale: ScaleLog1p, Few: "quiet of late", Many: "busy of late"},
+			{Key: "purchases", Name: "Purchases", Unit: "purchases", Scale: ScaleLog1p, Lever: LeverUp, Count: true, Few: "few purchases", Many: "many purchases"},
+			{Key: "purchases_per_month", Name: "Purchases a month", Unit: "purchases a month", Scale: ScaleLog, Lever: LeverBoth, Few: "seldom", Many: "often"},
+			{Key: "recent_purchases", Name: "Purchases of late, fading over 90 days", Unit: "purchases", Scale: ScaleLog1p, Lever: LeverBoth, Few: "quiet of late", Many: "busy of late"},
 			{Key: "active_share", Name: "Share of 30-day windows with a purchase", Few: "rarely active", Many: "steadily active"},
 		},
 	},
@@ -68,9 +81,9 @@ var Axes = numbered([AxisCount]Axis{
 		Key: "purchase_value", Name: "Purchase value", Dimension: DimensionPurchase, MinPurchases: 1,
 		Description: "How much money the customer spends, in all and at a time.",
 		Features: []Feature{
-			{Key: "total_value", Name: "Value of all orders less refunds", Unit: "currency", Scale: ScaleLog1p, Few: "low total", Many: "high total"},
-			{Key: "median_order_value", Name: "Median value of an order", Unit: "currency", Scale: ScaleLog1p, Few: "small orders", Many: "large orders"},
-			{Key: "max_order_value", Name: "Largest order", Unit: "currency", Scale: ScaleLog1p, Few: "low peak", Many: "high peak"},
+			{Key: "total_value", Name: "Value of all orders less refunds", Unit: "currency", Scale: ScaleLog1p, Lever: LeverUp, Few: "low total", Many: "high total"},
+			{Key: "median_order_value", Name: "Median value of an order", Unit: "currency", Scale: ScaleLog1p, Lever: LeverBoth, Few: "small orders", Many: "large orders"},
+			{Key: "max_order_value", Name: "Largest order", Unit: "currency", Scale: ScaleLog1p, Lever: LeverUp, Few: "low peak", Many: "high peak"},
 		},
 	},
 	{
@@ -98,7 +111,7 @@ var Axes = numbered([AxisCount]Axis{
 		Features: []Feature{
 			{Key: "units_per_order", Name: "Units an order", Unit: "units", Scale: ScaleLog, Few: "small baskets", Many: "big baskets"},
 			{Key: "skus_per_order", Name: "Different articles an order", Unit: "articles", Scale: ScaleLog, Needs: ColumnSKU, Few: "few articles", Many: "many articles"},
-			{Key: "mixed_orders", Name: "Share of orders across categories", Needs: ColumnCategory, Few: "one category at a time", Many: "mixed categories"},
+			{Key: "mixed_orders", Name: "Share of orders across categories", Needs: ColumnCategory, Lever: LeverBoth, Few: "one category at a time", Many: "mixed categories"},
 			{Key: "bulk_share", Name: "Share of units in lines of 3 or more", Few: "single units", Many: "bulk"},
 		},
 	},
@@ -115,10 +128,10 @@ var Axes = numbered([AxisCount]Axis{
 		Key: "loyalty_trajectory", Name: "Loyalty trajectory", Dimension: DimensionLoyalty, MinPurchases: 3,
 		Description: "Whether the customer is speeding up, slowing down or falling silent.",
 		Features: []Feature{
-			{Key: "recent_trend", Name: "Purchases of the last 90 days against the 90 before", Scale: ScaleLog, Few: "fewer purchases lately", Many: "more purchases lately"},
+			{Key: "recent_trend", Name: "Purchases of the last 90 days against the 90 before", Scale: ScaleLog, Lever: LeverBoth, Few: "fewer purchases lately", Many: "more purchases lately"},
 			{Key: "gap_slope", Name: "Trend of the gaps between purchases", Few: "speeding up", Many: "slowing down"},
 			{Key: "value_slope", Name: "Trend of order value", Few: "shrinking orders", Many: "growing orders"},
-			{Key: "relative_recency", Name: "Silence in usual gaps", Unit: "usual gaps", Scale: ScaleLog1p, Few: "on schedule", Many: "overdue"},
+			{Key: "relative_recency", Name: "Silence in usual gaps", Unit: "usual gaps", Scale: ScaleLog1p, Lever: LeverBoth, Few: "on schedule", Many: "overdue"},
 		},
 	},
 	{
@@ -127,7 +140,7 @@ var Axes = numbered([AxisCount]Axis{
 		Features: []Feature{
 			{Key: "repeated_skus", Name: "Share of articles bought in two or more orders", Needs: ColumnSKU, Few: "seldom the same article", Many: "often the same articles"},
 			{Key: "repeat_lines", Name: "Share of later lines bought before", Needs: ColumnSKU, Few: "mostly new lines", Many: "mostly repeat lines"},
-			{Key: "repurchase_interval", Name: "Median days to the same article again", Unit: "days", Scale: ScaleLog, Needs: ColumnSKU, Few: "fast replenishment", Many: "slow replenishment"},
+			{Key: "repurchase_interval", Name: "Median days to the same article again", Unit: "days", Scale: ScaleLog, Needs: ColumnSKU, Lever: LeverBoth, Few: "fast replenishment", Many: "slow replenishment"},
 		},
 	},
 	{
@@ -153,18 +166,18 @@ var Axes = numbered([AxisCount]Axis{
 		Key: "category_exploration", Name: "Category exploration", Dimension: DimensionCategory, MinPurchases: 1,
 		Description: "How widely the customer buys across categories.",
 		Features: []Feature{
-			{Key: "category_entropy", Name: "Entropy of spend over categories", Unit: "nats", Needs: ColumnCategory, Few: "focused", Many: "wide-ranging"},
-			{Key: "expected_categories", Name: "Expected categories in 5 lines", Unit: "categories", Needs: ColumnCategory, Few: "few categories", Many: "many categories"},
-			{Key: "exploring_orders", Name: "Share of later orders that add a category", Needs: ColumnCategory, Few: "settled", Many: "exploring"},
+			{Key: "category_entropy", Name: "Entropy of spend over categories", Unit: "nats", Needs: ColumnCategory, Lever: LeverBoth, Few: "focused", Many: "wide-ranging"},
+			{Key: "expected_categories", Name: "Expected categories in 5 lines", Unit: "categories", Needs: ColumnCategory, Lever: LeverBoth, Few: "few categories", Many: "many categories"},
+			{Key: "exploring_orders", Name: "Share of later orders that add a category", Needs: ColumnCategory, Lever: LeverBoth, Few: "settled", Many: "exploring"},
 		},
 	},
 	{
 		Key: "product_knowledge", Name: "Product knowledge", Dimension: DimensionCategory, MinPurchases: 1,
 		Description: "How deep the customer goes into its main category.",
 		Features: []Feature{
-			{Key: "top_category_share", Name: "Spend share of the top category", Needs: ColumnCategory, Few: "spread over categories", Many: "one main category"},
+			{Key: "top_category_share", Name: "Spend share of the top category", Needs: ColumnCategory, Lever: LeverBoth, Few: "spread over categories", Many: "one main category"},
 			{Key: "sku_concentration", Name: "Concentration of articles", Needs: ColumnSKU, Few: "varied articles", Many: "few favourite articles"},
-			{Key: "deep_categories", Name: "Categories with 3 or more orders", Unit: "categories", Scale: ScaleLog1p, Needs: ColumnCategory, Few: "no deep category", Many: "several deep categories"},
+			{Key: "deep_categories", Name: "Categories with 3 or more orders", Unit: "categories", Scale: ScaleLog1p, Needs: ColumnCategory, Lever: LeverUp, Count: true, Few: "no deep category", Many: "several deep categories"},
 			{Key: "top_category_skus", Name: "Different articles in the top category", Unit: "articles", Scale: ScaleLog, Needs: ColumnCategory | ColumnSKU, Few: "shallow", Many: "deep"},
 		},
 	},
@@ -183,8 +196,8 @@ var Axes = numbered([AxisCount]Axis{
 		Key: "purchase_regularity", Name: "Purchase regularity", Dimension: DimensionTemporal, MinPurchases: 3,
 		Description: "How even the gaps between purchases are, and how long the present one is.",
 		Features: []Feature{
-			{Key: "recency", Name: "Days since the last purchase", Unit: "days", Scale: ScaleLog1p, Few: "just bought", Many: "long silent"},
-			{Key: "median_gap", Name: "Median gap between purchases", Unit: "days", Scale: ScaleLog, Few: "short gaps", Many: "long gaps"},
+			{Key: "recency", Name: "Days since the last purchase", Unit: "days", Scale: ScaleLog1p, Lever: LeverBoth, Few: "just bought", Many: "long silent"},
+			{Key: "median_gap", Name: "Median gap between purchases", Unit: "days", Scale: ScaleLog, Lever: LeverBoth, Few: "short gaps", Many: "long gaps"},
 			{Key: "gap_variation", Name: "Variation of gaps", Few: "even gaps", Many: "uneven gaps"},
 			{Key: "clumpiness", Name: "Clumpiness", Few: "evenly spread", Many: "in clumps"},
 		},
@@ -200,6 +213,9 @@ func numbered(axes [AxisCount]Axis) [AxisCount]Axis {
 	}
 	return axes
 }
+
+// Of gives the axis's part of all features.
+func (a *Axis) Of(values []float32) []float32 { return values[a.First : a.First+len(a.Features)] }
 
 // AxisIndex gives the place of an axis in the registry.
 func AxisIndex(key string) (index int, ok bool) {

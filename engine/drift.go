@@ -152,7 +152,7 @@ func (m *Model) DriftAt(level Level, from, to Thumbprint) Drift {
 		counted++
 		r.Score = unitDistance(a, b)
 		r.Severity = SeverityOf(r.Score)
-		r.From, r.To = axis.segmentAt(level, dominant(a)), axis.segmentAt(level, dominant(b))
+		r.From, r.To = axis.SegmentAt(level, dominant(a)), axis.SegmentAt(level, dominant(b))
 		r.SegmentChanged = r.From != r.To
 		sum += r.Score
 		squares += r.Score * r.Score
@@ -230,8 +230,8 @@ func (a *AxisModel) leavesOf(t Thumbprint) []int16 {
 	return t.Membership[a.First : a.First+a.Leaves]
 }
 
-// segmentAt gives the index in Segments of the n-th root or leaf; -1 where there is none.
-func (a *AxisModel) segmentAt(level Level, n int) int {
+// SegmentAt gives the index in Segments of the n-th root or leaf; -1 where there is none.
+func (a *AxisModel) SegmentAt(level Level, n int) int {
 	if n < 0 {
 		return -1
 	}

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Features is what one customer's orders say at one instant.
 type Features struct {
@@ -52,3 +55,8 @@ func (t *Table) Append(customerID int64, f *Features) {
 
 // Row gives the features of customer i; the slice is the table's own.
 func (t *Table) Row(i int) []float32 { return t.Values[i*FeatureCount : (i+1)*FeatureCount] }
+
+// PurchasesOf reads the number of purchases from all features of a customer, where it stands as ln(1 + N).
+func PurchasesOf(values []float32) int {
+	return int(math.Round(math.Expm1(float64(values[atPurchases]))))
+}

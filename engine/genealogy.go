@@ -13,6 +13,6 @@ func (m *Model) identify(previous *Model) {
 			m.Keys++
 			a.Segments[j].Key = "s" + strconv.Itoa(m.Keys)
 		}
-		a.nameSegments(&Axes[i], nil)
+		a.nameSegments(&Axes[i], nil, nil)
 	}
 }

@@ -72,14 +72,18 @@ const (
 
 // Segment is a node of an axis's tree.
 type Segment struct {
-	Key      string  `json:"key"`  // stays the same over versions while the segment survives
-	Path     string  `json:"path"` // its place in this version's tree, ordered by size, for example seg_0.0.2
-	Name     string  `json:"name"`
-	Parent   int     `json:"parent"` // index in AxisModel.Segments; -1 at the top
-	Children []int   `json:"children,omitempty"`
-	Depth    int     `json:"depth"`
-	Leaf     int     `json:"leaf"` // position among the axis's leaves; -1 for a segment with children
-	Stratum  Stratum `json:"stratum,omitempty"`
+	Key    string `json:"key"`  // stays the same over versions while the segment survives
+	Path   string `json:"path"` // its place in this version's tree, ordered by size, for example seg_0.0.2
+	Name   string `json:"name"`
+	ByHand bool   `json:"byHand,omitempty"` // whether a person gave the name
+	// NamedFor are the qualifiers for which the name was made, which need not be those of the profile: a name stays until
+	// one has changed clearly.
+	NamedFor []NamedFor `json:"namedFor,omitempty"`
+	Parent   int        `json:"parent"` // index in AxisModel.Segments; -1 at the top
+	Children []int      `json:"children,omitempty"`
+	Depth    int        `json:"depth"`
+	Leaf     int        `json:"leaf"` // position among the axis's leaves; -1 for a segment with children
+	Stratum  Stratum    `json:"stratum,omitempty"`
 	// Identical is the vector, as stored, of a stratum of identical customers (over the features that are on).
 	Identical []float32 `json:"identical,omitempty"`
 	Center    []float64 `json:"center"` // in sd units, over the features that are on; of a stratum: its members' mean
@@ -120,6 +124,13 @@ type Profile struct {
 	TotalValueCents  int64            `json:"totalValueCents"`
 	TenureMonths     float64          `json:"tenureMonths"` // mean
 	Features         []FeatureProfile `json:"features"`     // most telling first
+	Rule             *Rule            `json:"rule,omitempty"`
+}
+
+// NamedFor is the qualifier that a feature had when a segment was named.
+type NamedFor struct {
+	Feature   int    `json:"feature"` // index within the axis
+	Qualifier string `json:"qualifier"`
 }
 
 // FeatureProfile is one feature of a segment against the axis's population.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -48,25 +49,103 @@ var restNames = map[Stratum]string{
 	StratumIdentical:     "all others",
 }
 
-// nameSegments gives every segment of an axis a name of its own: the two most telling features that are not typical, in
-// the axis's order. Where a name is taken the next feature is added, and then a number. Those at the top choose first.
-func (a *AxisModel) nameSegments(axis *Axis, named map[int]string) {
-	taken := make(map[string]bool)
-	for _, name := range named {
-		taken[name] = true
+// qualifierBounds are the percentiles that a qualifier lies between.
+var qualifierBounds = map[string][2]float64{
+	qualifierVeryLow:  {math.Inf(-1), 10},
+	qualifierLow:      {10, 30},
+	qualifierTypical:  {30, 70},
+	qualifierHigh:     {70, 90},
+	qualifierVeryHigh: {90, math.Inf(1)},
+}
+
+// clearChange is by how many percentile points a feature must leave the bounds of its qualifier before a name is made anew.
+const clearChange = 10
+
+// stillNamed tells whether a segment's name still says what it is: no feature has clearly left the qualifier that it had when
+// the name was made, which may be several models ago. A feature that is no longer in use matters where it was not typical.
+func stillNamed(before, now *Segment) bool {
+	if before.Name == "" || before.Stratum != now.Stratum || isPlainName(before.Name) {
+		return false
 	}
+	for _, named := range before.namedFor() {
+		i := slices.IndexFunc(now.Profile.Features, func(p FeatureProfile) bool { return p.Feature == named.Feature })
+		if i < 0 {
+			if named.Qualifier != qualifierTypical {
+				return false
+			}
+			continue
+		}
+		bounds, percentile := qualifierBounds[named.Qualifier], now.Profile.Features[i].Percentile
+		if percentile <= bounds[0]-clearChange || percentile >= bounds[1]+clearChange {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlainName tells whether a name comes of a rule: the next segment there may not be defined by it.
+func isPlainName(name string) bool {
+	for _, names := range []map[Stratum]string{stratumNames, restNames} {
+		for _, plain := range names {
+			if name == plain {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// namedFor gives the qualifiers that a segment was named for: in models that do not tell, those of its profile.
+func (s *Segment) namedFor() []NamedFor {
+	if s.NamedFor != nil {
+		return s.NamedFor
+	}
+	list := make([]NamedFor, len(s.Profile.Features))
+	for i, p := range s.Profile.Features {
+		list[i] = NamedFor{Feature: p.Feature, Qualifier: p.Qualifier}
+	}
+	return list
+}
+
+// nameSegments gives every segment of an axis a name of its own. byHand are names that people gave and before the segments that
+// live on in these, of the model before; both by index in Segments. First come the names by hand, those of before too;
+// then a segment of before hands its name on while it still fits; the rest are named from their profiles, by the two most
+// telling features that are not typical, in the axis's order. Where a name is taken the next feature is added, and then
+// a number. Within each of the three those at the top choose first.
+func (a *AxisModel) nameSegments(axis *Axis, byHand map[int]string, before map[int]*Segment) {
 	order := make([]int, len(a.Segments))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return a.Segments[i].Depth - a.Segments[j].Depth })
+	taken := make(map[string]bool)
+	done := make([]bool, len(a.Segments))
+	give := func(i int, name string) {
+		a.Segments[i].Name, taken[name], done[i] = name, true, true
+	}
 	for _, i := range order {
-		name, ok := named[i]
-		if !ok {
-			name = a.freeName(axis, i, taken)
+		s := &a.Segments[i]
+		s.ByHand, s.NamedFor = false, nil
+		s.NamedFor = s.namedFor()
+		name := byHand[i]
+		if old := before[i]; name == "" && old != nil && old.ByHand {
+			name = old.Name
 		}
-		taken[name] = true
-		a.Segments[i].Name = name
+		if name != "" {
+			s.ByHand = true
+			give(i, untaken(name, taken))
+		}
+	}
+	for _, i := range order {
+		if old := before[i]; !done[i] && old != nil && !taken[old.Name] && a.plainName(i) == "" && stillNamed(old, &a.Segments[i]) {
+			a.Segments[i].NamedFor = old.namedFor()
+			give(i, old.Name)
+		}
+	}
+	for _, i := range order {
+		if !done[i] {
+			give(i, a.freeName(axis, i, taken))
+		}
 	}
 }
 
@@ -82,14 +161,16 @@ func (a *AxisModel) freeName(axis *Axis, i int, taken map[string]bool) string {
 			}
 		}
 	}
-	if !taken[name] {
-		return name
+	return untaken(name, taken)
+}
+
+// untaken adds the first number that makes a taken name a free one.
+func untaken(name string, taken map[string]bool) string {
+	free := name
+	for n := 2; taken[free]; n++ {
+		free = fmt.Sprintf("%s (%d)", name, n)
 	}
-	for n := 2; ; n++ {
-		if numbered := fmt.Sprintf("%s (%d)", name, n); !taken[numbered] {
-			return numbered
-		}
-	}
+	return free
 }
 
 // plainName names a segment that a rule defines; "" for one that was clustered.

@@ -168,9 +168,31 @@ func (f *axisFit) profile(m membership) {
 	for i := range f.model.Segments {
 		s := &f.model.Segments[i]
 		first, last := f.model.leafRange(i)
-		s.Profile = p.profile(order[starts[first]:starts[last+1]])
-		s.Profile.Features = f.model.featureProfiles(f.axis, s.Center)
+		members := order[starts[first]:starts[last+1]]
+		s.Profile = p.profile(members)
+		s.Profile.Features = f.model.featureProfiles(f.axis, s.Center, f.rawMeans(s, members))
 	}
+	f.findRules(m)
+}
+
+// rawMeans gives the means of the features in use, as stored, in a stratum that the scale was not made of, NaN where nobody's
+// is defined; nil for other segments. Its centre is winsorised at what others do and would show that.
+func (f *axisFit) rawMeans(s *Segment, members []int32) []float64 {
+	if s.Stratum != StratumNeverReturned && s.Stratum != StratumIdentical {
+		return nil
+	}
+	means := make([]float64, len(f.on))
+	for j, feature := range f.on {
+		sum, defined := 0.0, 0
+		for _, i := range members {
+			if v := f.values(f.eligible[i])[feature]; v == v {
+				sum += float64(v)
+				defined++
+			}
+		}
+		means[j] = sum / float64(defined)
+	}
+	return means
 }
 
 // byLeaf sorts the customers by leaf; those of leaf l stand at order[starts[l]:starts[l+1]].
@@ -274,11 +296,16 @@ func median(values []float64) float64 {
 }
 
 // featureProfiles describes a centre feature by feature, most telling first: by the size of z, equal ones in the axis's order.
-func (a *AxisModel) featureProfiles(axis *Axis, center []float64) []FeatureProfile {
+// raw, where not nil and defined, are the values to show in its place.
+func (a *AxisModel) featureProfiles(axis *Axis, center, raw []float64) []FeatureProfile {
 	var profiles []FeatureProfile
 	for j, f := range a.featuresOn() {
 		model := &a.Features[f]
 		stored := model.scale().Inverse(center[j])
+		if raw != nil && raw[j] == raw[j] {
+			stored = raw[j]
+		}
+		stored = nearKnot(model.Percentiles, stored)
 		percentile := percentileOf(model.Percentiles, stored)
 		profiles = append(profiles, FeatureProfile{
 			Feature: f, Center: axis.Features[f].Shown(stored), Z: center[j],
@@ -320,6 +347,21 @@ func (f *Feature) Stored(shown float64) float64 {
 	default:
 		return shown
 	}
+}
+
+// sameValue is how near, in relation to its size and at least 1, a centre must be to a value that customers have, to be
+// taken for it: features are rounded to float32, and a centre of equal values comes out of a sum.
+const sameValue = 1e-6
+
+// nearKnot gives the percentile that a value is but for rounding, else the value. Beside a point mass that makes the
+// difference between its middle and its end.
+func nearKnot(percentiles []float64, v float64) float64 {
+	for _, p := range percentiles {
+		if math.Abs(v-p) <= sameValue*max(1, math.Abs(p)) {
+			return p
+		}
+	}
+	return v
 }
 
 // percentileOf places a value among percentiles that stand at equal steps from 0 to 100, linearly between two of them,

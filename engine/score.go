@@ -46,7 +46,7 @@ func (s *Scorer) Score(purchases int, values []float32, dst *Thumbprint) {
 			continue
 		}
 		units := dst.Membership[a.model.First : a.model.First+a.model.Leaves]
-		own := values[a.axis.First : a.axis.First+len(a.axis.Features)]
+		own := a.axis.Of(values)
 		if leaf := a.score(purchases, own, units); leaf >= 0 {
 			dst.Dominant[i] = int16(a.model.First + leaf)
 		}
@@ -282,14 +282,17 @@ func roundToUnits(shares []float64, units []int16) {
 // a stratum whose members are all alike.
 func (s *Scorer) Outlier(axis, purchases int, values []float32) bool {
 	a := s.axes[axis]
-	own := values[Axes[axis].First : Axes[axis].First+len(Axes[axis].Features)]
-	if a == nil || purchases < max(1, a.axis.MinPurchases) || !a.standardise(own) {
+	return a != nil && a.outlier(purchases, a.axis.Of(values))
+}
+
+func (a *axisScorer) outlier(purchases int, values []float32) bool {
+	if purchases < max(1, a.axis.MinPurchases) || !a.standardise(values) {
 		return false
 	}
-	if i := a.stratum(purchases, own); i >= 0 && a.model.Segments[i].Stratum != StratumOnePurchase {
+	if i := a.stratum(purchases, values); i >= 0 && a.model.Segments[i].Stratum != StratumOnePurchase {
 		return false
 	}
-	return a.distance(own) > a.model.OutlierDistance
+	return a.distance(values) > a.model.OutlierDistance
 }
 
 // distance is that to the nearest root's centre, strata of customers who are all alike left out, before winsorising.

@@ -97,7 +97,7 @@ func TestScoreStrata(t *testing.T) {
 		scorer.Score(purchases, values, &print)
 		roots := m.RootMemberships(axis, print, nil)
 		best := dominant(roots)
-		return m.Axes[axis].Segments[m.Axes[axis].segmentAt(LevelRoots, best)].Stratum, roots[best]
+		return m.Axes[axis].Segments[m.Axes[axis].SegmentAt(LevelRoots, best)].Stratum, roots[best]
 	}
 	if s, u := rootOf(frequency, 1); s != StratumOnePurchase || u != MembershipUnit {
 		t.Errorf("one purchase: %q with %d", s, u)
