@@ -69,6 +69,8 @@ type ComplexityRoot struct {
 	AxisDrift struct {
 		Acceleration   func(childComplexity int) int
 		Axis           func(childComplexity int) int
+		Causes         func(childComplexity int, segmentID *string) int
+		CausesMissing  func(childComplexity int) int
 		Changes        func(childComplexity int, first int) int
 		FromSegment    func(childComplexity int) int
 		Reason         func(childComplexity int) int
@@ -81,10 +83,11 @@ type ComplexityRoot struct {
 	}
 
 	AxisFeature struct {
-		Key    func(childComplexity int) int
-		Name   func(childComplexity int) int
-		Status func(childComplexity int) int
-		Unit   func(childComplexity int) int
+		Actionable func(childComplexity int) int
+		Key        func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Status     func(childComplexity int) int
+		Unit       func(childComplexity int) int
 	}
 
 	AxisFit struct {
@@ -112,8 +115,10 @@ type ComplexityRoot struct {
 		Entropy           func(childComplexity int) int
 		Margin            func(childComplexity int) int
 		Memberships       func(childComplexity int, first *int) int
+		Outlier           func(childComplexity int) int
 		Path              func(childComplexity int) int
 		Reason            func(childComplexity int) int
+		Reasons           func(childComplexity int, segmentID *string, overSegmentID *string) int
 		Shape             func(childComplexity int) int
 		Status            func(childComplexity int) int
 	}
@@ -176,6 +181,14 @@ type ComplexityRoot struct {
 		Tolerance       func(childComplexity int) int
 	}
 
+	Counterfactual struct {
+		Changes   func(childComplexity int) int
+		Reachable func(childComplexity int) int
+		Segment   func(childComplexity int) int
+		Status    func(childComplexity int) int
+		Text      func(childComplexity int) int
+	}
+
 	CreateSnapshotPayload struct {
 		Created    func(childComplexity int) int
 		Snapshot   func(childComplexity int) int
@@ -201,6 +214,8 @@ type ComplexityRoot struct {
 		LastOrderAt    func(childComplexity int) int
 		LatestSnapshot func(childComplexity int, typeArg engine.SnapshotType) int
 		OrderCount     func(childComplexity int) int
+		PathTo         func(childComplexity int, segmentID string) int
+		Persona        func(childComplexity int, level engine.Level) int
 		Snapshots      func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
 		Store          func(childComplexity int) int
 		StoreID        func(childComplexity int) int
@@ -298,11 +313,31 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	FeatureChange struct {
+		Feature func(childComplexity int) int
+		From    func(childComplexity int) int
+		Text    func(childComplexity int) int
+		To      func(childComplexity int) int
+	}
+
+	FeatureContribution struct {
+		Contribution func(childComplexity int) int
+		Feature      func(childComplexity int) int
+		Value        func(childComplexity int) int
+	}
+
 	FeatureDisabledError struct {
 		Code    func(childComplexity int) int
 		Field   func(childComplexity int) int
 		Message func(childComplexity int) int
 		Setting func(childComplexity int) int
+	}
+
+	FeatureEffect struct {
+		After   func(childComplexity int) int
+		Before  func(childComplexity int) int
+		Effect  func(childComplexity int) int
+		Feature func(childComplexity int) int
 	}
 
 	FeatureProfile struct {
@@ -407,6 +442,15 @@ type ComplexityRoot struct {
 		Segment func(childComplexity int) int
 	}
 
+	MembershipReasons struct {
+		Contributions func(childComplexity int) int
+		Missing       func(childComplexity int) int
+		Over          func(childComplexity int) int
+		Segment       func(childComplexity int) int
+		Text          func(childComplexity int) int
+		Total         func(childComplexity int) int
+	}
+
 	MembershipSeries struct {
 		Scores  func(childComplexity int) int
 		Segment func(childComplexity int) int
@@ -455,6 +499,11 @@ type ComplexityRoot struct {
 		HasNextPage     func(childComplexity int) int
 		HasPreviousPage func(childComplexity int) int
 		StartCursor     func(childComplexity int) int
+	}
+
+	Persona struct {
+		Segments func(childComplexity int) int
+		Strength func(childComplexity int) int
 	}
 
 	Query struct {
@@ -525,6 +574,12 @@ type ComplexityRoot struct {
 		KeepDays   func(childComplexity int) int
 		Overridden func(childComplexity int) int
 		Type       func(childComplexity int) int
+	}
+
+	RuleCondition struct {
+		Above   func(childComplexity int) int
+		AtMost  func(childComplexity int) int
+		Feature func(childComplexity int) int
 	}
 
 	RunConnection struct {
@@ -612,7 +667,15 @@ type ComplexityRoot struct {
 		MedianValue      func(childComplexity int) int
 		MinOrders        func(childComplexity int) int
 		OrdersPerMonth   func(childComplexity int) int
+		Rule             func(childComplexity int) int
 		TotalValue       func(childComplexity int) int
+	}
+
+	SegmentRule struct {
+		Conditions func(childComplexity int) int
+		Coverage   func(childComplexity int) int
+		Precision  func(childComplexity int) int
+		Text       func(childComplexity int) int
 	}
 
 	Snapshot struct {
@@ -920,6 +983,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisDrift.Axis(childComplexity), true
+	case "AxisDrift.causes":
+		if e.ComplexityRoot.AxisDrift.Causes == nil {
+			break
+		}
+
+		args, err := ec.field_AxisDrift_causes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.AxisDrift.Causes(childComplexity, args["segmentId"].(*string)), true
+	case "AxisDrift.causesMissing":
+		if e.ComplexityRoot.AxisDrift.CausesMissing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisDrift.CausesMissing(childComplexity), true
 	case "AxisDrift.changes":
 		if e.ComplexityRoot.AxisDrift.Changes == nil {
 			break
@@ -980,6 +1060,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AxisDrift.Velocity(childComplexity), true
 
+	case "AxisFeature.actionable":
+		if e.ComplexityRoot.AxisFeature.Actionable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisFeature.Actionable(childComplexity), true
 	case "AxisFeature.key":
 		if e.ComplexityRoot.AxisFeature.Key == nil {
 			break
@@ -1137,6 +1223,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisMembership.Memberships(childComplexity, args["first"].(*int)), true
+	case "AxisMembership.outlier":
+		if e.ComplexityRoot.AxisMembership.Outlier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisMembership.Outlier(childComplexity), true
 	case "AxisMembership.path":
 		if e.ComplexityRoot.AxisMembership.Path == nil {
 			break
@@ -1149,6 +1241,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisMembership.Reason(childComplexity), true
+	case "AxisMembership.reasons":
+		if e.ComplexityRoot.AxisMembership.Reasons == nil {
+			break
+		}
+
+		args, err := ec.field_AxisMembership_reasons_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.AxisMembership.Reasons(childComplexity, args["segmentId"].(*string), args["overSegmentId"].(*string)), true
 	case "AxisMembership.shape":
 		if e.ComplexityRoot.AxisMembership.Shape == nil {
 			break
@@ -1408,6 +1511,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ClusteringOptions.Tolerance(childComplexity), true
 
+	case "Counterfactual.changes":
+		if e.ComplexityRoot.Counterfactual.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Counterfactual.Changes(childComplexity), true
+	case "Counterfactual.reachable":
+		if e.ComplexityRoot.Counterfactual.Reachable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Counterfactual.Reachable(childComplexity), true
+	case "Counterfactual.segment":
+		if e.ComplexityRoot.Counterfactual.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Counterfactual.Segment(childComplexity), true
+	case "Counterfactual.status":
+		if e.ComplexityRoot.Counterfactual.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Counterfactual.Status(childComplexity), true
+	case "Counterfactual.text":
+		if e.ComplexityRoot.Counterfactual.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Counterfactual.Text(childComplexity), true
+
 	case "CreateSnapshotPayload.created":
 		if e.ComplexityRoot.CreateSnapshotPayload.Created == nil {
 			break
@@ -1538,6 +1672,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Customer.OrderCount(childComplexity), true
+	case "Customer.pathTo":
+		if e.ComplexityRoot.Customer.PathTo == nil {
+			break
+		}
+
+		args, err := ec.field_Customer_pathTo_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Customer.PathTo(childComplexity, args["segmentId"].(string)), true
+	case "Customer.persona":
+		if e.ComplexityRoot.Customer.Persona == nil {
+			break
+		}
+
+		args, err := ec.field_Customer_persona_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Customer.Persona(childComplexity, args["level"].(engine.Level)), true
 	case "Customer.snapshots":
 		if e.ComplexityRoot.Customer.Snapshots == nil {
 			break
@@ -1954,6 +2110,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ExportCustomerPayload.UserErrors(childComplexity), true
 
+	case "FeatureChange.feature":
+		if e.ComplexityRoot.FeatureChange.Feature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureChange.Feature(childComplexity), true
+	case "FeatureChange.from":
+		if e.ComplexityRoot.FeatureChange.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureChange.From(childComplexity), true
+	case "FeatureChange.text":
+		if e.ComplexityRoot.FeatureChange.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureChange.Text(childComplexity), true
+	case "FeatureChange.to":
+		if e.ComplexityRoot.FeatureChange.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureChange.To(childComplexity), true
+
+	case "FeatureContribution.contribution":
+		if e.ComplexityRoot.FeatureContribution.Contribution == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureContribution.Contribution(childComplexity), true
+	case "FeatureContribution.feature":
+		if e.ComplexityRoot.FeatureContribution.Feature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureContribution.Feature(childComplexity), true
+	case "FeatureContribution.value":
+		if e.ComplexityRoot.FeatureContribution.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureContribution.Value(childComplexity), true
+
 	case "FeatureDisabledError.code":
 		if e.ComplexityRoot.FeatureDisabledError.Code == nil {
 			break
@@ -1978,6 +2178,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeatureDisabledError.Setting(childComplexity), true
+
+	case "FeatureEffect.after":
+		if e.ComplexityRoot.FeatureEffect.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureEffect.After(childComplexity), true
+	case "FeatureEffect.before":
+		if e.ComplexityRoot.FeatureEffect.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureEffect.Before(childComplexity), true
+	case "FeatureEffect.effect":
+		if e.ComplexityRoot.FeatureEffect.Effect == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureEffect.Effect(childComplexity), true
+	case "FeatureEffect.feature":
+		if e.ComplexityRoot.FeatureEffect.Feature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeatureEffect.Feature(childComplexity), true
 
 	case "FeatureProfile.center":
 		if e.ComplexityRoot.FeatureProfile.Center == nil {
@@ -2404,6 +2629,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MembershipChange.Segment(childComplexity), true
 
+	case "MembershipReasons.contributions":
+		if e.ComplexityRoot.MembershipReasons.Contributions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Contributions(childComplexity), true
+	case "MembershipReasons.missing":
+		if e.ComplexityRoot.MembershipReasons.Missing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Missing(childComplexity), true
+	case "MembershipReasons.over":
+		if e.ComplexityRoot.MembershipReasons.Over == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Over(childComplexity), true
+	case "MembershipReasons.segment":
+		if e.ComplexityRoot.MembershipReasons.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Segment(childComplexity), true
+	case "MembershipReasons.text":
+		if e.ComplexityRoot.MembershipReasons.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Text(childComplexity), true
+	case "MembershipReasons.total":
+		if e.ComplexityRoot.MembershipReasons.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipReasons.Total(childComplexity), true
+
 	case "MembershipSeries.scores":
 		if e.ComplexityRoot.MembershipSeries.Scores == nil {
 			break
@@ -2646,6 +2908,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "Persona.segments":
+		if e.ComplexityRoot.Persona.Segments == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Persona.Segments(childComplexity), true
+	case "Persona.strength":
+		if e.ComplexityRoot.Persona.Strength == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Persona.Strength(childComplexity), true
 
 	case "Query.customer":
 		if e.ComplexityRoot.Query.Customer == nil {
@@ -3006,6 +3281,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RetentionPolicy.Type(childComplexity), true
 
+	case "RuleCondition.above":
+		if e.ComplexityRoot.RuleCondition.Above == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RuleCondition.Above(childComplexity), true
+	case "RuleCondition.atMost":
+		if e.ComplexityRoot.RuleCondition.AtMost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RuleCondition.AtMost(childComplexity), true
+	case "RuleCondition.feature":
+		if e.ComplexityRoot.RuleCondition.Feature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RuleCondition.Feature(childComplexity), true
+
 	case "RunConnection.edges":
 		if e.ComplexityRoot.RunConnection.Edges == nil {
 			break
@@ -3362,12 +3656,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SegmentProfile.OrdersPerMonth(childComplexity), true
+	case "SegmentProfile.rule":
+		if e.ComplexityRoot.SegmentProfile.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentProfile.Rule(childComplexity), true
 	case "SegmentProfile.totalValue":
 		if e.ComplexityRoot.SegmentProfile.TotalValue == nil {
 			break
 		}
 
 		return e.ComplexityRoot.SegmentProfile.TotalValue(childComplexity), true
+
+	case "SegmentRule.conditions":
+		if e.ComplexityRoot.SegmentRule.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentRule.Conditions(childComplexity), true
+	case "SegmentRule.coverage":
+		if e.ComplexityRoot.SegmentRule.Coverage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentRule.Coverage(childComplexity), true
+	case "SegmentRule.precision":
+		if e.ComplexityRoot.SegmentRule.Precision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentRule.Precision(childComplexity), true
+	case "SegmentRule.text":
+		if e.ComplexityRoot.SegmentRule.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentRule.Text(childComplexity), true
 
 	case "Snapshot.computed":
 		if e.ComplexityRoot.Snapshot.Computed == nil {
@@ -4163,6 +4488,16 @@ type Customer implements Node {
     "The leaves of the trees or their roots."
     level: SegmentLevel! = LEAVES
   ): [String]!
+  "The segments that hold this customer strongly on several axes; null where fewer than two axes have a membership of at least 0.4."
+  persona(
+    "The leaves of the trees or their roots."
+    level: SegmentLevel! = LEAVES
+  ): Persona
+  "The smallest change of behaviour that would make a segment dominant: it describes the model and promises no effect. Null where the customer stands nowhere yet."
+  pathTo(
+    "The segment wanted, of the model under which the customer stands."
+    segmentId: ID!
+  ): Counterfactual @cost(weight: 50)
   "The newest snapshot of a type; null where there is none."
   latestSnapshot(
     "The type."
@@ -4356,11 +4691,104 @@ type AxisMembership {
   effectiveSegments: Float
   "Whether one, two or no segments explain the customer."
   shape: MembershipShape
+  "Further from every centre than 99 % of the fitted customers, before extreme values are cut; null where the features were not stored."
+  outlier: Boolean
   "Largest first; they sum to 1."
   memberships(
     "How many; all unless told."
     first: Int
   ): [SegmentMembership!]! @listSize(assumedSize: 10, slicingArguments: ["first"])
+  "What makes a segment fit better than another of the same parent."
+  reasons(
+    "The segment; the dominant one unless told. With those of path each step down the tree can be explained."
+    segmentId: ID
+    "The other segment, of the same parent; the one with the next largest membership unless told."
+    overSegmentId: ID
+  ): MembershipReasons @cost(weight: 5)
+}
+
+"Why one segment fits a customer better than another. All but segment and text is null or empty where something is missing."
+type MembershipReasons {
+  "The one."
+  segment: Segment!
+  "The other one."
+  over: Segment
+  "Why there is no explanation; null where there is one."
+  missing: MissingExplanation
+  "What each feature contributes, largest first."
+  contributions: [FeatureContribution!]! @listSize(assumedSize: 5)
+  "Their sum: the difference of the squared distances from the two centres, in standardised units. Positive where the one is nearer."
+  total: Float
+  "The same in a sentence."
+  text: String!
+}
+
+"What one feature f contributes to the fit of segment j over i: (z_f - c_if)^2 - (z_f - c_jf)^2."
+type FeatureContribution {
+  "The feature's key."
+  feature: String!
+  "The customer's value in the feature's unit; null where undefined, and then the population's median stands in for it."
+  value: Float
+  "Positive where it speaks for the one segment."
+  contribution: Float!
+}
+
+"Why there is no explanation."
+enum MissingExplanation {
+  "The customer's features were not stored."
+  NO_FEATURES
+  "A rule puts customers there, and no distance."
+  STRATUM
+  "The parent has no other segment."
+  NO_SIBLING
+}
+
+"Segments of several axes that describe one customer together."
+type Persona {
+  "At least two, each with a membership of at least 0.4, in the order of the axes."
+  segments: [SegmentMembership!]! @listSize(assumedSize: 14)
+  "The product of the memberships, from 0 to 1."
+  strength: Float!
+}
+
+"What would make a segment dominant for a customer, with a lead of at least 0.05. It describes the model and promises no effect."
+type Counterfactual {
+  "The segment wanted."
+  segment: Segment!
+  "Whether it can be reached."
+  status: CounterfactualStatus!
+  "Whether it is dominant, or a change of one or two features within the population's usual range makes it so; null where that is unknown."
+  reachable: Boolean
+  "One or two changes; empty unless status is REACHABLE."
+  changes: [FeatureChange!]! @listSize(assumedSize: 2)
+  "The same in words."
+  text: String!
+}
+
+"Whether a segment can be reached."
+enum CounterfactualStatus {
+  "It is dominant already."
+  DOMINANT
+  "The changes make it dominant."
+  REACHABLE
+  "No change does of one or two features that the customer decides, within the 1st and 99th percentile of the population."
+  NOT_REACHABLE
+  "The customer's features were not stored."
+  NO_FEATURES
+  "The customer has no memberships on the axis."
+  NOT_ELIGIBLE
+}
+
+"One feature that would have to change."
+type FeatureChange {
+  "The feature's key."
+  feature: String!
+  "The value now, in the feature's unit."
+  from: Float!
+  "The value needed, in the feature's unit."
+  to: Float!
+  "In words, for example \"2 more orders\" or \"one order every 20 days (now every 35 days)\"; numbers are rounded away from the value now."
+  text: String!
 }
 
 "Whether one, two or no segments explain a customer on an axis."
@@ -4484,6 +4912,25 @@ type AxisDrift {
     "How many; 1 to 100."
     first: Int! = 5
   ): [MembershipChange!]! @listSize(slicingArguments: ["first"])
+  "What moved the membership in a segment, largest effect first. The effects sum to the change of the membership, not rounded. Null unless status is ON, and where something is missing."
+  causes(
+    "The segment, of the model that the drift is measured under; the dominant one after unless told."
+    segmentId: ID
+  ): [FeatureEffect!] @listSize(assumedSize: 5) @cost(weight: 5)
+  "Why there are no causes; null where there are, and unless status is ON."
+  causesMissing: MissingExplanation
+}
+
+"What one feature did to a membership: the mean, over all orders in which the features may change one by one, of what its change adds (the Shapley value)."
+type FeatureEffect {
+  "The feature's key."
+  feature: String!
+  "The value before, in the feature's unit; null where undefined."
+  before: Float
+  "The value after, in the feature's unit; null where undefined."
+  after: Float
+  "What it added to the membership, from -1 to 1."
+  effect: Float!
 }
 
 "How one membership changed."
@@ -5566,6 +6013,8 @@ type AxisFeature {
   unit: String
   "Whether it is used."
   status: FeatureStatus!
+  "Whether a customer's own doing moves it: how many orders, how far apart, of what value, out of how many categories."
+  actionable: Boolean!
 }
 
 "Whether a feature is used."
@@ -5677,6 +6126,30 @@ type SegmentProfile {
   meanTenureMonths: Float!
   "The features, most telling first."
   features: [FeatureProfile!]! @listSize(assumedSize: 5)
+  "The segment as a rule on raw features; null where none has a precision of at least 0.8 and a coverage of at least 0.3."
+  rule: SegmentRule
+}
+
+"A segment as a rule on raw features: at most three conditions, which must all hold."
+type SegmentRule {
+  "In words, for example \"purchases over 12, and median gap between purchases at most 20 days\"."
+  text: String!
+  "The same as data."
+  conditions: [RuleCondition!]! @listSize(assumedSize: 3)
+  "The share of customers under the rule that are in the segment, from 0 to 1."
+  precision: Float!
+  "The share of the segment's members that the rule finds, from 0 to 1."
+  coverage: Float!
+}
+
+"A bound on one feature. Where a customer's is undefined the population's median stands in for it."
+type RuleCondition {
+  "The feature's key."
+  feature: String!
+  "Over this, in the feature's unit; null: no lower bound."
+  above: Float
+  "At most this, in the feature's unit; null: no upper bound."
+  atMost: Float
 }
 
 "A feature of a segment against the axis's population."
@@ -6387,6 +6860,10 @@ func (ec *executionContext) childFields_AxisDrift(ctx context.Context, field gra
 		return ec.fieldContext_AxisDrift_segmentChanged(ctx, field)
 	case "changes":
 		return ec.fieldContext_AxisDrift_changes(ctx, field)
+	case "causes":
+		return ec.fieldContext_AxisDrift_causes(ctx, field)
+	case "causesMissing":
+		return ec.fieldContext_AxisDrift_causesMissing(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AxisDrift", field.Name)
 }
@@ -6401,6 +6878,8 @@ func (ec *executionContext) childFields_AxisFeature(ctx context.Context, field g
 		return ec.fieldContext_AxisFeature_unit(ctx, field)
 	case "status":
 		return ec.fieldContext_AxisFeature_status(ctx, field)
+	case "actionable":
+		return ec.fieldContext_AxisFeature_actionable(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AxisFeature", field.Name)
 }
@@ -6461,8 +6940,12 @@ func (ec *executionContext) childFields_AxisMembership(ctx context.Context, fiel
 		return ec.fieldContext_AxisMembership_effectiveSegments(ctx, field)
 	case "shape":
 		return ec.fieldContext_AxisMembership_shape(ctx, field)
+	case "outlier":
+		return ec.fieldContext_AxisMembership_outlier(ctx, field)
 	case "memberships":
 		return ec.fieldContext_AxisMembership_memberships(ctx, field)
+	case "reasons":
+		return ec.fieldContext_AxisMembership_reasons(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AxisMembership", field.Name)
 }
@@ -6583,6 +7066,22 @@ func (ec *executionContext) childFields_ClusteringOptions(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type ClusteringOptions", field.Name)
 }
 
+func (ec *executionContext) childFields_Counterfactual(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "segment":
+		return ec.fieldContext_Counterfactual_segment(ctx, field)
+	case "status":
+		return ec.fieldContext_Counterfactual_status(ctx, field)
+	case "reachable":
+		return ec.fieldContext_Counterfactual_reachable(ctx, field)
+	case "changes":
+		return ec.fieldContext_Counterfactual_changes(ctx, field)
+	case "text":
+		return ec.fieldContext_Counterfactual_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Counterfactual", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateSnapshotPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "snapshot":
@@ -6633,6 +7132,10 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_thumbprint(ctx, field)
 	case "dominantPaths":
 		return ec.fieldContext_Customer_dominantPaths(ctx, field)
+	case "persona":
+		return ec.fieldContext_Customer_persona(ctx, field)
+	case "pathTo":
+		return ec.fieldContext_Customer_pathTo(ctx, field)
 	case "latestSnapshot":
 		return ec.fieldContext_Customer_latestSnapshot(ctx, field)
 	case "snapshots":
@@ -6827,6 +7330,46 @@ func (ec *executionContext) childFields_ExportCustomerPayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type ExportCustomerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_FeatureChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "feature":
+		return ec.fieldContext_FeatureChange_feature(ctx, field)
+	case "from":
+		return ec.fieldContext_FeatureChange_from(ctx, field)
+	case "to":
+		return ec.fieldContext_FeatureChange_to(ctx, field)
+	case "text":
+		return ec.fieldContext_FeatureChange_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeatureChange", field.Name)
+}
+
+func (ec *executionContext) childFields_FeatureContribution(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "feature":
+		return ec.fieldContext_FeatureContribution_feature(ctx, field)
+	case "value":
+		return ec.fieldContext_FeatureContribution_value(ctx, field)
+	case "contribution":
+		return ec.fieldContext_FeatureContribution_contribution(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeatureContribution", field.Name)
+}
+
+func (ec *executionContext) childFields_FeatureEffect(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "feature":
+		return ec.fieldContext_FeatureEffect_feature(ctx, field)
+	case "before":
+		return ec.fieldContext_FeatureEffect_before(ctx, field)
+	case "after":
+		return ec.fieldContext_FeatureEffect_after(ctx, field)
+	case "effect":
+		return ec.fieldContext_FeatureEffect_effect(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeatureEffect", field.Name)
+}
+
 func (ec *executionContext) childFields_FeatureProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "feature":
@@ -6969,6 +7512,24 @@ func (ec *executionContext) childFields_MembershipChange(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type MembershipChange", field.Name)
 }
 
+func (ec *executionContext) childFields_MembershipReasons(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "segment":
+		return ec.fieldContext_MembershipReasons_segment(ctx, field)
+	case "over":
+		return ec.fieldContext_MembershipReasons_over(ctx, field)
+	case "missing":
+		return ec.fieldContext_MembershipReasons_missing(ctx, field)
+	case "contributions":
+		return ec.fieldContext_MembershipReasons_contributions(ctx, field)
+	case "total":
+		return ec.fieldContext_MembershipReasons_total(ctx, field)
+	case "text":
+		return ec.fieldContext_MembershipReasons_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipReasons", field.Name)
+}
+
 func (ec *executionContext) childFields_MembershipSeries(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "segment":
@@ -7029,6 +7590,16 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_Persona(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "segments":
+		return ec.fieldContext_Persona_segments(ctx, field)
+	case "strength":
+		return ec.fieldContext_Persona_strength(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Persona", field.Name)
 }
 
 func (ec *executionContext) childFields_ReclusterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7145,6 +7716,18 @@ func (ec *executionContext) childFields_RetentionPolicy(ctx context.Context, fie
 		return ec.fieldContext_RetentionPolicy_overridden(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RetentionPolicy", field.Name)
+}
+
+func (ec *executionContext) childFields_RuleCondition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "feature":
+		return ec.fieldContext_RuleCondition_feature(ctx, field)
+	case "above":
+		return ec.fieldContext_RuleCondition_above(ctx, field)
+	case "atMost":
+		return ec.fieldContext_RuleCondition_atMost(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RuleCondition", field.Name)
 }
 
 func (ec *executionContext) childFields_RunConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7291,8 +7874,24 @@ func (ec *executionContext) childFields_SegmentProfile(ctx context.Context, fiel
 		return ec.fieldContext_SegmentProfile_meanTenureMonths(ctx, field)
 	case "features":
 		return ec.fieldContext_SegmentProfile_features(ctx, field)
+	case "rule":
+		return ec.fieldContext_SegmentProfile_rule(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SegmentProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_SegmentRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "text":
+		return ec.fieldContext_SegmentRule_text(ctx, field)
+	case "conditions":
+		return ec.fieldContext_SegmentRule_conditions(ctx, field)
+	case "precision":
+		return ec.fieldContext_SegmentRule_precision(ctx, field)
+	case "coverage":
+		return ec.fieldContext_SegmentRule_coverage(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentRule", field.Name)
 }
 
 func (ec *executionContext) childFields_Snapshot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -107,12 +107,13 @@ func matchOf(s *model.Segment) postgres.SegmentMatch {
 	return postgres.SegmentMatch{StoreID: s.Store.Store.ID, Model: s.Model.Version, Axis: s.AxisIndex(), Positions: s.LeafPositions()}
 }
 
-// state gives where a customer stands, now or on its day, and under which model; both nil where it has no place yet.
-func (r *Resolver) state(ctx context.Context, c *model.Customer) (*postgres.CustomerState, *engine.Model, error) {
+// state gives where a customer stands, now or on its day, with its features where they are needed, and under which model;
+// both nil where it has no place yet.
+func (r *Resolver) state(ctx context.Context, c *model.Customer, features bool) (*postgres.CustomerState, *engine.Model, error) {
 	if c.AsOf != nil {
 		return r.pastPlace(ctx, c)
 	}
-	state, err := r.stateOf(ctx, c)
+	state, err := r.stateOf(ctx, c, features)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,19 +128,19 @@ func (r *Resolver) state(ctx context.Context, c *model.Customer) (*postgres.Cust
 }
 
 func (r *Resolver) thumbprint(ctx context.Context, c *model.Customer, axes []string, level engine.Level) ([]*model.AxisMembership, error) {
-	state, m, err := r.state(ctx, c)
+	state, m, err := r.state(ctx, c, explained(ctx))
 	if err != nil {
 		return nil, err
 	}
-	var print engine.Thumbprint
+	stand := model.Standing{Purchases: c.Orders}
 	if state != nil {
-		print = state.Thumbprint
+		stand.Thumbprint, stand.Features = state.Thumbprint, state.Features
 	}
-	return model.Thumbprint(c.Store, m, print, c.Orders, axes, level)
+	return model.Thumbprint(c.Store, m, stand, axes, level)
 }
 
 func (r *Resolver) dominantPaths(ctx context.Context, c *model.Customer, axes []string, level engine.Level) ([]*string, error) {
-	state, m, err := r.state(ctx, c)
+	state, m, err := r.state(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (r *Resolver) dominantPaths(ctx context.Context, c *model.Customer, axes []
 
 func (r *Resolver) latestSnapshot(ctx context.Context, c *model.Customer, kind engine.SnapshotType) (*model.Snapshot, error) {
 	l := r.loaders(ctx)
-	q := postgres.LatestQuery{Type: kind, Before: until(c, postgres.EndOfDates)}
+	q := postgres.LatestQuery{Type: kind, Before: until(c, postgres.EndOfDates), Features: explained(ctx)}
 	s, err := ofPage(ctx, l, c, q, l.latest, r.DB.LatestSnapshots)
 	if err != nil || s == nil {
 		return nil, err
@@ -166,7 +167,7 @@ func (r *Resolver) snapshots(ctx context.Context, c *model.Customer, span *model
 	if err != nil {
 		return nil, err
 	}
-	q := postgres.SnapshotQuery{ByCreation: order.Field == model.SnapshotOrderFieldCreatedAt, Descending: order.Direction == model.OrderDirectionDesc, Window: page.window()}
+	q := postgres.SnapshotQuery{ByCreation: order.Field == model.SnapshotOrderFieldCreatedAt, Descending: order.Direction == model.OrderDirectionDesc, Features: explained(ctx), Window: page.window()}
 	if q.From, q.To, err = dates(span); err != nil {
 		return nil, err
 	}
@@ -225,14 +226,14 @@ func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.Da
 	}
 	l := r.loaders(ctx)
 	if asOf != nil {
-		past, err := ofPage(ctx, l, c, pastQuery{kind: kind, from: from, to: min(to, *asOf+1), asOf: *asOf}, l.pastSeries, r.pastSeries)
+		past, err := ofPage(ctx, l, c, pastQuery{kind: kind, from: from, to: min(to, *asOf+1), asOf: *asOf, features: explained(ctx)}, l.pastSeries, r.pastSeries)
 		return model.NewSeries(c, past.model, kind, past.rows), err
 	}
 	m, err := r.inForce(ctx, c.Store)
 	if err != nil {
 		return nil, err
 	}
-	q := postgres.TimelineQuery{Type: kind, From: from, To: to, Model: c.Store.ModelVersion, Limit: maxDates + 1}
+	q := postgres.TimelineQuery{Type: kind, From: from, To: to, Model: c.Store.ModelVersion, Features: explained(ctx), Limit: maxDates + 1}
 	rows, err := ofPage(ctx, l, c, q, l.timeline, r.DB.Timeline)
 	if err != nil {
 		return nil, err

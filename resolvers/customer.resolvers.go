@@ -21,6 +21,14 @@ func (r *customerResolver) DominantPaths(ctx context.Context, obj *model.Custome
 	return r.dominantPaths(ctx, obj, axes, level)
 }
 
+func (r *customerResolver) Persona(ctx context.Context, obj *model.Customer, level engine.Level) (*model.Persona, error) {
+	return r.persona(ctx, obj, level)
+}
+
+func (r *customerResolver) PathTo(ctx context.Context, obj *model.Customer, segmentID string) (*model.Counterfactual, error) {
+	return r.pathTo(ctx, obj, segmentID)
+}
+
 func (r *customerResolver) LatestSnapshot(ctx context.Context, obj *model.Customer, typeArg engine.SnapshotType) (*model.Snapshot, error) {
 	return r.latestSnapshot(ctx, obj, typeArg)
 }

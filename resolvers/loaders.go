@@ -166,17 +166,18 @@ func (r *Resolver) driftOf(ctx context.Context, c *model.Customer, q postgres.Dr
 	return ofPage(ctx, l, c, driftShape(shape), l.drift, r.driftByShape(l))
 }
 
-// stateShape is the one way in which states are read.
-type stateShape struct{}
+// stateShape says how states are read.
+type stateShape struct{ features bool }
 
-// stateOf reads where a customer stands together with others; nil where it has no place.
-func (r *Resolver) stateOf(ctx context.Context, c *model.Customer) (*postgres.CustomerState, error) {
+// stateOf reads where a customer stands together with others, with its features where they are needed; nil where it has no
+// place.
+func (r *Resolver) stateOf(ctx context.Context, c *model.Customer, features bool) (*postgres.CustomerState, error) {
 	l := r.loaders(ctx)
-	return ofPage(ctx, l, c, stateShape{}, l.state, r.states)
+	return ofPage(ctx, l, c, stateShape{features}, l.state, r.states)
 }
 
-func (r *Resolver) states(ctx context.Context, refs []postgres.CustomerRef, _ stateShape) (map[postgres.CustomerRef]*postgres.CustomerState, error) {
-	return r.DB.CustomerStates(ctx, refs)
+func (r *Resolver) states(ctx context.Context, refs []postgres.CustomerRef, shape stateShape) (map[postgres.CustomerRef]*postgres.CustomerState, error) {
+	return r.DB.CustomerStates(ctx, refs, shape.features)
 }
 
 // orNone turns what is not there into the zero value.

@@ -109,7 +109,7 @@ func (r *Resolver) pastPlaces(ctx context.Context, refs []postgres.CustomerRef, 
 func stateOfSnapshot(s *engine.Snapshot) *postgres.CustomerState {
 	return &postgres.CustomerState{
 		CustomerRef:  postgres.CustomerRef{StoreID: s.StoreID, CustomerID: s.CustomerID},
-		ModelVersion: s.ModelVersion, Date: s.Date, Thumbprint: s.Thumbprint, UpdatedAt: s.CreatedAt,
+		ModelVersion: s.ModelVersion, Date: s.Date, Thumbprint: s.Thumbprint, Features: s.Features, UpdatedAt: s.CreatedAt,
 	}
 }
 
@@ -152,6 +152,7 @@ func (r *Resolver) pastPlace(ctx context.Context, c *model.Customer) (*postgres.
 type pastQuery struct {
 	kind           engine.SnapshotType
 	from, to, asOf engine.Date
+	features       bool // come with the snapshots
 }
 
 // pastRows is the answer for one customer, and the model that computed snapshots are scored under, nil before the first.
@@ -172,7 +173,7 @@ func (r *Resolver) pastSeries(ctx context.Context, refs []postgres.CustomerRef, 
 		if err != nil {
 			return nil, err
 		}
-		timeline := postgres.TimelineQuery{Type: q.kind, From: q.from, To: q.to, Limit: maxDates + 1}
+		timeline := postgres.TimelineQuery{Type: q.kind, From: q.from, To: q.to, Features: q.features, Limit: maxDates + 1}
 		if m != nil {
 			timeline.Model = m.Version
 		}

@@ -19,7 +19,8 @@ func (r *snapshotResolver) Thumbprint(ctx context.Context, obj *model.Snapshot, 
 	if err != nil {
 		return nil, err
 	}
-	return model.Thumbprint(obj.Customer.Store, m, obj.Snapshot.Thumbprint, obj.Purchases, axes, level)
+	stand := model.Standing{Thumbprint: obj.Snapshot.Thumbprint, Purchases: obj.Purchases, Features: obj.Features}
+	return model.Thumbprint(obj.Customer.Store, m, stand, axes, level)
 }
 
 func (r *snapshotResolver) DominantPaths(ctx context.Context, obj *model.Snapshot, axes []string, level engine.Level) ([]*string, error) {

@@ -133,7 +133,7 @@ func (r *Resolver) storeFreshness(store *model.Store) *model.Freshness {
 }
 
 func (r *Resolver) customerFreshness(ctx context.Context, c *model.Customer) (*model.Freshness, error) {
-	state, _, err := r.state(ctx, c)
+	state, _, err := r.state(ctx, c, false)
 	f := &model.Freshness{NextSnapshotAt: r.nextSnapshot(c.Store)}
 	if state != nil {
 		f.ComputedAt, f.ModelVersion = &state.UpdatedAt, &state.ModelVersion

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -42,7 +43,6 @@ func less(axis *engine.Axis, values []float32, moves []Move) []Move {
 func TestReachIsJustEnough(t *testing.T) {
 	t.Parallel()
 	_, m := shop()
-	found := map[int]int{} // by number of moves
 	rapid.Check(t, func(t *rapid.T) {
 		axis, values := drawn(t)
 		segment := drawnSegment(t, m, axis)
@@ -61,7 +61,6 @@ func TestReachIsJustEnough(t *testing.T) {
 		if r.Status != ReachFound {
 			return
 		}
-		found[len(r.Moves)]++
 		moved := e.Moved(values, r.Moves)
 		if lead := e.Lead(moved, segment); lead < MinLead || !onPath(m, axis, segment, moved) {
 			t.Fatalf("after %s the lead is %d", text, lead)
@@ -91,9 +90,29 @@ func TestReachIsJustEnough(t *testing.T) {
 			}
 		}
 	})
-	if found[1] == 0 || found[2] == 0 {
-		t.Errorf("answers by number of moves: %v", found)
+}
+
+// Every kind of answer comes up.
+func TestReachKinds(t *testing.T) {
+	t.Parallel()
+	table, m := shop()
+	kinds := map[string]int{}
+	for axis := range 2 {
+		e := New(m, axis)
+		for i := range 20 {
+			for s := range m.Axes[axis].Segments {
+				r, err := e.Reach(table.Row(i), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kinds[fmt.Sprintf("%s by %d", r.Status, len(r.Moves))]++
+				if len(kinds) == 4 {
+					return
+				}
+			}
+		}
 	}
+	t.Errorf("the answers are %v, want all of dominant, reachable by 1 and by 2, not reachable", kinds)
 }
 
 // inside tells whether the moved features start within the bounds: from outside, the first part of a way changes nothing.

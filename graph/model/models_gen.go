@@ -12,6 +12,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/kselect"
 )
 
@@ -55,6 +56,8 @@ type AxisFeature struct {
 	Unit *string `json:"unit,omitempty"`
 	// Whether it is used.
 	Status engine.FeatureStatus `json:"status"`
+	// Whether a customer's own doing moves it: how many orders, how far apart, of what value, out of how many categories.
+	Actionable bool `json:"actionable"`
 }
 
 // How the clustering of one axis went. All numbers but customers are null, and kSelection too, unless status is ON.
@@ -181,6 +184,20 @@ type ClusteringOptionsInput struct {
 	MinSegmentSize *int `json:"minSegmentSize,omitempty"`
 	// 0 or more.
 	MaxDepth *int `json:"maxDepth,omitempty"`
+}
+
+// What would make a segment dominant for a customer, with a lead of at least 0.05. It describes the model and promises no effect.
+type Counterfactual struct {
+	// The segment wanted.
+	Segment *Segment `json:"segment"`
+	// Whether it can be reached.
+	Status CounterfactualStatus `json:"status"`
+	// Whether it is dominant, or a change of one or two features within the population's usual range makes it so; null where that is unknown.
+	Reachable *bool `json:"reachable,omitempty"`
+	// One or two changes; empty unless status is REACHABLE.
+	Changes []*FeatureChange `json:"changes"`
+	// The same in words.
+	Text string `json:"text"`
 }
 
 // Whose snapshot to take.
@@ -397,6 +414,28 @@ type ExportCustomerPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// One feature that would have to change.
+type FeatureChange struct {
+	// The feature's key.
+	Feature string `json:"feature"`
+	// The value now, in the feature's unit.
+	From float64 `json:"from"`
+	// The value needed, in the feature's unit.
+	To float64 `json:"to"`
+	// In words, for example "2 more orders" or "one order every 20 days (now every 35 days)"; numbers are rounded away from the value now.
+	Text string `json:"text"`
+}
+
+// What one feature f contributes to the fit of segment j over i: (z_f - c_if)^2 - (z_f - c_jf)^2.
+type FeatureContribution struct {
+	// The feature's key.
+	Feature string `json:"feature"`
+	// The customer's value in the feature's unit; null where undefined, and then the population's median stands in for it.
+	Value *float64 `json:"value,omitempty"`
+	// Positive where it speaks for the one segment.
+	Contribution float64 `json:"contribution"`
+}
+
 // The installation has switched this off.
 type FeatureDisabledError struct {
 	// For people; may change.
@@ -410,6 +449,18 @@ type FeatureDisabledError struct {
 }
 
 func (FeatureDisabledError) IsUserError() {}
+
+// What one feature did to a membership: the mean, over all orders in which the features may change one by one, of what its change adds (the Shapley value).
+type FeatureEffect struct {
+	// The feature's key.
+	Feature string `json:"feature"`
+	// The value before, in the feature's unit; null where undefined.
+	Before *float64 `json:"before,omitempty"`
+	// The value after, in the feature's unit; null where undefined.
+	After *float64 `json:"after,omitempty"`
+	// What it added to the membership, from -1 to 1.
+	Effect float64 `json:"effect"`
+}
 
 // A feature of a segment against the axis's population.
 type FeatureProfile struct {
@@ -563,6 +614,22 @@ type MembershipChange struct {
 	After float64 `json:"after"`
 }
 
+// Why one segment fits a customer better than another. All but segment and text is null or empty where something is missing.
+type MembershipReasons struct {
+	// The one.
+	Segment *Segment `json:"segment"`
+	// The other one.
+	Over *Segment `json:"over,omitempty"`
+	// Why there is no explanation; null where there is one.
+	Missing *explain.Missing `json:"missing,omitempty"`
+	// What each feature contributes, largest first.
+	Contributions []*FeatureContribution `json:"contributions"`
+	// Their sum: the difference of the squared distances from the two centres, in standardised units. Positive where the one is nearer.
+	Total *float64 `json:"total,omitempty"`
+	// The same in a sentence.
+	Text string `json:"text"`
+}
+
 // One segment's membership over time.
 type MembershipSeries struct {
 	// The segment.
@@ -617,6 +684,14 @@ type PageInfo struct {
 	StartCursor *string `json:"startCursor,omitempty"`
 	// The last edge's cursor; null on an empty page.
 	EndCursor *string `json:"endCursor,omitempty"`
+}
+
+// Segments of several axes that describe one customer together.
+type Persona struct {
+	// At least two, each with a membership of at least 0.4, in the order of the axes.
+	Segments []*SegmentMembership `json:"segments"`
+	// The product of the memberships, from 0 to 1.
+	Strength float64 `json:"strength"`
 }
 
 // Everything that can be read.
@@ -681,6 +756,16 @@ type RetentionPolicy struct {
 	KeepDays int `json:"keepDays"`
 	// Whether the store has its own figure in place of the installation's.
 	Overridden bool `json:"overridden"`
+}
+
+// A bound on one feature. Where a customer's is undefined the population's median stands in for it.
+type RuleCondition struct {
+	// The feature's key.
+	Feature string `json:"feature"`
+	// Over this, in the feature's unit; null: no lower bound.
+	Above *float64 `json:"above,omitempty"`
+	// At most this, in the feature's unit; null: no upper bound.
+	AtMost *float64 `json:"atMost,omitempty"`
 }
 
 // Which runs; what is given must all hold.
@@ -749,6 +834,18 @@ type SegmentMembership struct {
 	Segment *Segment `json:"segment"`
 	// From 0 to 1.
 	Score float64 `json:"score"`
+}
+
+// A segment as a rule on raw features: at most three conditions, which must all hold.
+type SegmentRule struct {
+	// In words, for example "purchases over 12, and median gap between purchases at most 20 days".
+	Text string `json:"text"`
+	// The same as data.
+	Conditions []*RuleCondition `json:"conditions"`
+	// The share of customers under the rule that are in the segment, from 0 to 1.
+	Precision float64 `json:"precision"`
+	// The share of the segment's members that the rule finds, from 0 to 1.
+	Coverage float64 `json:"coverage"`
 }
 
 // Counts of snapshots.
@@ -944,6 +1041,73 @@ func (e *BalanceFormula) UnmarshalJSON(b []byte) error {
 }
 
 func (e BalanceFormula) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether a segment can be reached.
+type CounterfactualStatus string
+
+const (
+	// It is dominant already.
+	CounterfactualStatusDominant CounterfactualStatus = "DOMINANT"
+	// The changes make it dominant.
+	CounterfactualStatusReachable CounterfactualStatus = "REACHABLE"
+	// No change does of one or two features that the customer decides, within the 1st and 99th percentile of the population.
+	CounterfactualStatusNotReachable CounterfactualStatus = "NOT_REACHABLE"
+	// The customer's features were not stored.
+	CounterfactualStatusNoFeatures CounterfactualStatus = "NO_FEATURES"
+	// The customer has no memberships on the axis.
+	CounterfactualStatusNotEligible CounterfactualStatus = "NOT_ELIGIBLE"
+)
+
+var AllCounterfactualStatus = []CounterfactualStatus{
+	CounterfactualStatusDominant,
+	CounterfactualStatusReachable,
+	CounterfactualStatusNotReachable,
+	CounterfactualStatusNoFeatures,
+	CounterfactualStatusNotEligible,
+}
+
+func (e CounterfactualStatus) IsValid() bool {
+	switch e {
+	case CounterfactualStatusDominant, CounterfactualStatusReachable, CounterfactualStatusNotReachable, CounterfactualStatusNoFeatures, CounterfactualStatusNotEligible:
+		return true
+	}
+	return false
+}
+
+func (e CounterfactualStatus) String() string {
+	return string(e)
+}
+
+func (e *CounterfactualStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CounterfactualStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CounterfactualStatus", str)
+	}
+	return nil
+}
+
+func (e CounterfactualStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CounterfactualStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CounterfactualStatus) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1188,67 +1352,6 @@ func (e *HealthStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e HealthStatus) MarshalJSON() ([]byte, error) {
-	var buf bytes.Buffer
-	e.MarshalGQL(&buf)
-	return buf.Bytes(), nil
-}
-
-// Whether one, two or no segments explain a customer on an axis.
-type MembershipShape string
-
-const (
-	// One segment does.
-	MembershipShapeClear MembershipShape = "CLEAR"
-	// Two do: the second has at least 0.25, is within 0.3 of the first, and both have at least 0.6.
-	MembershipShapeHybrid MembershipShape = "HYBRID"
-	// None does: the entropy is at least 0.85, and no two segments explain it.
-	MembershipShapeDiffuse MembershipShape = "DIFFUSE"
-)
-
-var AllMembershipShape = []MembershipShape{
-	MembershipShapeClear,
-	MembershipShapeHybrid,
-	MembershipShapeDiffuse,
-}
-
-func (e MembershipShape) IsValid() bool {
-	switch e {
-	case MembershipShapeClear, MembershipShapeHybrid, MembershipShapeDiffuse:
-		return true
-	}
-	return false
-}
-
-func (e MembershipShape) String() string {
-	return string(e)
-}
-
-func (e *MembershipShape) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = MembershipShape(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid MembershipShape", str)
-	}
-	return nil
-}
-
-func (e MembershipShape) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-func (e *MembershipShape) UnmarshalJSON(b []byte) error {
-	s, err := strconv.Unquote(string(b))
-	if err != nil {
-		return err
-	}
-	return e.UnmarshalGQL(s)
-}
-
-func (e MembershipShape) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

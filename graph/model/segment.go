@@ -180,3 +180,17 @@ func (p *SegmentProfile) Features() []*FeatureProfile {
 	}
 	return features
 }
+
+// Rule is the segment as conditions on raw features; nil where none is good enough.
+func (p *SegmentProfile) Rule() *SegmentRule {
+	rule := p.Profile.Rule
+	if rule == nil {
+		return nil
+	}
+	axis := &engine.Axes[p.axis]
+	view := &SegmentRule{Text: rule.Text(axis), Precision: rule.Precision, Coverage: rule.Coverage}
+	for _, c := range rule.Conditions {
+		view.Conditions = append(view.Conditions, &RuleCondition{Feature: axis.Features[c.Feature].Key, Above: c.Above, AtMost: c.AtMost})
+	}
+	return view
+}

@@ -95,7 +95,7 @@ func (a *Axis) FeaturesUnder(m *engine.Model) []*AxisFeature {
 		case !a.Store.Columns.Has(f.Needs):
 			status = engine.FeatureNoData
 		}
-		features[i] = &AxisFeature{Key: f.Key, Name: f.Name, Unit: textOrNull(f.Unit), Status: status}
+		features[i] = &AxisFeature{Key: f.Key, Name: f.Name, Unit: textOrNull(f.Unit), Status: status, Actionable: f.Lever != engine.LeverNone}
 	}
 	return features
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 )
 
 // AxisMembership is where a customer stands on one axis: the thumbprint's part.
@@ -15,38 +16,44 @@ type AxisMembership struct {
 	Reason engine.AxisReason
 
 	model    *engine.Model
-	print    engine.Thumbprint
+	stand    Standing
 	segments []int // of the level, as indices in AxisModel.Segments
 	units    []int // memberships in these, in units of 1/10000
 	ranked   []int // places in units, largest membership first
 }
 
-// Thumbprint gives the parts of a thumbprint on the selected axes. m is nil where the store has no model, t is empty where
-// the customer has no place under it; purchases tells why an axis does not count for the customer, 0 where unknown.
-func Thumbprint(store *Store, m *engine.Model, t engine.Thumbprint, purchases int, keys []string, level engine.Level) ([]*AxisMembership, error) {
+// Standing is where a customer stands under a model, and what it is worked out from.
+type Standing struct {
+	engine.Thumbprint           // empty where the customer has no place
+	Purchases         int       // tells why an axis does not count for the customer; 0 where unknown
+	Features          []float32 // nil where they were not stored, or are not needed
+}
+
+// Thumbprint gives the parts of a thumbprint on the selected axes. m is nil where the store has no model.
+func Thumbprint(store *Store, m *engine.Model, stand Standing, keys []string, level engine.Level) ([]*AxisMembership, error) {
 	axes, err := SelectAxes(keys)
 	if err != nil {
 		return nil, err
 	}
 	parts := make([]*AxisMembership, len(axes))
 	for i, axis := range axes {
-		parts[i] = newAxisMembership(&Axis{Store: store, Index: axis}, m, t, purchases, level)
+		parts[i] = newAxisMembership(&Axis{Store: store, Index: axis}, m, stand, level)
 	}
 	return parts, nil
 }
 
-func newAxisMembership(axis *Axis, m *engine.Model, t engine.Thumbprint, purchases int, level engine.Level) *AxisMembership {
-	part := &AxisMembership{Axis: axis, model: m, print: t}
+func newAxisMembership(axis *Axis, m *engine.Model, stand Standing, level engine.Level) *AxisMembership {
+	part := &AxisMembership{Axis: axis, model: m, stand: stand}
 	if part.Status, part.Reason = axis.StatusUnder(m); part.Status != engine.AxisOn {
 		return part
 	}
-	if len(t.Membership) == 0 {
+	if len(stand.Membership) == 0 {
 		part.Status, part.Reason = engine.AxisNotFitted, engine.ReasonNoModel
 		return part
 	}
-	part.units = memberships(m, axis.Index, t, level)
+	part.units = memberships(m, axis.Index, stand.Thumbprint, level)
 	if len(part.units) == 0 {
-		part.Status, part.Reason = engine.AxisNotEligible, notEligible(axis.Index, purchases)
+		part.Status, part.Reason = engine.AxisNotEligible, notEligible(axis.Index, stand.Purchases)
 		return part
 	}
 	part.segments = levelSegments(&m.Axes[axis.Index], level)
@@ -136,7 +143,7 @@ func (a *AxisMembership) Dominant() *Segment {
 func (a *AxisMembership) Path() []*Segment {
 	path := []*Segment{}
 	if len(a.ranked) > 0 {
-		for _, index := range a.model.Path(a.Axis.Index, a.print) {
+		for _, index := range a.model.Path(a.Axis.Index, a.stand.Thumbprint) {
 			path = append(path, a.segment(index))
 		}
 	}
@@ -166,22 +173,9 @@ func (a *AxisMembership) second() float64 {
 	return a.share(1)
 }
 
-// Entropy is -sum u ln u / ln k, 0 for one segment alone.
+// Entropy is 0 for one segment alone and 1 where all memberships are equal.
 func (a *AxisMembership) Entropy() (float64, bool) {
-	k := len(a.units)
-	if k == 0 {
-		return 0, false
-	}
-	if k == 1 {
-		return 0, true
-	}
-	sum := 0.0
-	for _, units := range a.units {
-		if u := float64(units) / engine.MembershipUnit; u > 0 {
-			sum -= u * math.Log(u)
-		}
-	}
-	return sum / math.Log(float64(k)), true
+	return explain.Entropy(a.units), len(a.units) > 0
 }
 
 // EffectiveSegments is exp(entropy ln k).
@@ -191,19 +185,11 @@ func (a *AxisMembership) EffectiveSegments() (float64, bool) {
 }
 
 // Shape tells whether one, two or no segments explain the customer.
-func (a *AxisMembership) Shape() *MembershipShape {
+func (a *AxisMembership) Shape() *explain.Shape {
 	if len(a.ranked) == 0 {
 		return nil
 	}
-	first, second := a.share(0), a.second()
-	entropy, _ := a.Entropy()
-	shape := MembershipShapeClear
-	switch {
-	case second >= 0.25 && first-second <= 0.30 && first+second >= 0.60:
-		shape = MembershipShapeHybrid
-	case first+second < 0.60 && entropy >= 0.85:
-		shape = MembershipShapeDiffuse
-	}
+	shape := explain.ShapeOf(a.units)
 	return &shape
 }
 

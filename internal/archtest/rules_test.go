@@ -25,10 +25,10 @@ var mayImport = map[string][]string{
 		"resolvers", "schema", "web",
 	},
 	"resolvers": {
-		"engine", "engine/kselect", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
+		"engine", "engine/explain", "engine/kselect", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
 	},
-	"graph":        {"engine", "engine/kselect", "graph/..."},
-	"graph/model":  {"engine", "engine/kselect", "graph/scalar"},
+	"graph":        {"engine", "engine/explain", "engine/kselect", "graph/..."},
+	"graph/model":  {"engine", "engine/explain", "engine/kselect", "graph/scalar"},
 	"graph/scalar": {"engine", "engine/kselect"},
 
 	"jobs":              {"engine/...", "internal/ingest", "internal/obs", "internal/postgres"},
@@ -44,13 +44,16 @@ var mayImport = map[string][]string{
 	"schema":            {},
 	"web":               {},
 
-	"engine":           {"engine/btyd", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
+	"engine":           {"engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
+	"engine/explain":   {"engine", "engine/shapley"},
 	"engine/synth":     {"engine"},
 	"engine/btyd":      {},
+	"engine/cart":      {},
 	"engine/fcm":       {},
 	"engine/hierarchy": {"engine/fcm", "engine/kselect"},
 	"engine/kselect":   {"engine/fcm"},
 	"engine/scale":     {},
+	"engine/shapley":   {},
 }
 
 // confined libraries stop where they are used: a key is the beginning of an import path, its values are the packages, or the

@@ -48,6 +48,7 @@ type commands struct {
 	Replay    replayCommand    `cmd:"" help:"Take the snapshots of a time that has passed."`
 	Store     storeCommand     `cmd:"" help:"List stores, show one, or change what is set for it."`
 	Customer  customerCommand  `cmd:"" help:"Export or erase everything that is stored about one customer."`
+	Explain   explainCommand   `cmd:"" help:"Tell why a customer stands where it does, and what would move it."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`
 	Doctor    doctorCommand    `cmd:"" help:"Check whether everything that is needed is there."`
 }

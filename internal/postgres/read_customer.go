@@ -284,24 +284,26 @@ type CustomerState struct {
 	ModelVersion int
 	Date         engine.Date
 	engine.Thumbprint
+	Features  []float32 // nil where they were not asked for or not stored
 	UpdatedAt time.Time
 }
 
 const customerStates = `-- name: CustomerStates
-SELECT cs.store_id, cs.customer_id, cs.model_id, cs.state_date, cs.membership, cs.dominant, cs.updated_at
+SELECT cs.store_id, cs.customer_id, cs.model_id, cs.state_date, cs.membership, cs.dominant, CASE WHEN $3 THEN cs.feature END, cs.updated_at
 FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 JOIN customer_state cs ON cs.store_id = k.store_id AND cs.customer_id = k.customer_id`
 
-// CustomerStates gives where customers stand now; those without a place are missing.
-func (db *DB) CustomerStates(ctx context.Context, refs []CustomerRef) (map[CustomerRef]*CustomerState, error) {
+// CustomerStates gives where customers stand now, with their features where asked for; those without a place are missing.
+func (db *DB) CustomerStates(ctx context.Context, refs []CustomerRef, features bool) (map[CustomerRef]*CustomerState, error) {
 	stores, ids := splitRefs(refs)
 	found, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (*CustomerState, error) {
 		var s CustomerState
 		var date time.Time
-		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, &s.Membership, &s.Dominant, &s.UpdatedAt)
-		s.Date = dateOf(date)
+		var stored []*float32
+		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, &s.Membership, &s.Dominant, &stored, &s.UpdatedAt)
+		s.Date, s.Features = dateOf(date), featuresOf(stored)
 		return &s, err
-	}, customerStates, stores, ids)
+	}, customerStates, stores, ids, features)
 	states := make(map[CustomerRef]*CustomerState, len(found))
 	for _, s := range found {
 		states[s.CustomerRef] = s

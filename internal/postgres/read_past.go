@@ -64,9 +64,10 @@ func (db *DB) CustomersAt(ctx context.Context, refs []CustomerRef, day engine.Da
 }
 
 var snapshotsAt = `-- name: SnapshotsAt
-SELECT ` + readSnapshotFields + `, NULL::real[] FROM unnest($1::int[], $2::bigint[]) c(store_id, customer_id) CROSS JOIN LATERAL ` + ownSnapshot("$3") + ` s`
+SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[]) c(store_id, customer_id) CROSS JOIN LATERAL ` + ownSnapshot("$3") + ` s`
 
-// SnapshotsAt gives the snapshots that say where customers stood at the beginning of a day; those without one are missing.
+// SnapshotsAt gives the snapshots that say where customers stood at the beginning of a day, with their features; those without
+// one are missing.
 func (db *DB) SnapshotsAt(ctx context.Context, refs []CustomerRef, day engine.Date) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
 	found, err := collect(ctx, db.pool, scanSnapshot, snapshotsAt, stores, ids, dateParam(day))

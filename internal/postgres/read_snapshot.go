@@ -29,14 +29,15 @@ func scanSnapshotWith(row pgx.CollectableRow, more ...any) (*engine.Snapshot, er
 	return &s, err
 }
 
-// LatestQuery asks for the newest snapshot of a type before a date.
+// LatestQuery asks for the newest snapshot of a type before a date, with its features or without.
 type LatestQuery struct {
-	Type   engine.SnapshotType
-	Before engine.Date
+	Type     engine.SnapshotType
+	Before   engine.Date
+	Features bool
 }
 
 const latestSnapshots = `-- name: LatestSnapshots
-SELECT ` + readSnapshotFields + `, NULL::real[] FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
+SELECT ` + readSnapshotFields + `, CASE WHEN $5 THEN s.feature END FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 CROSS JOIN LATERAL (
   SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = $3 AND s.snapshot_date < $4
   ORDER BY s.snapshot_date DESC LIMIT 1) s`
@@ -44,7 +45,7 @@ CROSS JOIN LATERAL (
 // LatestSnapshots gives customers' newest snapshots; customers without one are missing.
 func (db *DB) LatestSnapshots(ctx context.Context, refs []CustomerRef, q LatestQuery) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before))
+	found, err := collect(ctx, db.pool, scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before), q.Features)
 	snapshots := make(map[CustomerRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[CustomerRef{s.StoreID, s.CustomerID}] = s
@@ -60,10 +61,10 @@ type SnapshotRef struct {
 }
 
 const snapshotsByRef = `-- name: SnapshotsByRef
-SELECT ` + readSnapshotFields + `, NULL::real[] FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::date[]) k(store_id, customer_id, kind, day)
+SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::date[]) k(store_id, customer_id, kind, day)
 JOIN snapshot s ON s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = k.kind AND s.snapshot_date = k.day`
 
-// SnapshotsByRef gives snapshots; those that are not there are missing.
+// SnapshotsByRef gives snapshots with their features; those that are not there are missing.
 func (db *DB) SnapshotsByRef(ctx context.Context, refs []SnapshotRef) (map[SnapshotRef]*engine.Snapshot, error) {
 	stores, ids := make([]int32, len(refs)), make([]int64, len(refs))
 	kinds, days := make([]int16, len(refs)), make([]time.Time, len(refs))
@@ -92,6 +93,7 @@ type SnapshotQuery struct {
 	From, To   engine.Date
 	ByCreation bool
 	Descending bool
+	Features   bool           // come with the snapshots
 	After      SnapshotCursor // zero: none
 	Before     SnapshotCursor
 	Window
@@ -136,7 +138,7 @@ func (db *DB) Snapshots(ctx context.Context, refs []CustomerRef, q SnapshotQuery
 		order = "s.created_at " + direction + ", " + order
 	}
 	found, err := collect(ctx, db.pool, scanSnapshot, `-- name: Snapshots
-SELECT `+readSnapshotFields+`, NULL::real[] FROM `+keys+`
+SELECT `+readSnapshotFields+`, CASE WHEN `+s.arg(q.Features)+`::boolean THEN s.feature END FROM `+keys+`
 CROSS JOIN LATERAL (
   SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id`+s.and()+`
   ORDER BY `+order+` LIMIT `+s.arg(q.Limit)+`) s
@@ -170,15 +172,16 @@ func (db *DB) CountSnapshots(ctx context.Context, ref CustomerRef, q SnapshotQue
 type TimelineQuery struct {
 	Type     engine.SnapshotType
 	From, To engine.Date
-	Model    int // features come with snapshots of other models
-	Limit    int // the newest
+	Model    int  // features come with snapshots of other models
+	Features bool // and with all of them
+	Limit    int  // the newest
 }
 
 const timelineRows = `-- name: Timeline
 SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 CROSS JOIN LATERAL (
   SELECT s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active,
-         s.replayed, s.created_at, CASE WHEN s.model_id <> $6 THEN s.feature END AS feature
+         s.replayed, s.created_at, CASE WHEN s.model_id <> $6 OR $8 THEN s.feature END AS feature
   FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = $3 AND s.snapshot_date >= $4 AND s.snapshot_date < $5
   ORDER BY s.snapshot_date DESC LIMIT $7) s
 ORDER BY s.snapshot_date DESC`
@@ -186,7 +189,7 @@ ORDER BY s.snapshot_date DESC`
 // Timeline gives customers' series, oldest first.
 func (db *DB) Timeline(ctx context.Context, refs []CustomerRef, q TimelineQuery) (map[CustomerRef][]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit)
+	found, err := collect(ctx, db.pool, scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit, q.Features)
 	return byCustomer(found, Window{Backward: true}), err
 }
 

@@ -24,7 +24,7 @@ func TestExamplesNeedFewStatements(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	files, err := filepath.Glob("../../web/explorer/examples/*.graphql")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 7 {
 		t.Fatalf("the explorer's examples are missing: %v, %v", files, err)
 	}
 	for _, file := range files {
