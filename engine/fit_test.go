@@ -318,6 +318,12 @@ func TestFitStatuses(t *testing.T) {
 	if s := m.Axes[1].Segments[0]; s.Stratum != StratumIdentical || s.Members != 300 || s.Name != "all the same" || len(s.Children) > 0 {
 		t.Errorf("half of the customers are identical, but the largest root is %+v", s)
 	}
+	for _, f := range m.Axes[1].Segments[0].Profile.Features {
+		// They all have 0, which only some of the others undercut: they are the middle of about the lower half.
+		if f.Center != 0 || f.Percentile < 25 || f.Percentile > 40 {
+			t.Errorf("the identical customers' profile shows %+v", f)
+		}
+	}
 	returns, _ := AxisIndex("return_behavior")
 	if a := m.Axes[returns]; a.Fit != nil || len(a.Segments) != 2 || a.Segments[0].Members != 560 || a.Segments[1].Name != "returned something" {
 		t.Errorf("40 who returned something were clustered: %+v", a.Segments)
