@@ -19,11 +19,11 @@ const (
 	customers = 600
 )
 
-// shop is a table with three groups of customers on every axis, one-time buyers, customers who never returned anything and
+// shop is a table of which seven axes are on, with three groups of customers on every axis, one-time buyers, customers who never returned anything and
 // undefined features, and a model of it with a deep tree. The number of purchases agrees with the features.
 var shop = sync.OnceValues(func() (*engine.Table, *engine.Model) {
 	random := rand.New(rand.NewPCG(5, 9))
-	table := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay}
+	table := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.ColumnOrderID | engine.ColumnReturns}
 	for i := range customers {
 		f := engine.Features{Purchases: 1 + random.IntN(4)*random.IntN(12), FirstAt: table.AsOf - engine.Date(1+random.IntN(900))}
 		for a := range engine.Axes {
@@ -47,7 +47,7 @@ var shop = sync.OnceValues(func() (*engine.Table, *engine.Model) {
 		table.Append(int64(i), &f)
 	}
 	p := engine.DefaultParams()
-	p.Starts, p.MinSize, p.MaxVariance = 2, 40, 0.5
+	p.Starts, p.KMax, p.MinSize, p.MaxVariance = 2, 5, 40, 0.5
 	m, err := engine.Fit(context.Background(), p, 1, table, nil, nil)
 	if err != nil {
 		panic(err)
@@ -58,7 +58,13 @@ var shop = sync.OnceValues(func() (*engine.Table, *engine.Model) {
 // drawn gives an axis and a customer that has memberships on it.
 func drawn(t *rapid.T) (axis int, values []float32) {
 	table, m := shop()
-	axis = rapid.IntRange(0, engine.AxisCount-1).Draw(t, "axis")
+	var on []int
+	for i := range m.Axes {
+		if m.Axes[i].Status == engine.AxisOn {
+			on = append(on, i)
+		}
+	}
+	axis = rapid.SampledFrom(on).Draw(t, "axis")
 	return axis, drawnOn(t, table, m, axis)
 }
 

@@ -90,18 +90,20 @@ func (e *Explainer) Moved(values []float32, moves []Move) []float32 {
 // Lead gives by how much a segment leads over its strongest sibling, and each segment above it over its own, whichever is
 // less, in units of 1/10000 as a thumbprint is stored; negative where another leads.
 func (e *Explainer) Lead(values []float32, segment int) int {
-	return e.leadOf(segment, e.scorer.Rounded(engine.PurchasesOf(values), e.axis.Of(values)))
-}
-
-func (e *Explainer) leadOf(segment int, units []int) int {
+	units := e.scorer.Rounded(engine.PurchasesOf(values), e.axis.Of(values))
 	if units == nil {
 		return -engine.MembershipUnit
 	}
-	lead := engine.MembershipUnit
-	for at := segment; at >= 0; at = e.model.Segments[at].Parent {
-		for i := range e.model.Segments {
-			if i != at && e.model.Segments[i].Parent == e.model.Segments[at].Parent {
-				lead = min(lead, units[at]-units[i])
+	return leadOf(e.model, segment, units, engine.MembershipUnit)
+}
+
+// leadOf is Lead of memberships in all segments of an axis, of which whole stands for 1.
+func leadOf[N int | float64](axis *engine.AxisModel, segment int, memberships []N, whole N) N {
+	lead := whole
+	for at := segment; at >= 0; at = axis.Segments[at].Parent {
+		for i := range axis.Segments {
+			if i != at && axis.Segments[i].Parent == axis.Segments[at].Parent {
+				lead = min(lead, memberships[at]-memberships[i])
 			}
 		}
 	}
@@ -171,7 +173,13 @@ func (s *search) leads(levers []*lever, sds []float64) bool {
 	for i, l := range levers {
 		_, s.own[l.index] = l.at(sds[i])
 	}
-	return s.leadOf(s.target, s.scorer.Rounded(s.Explainer.purchases(s.own, s.purchases), s.own)) >= MinLead
+	purchases := s.Explainer.purchases(s.own, s.purchases)
+	// Rounding moves a membership by less than a unit for each leaf below: most are decided without it.
+	exact := leadOf(s.model, s.target, s.scorer.Memberships(purchases, s.own), 1)
+	if exact*engine.MembershipUnit < float64(MinLead-s.model.Leaves) {
+		return false
+	}
+	return leadOf(s.model, s.target, s.scorer.Rounded(purchases, s.own), engine.MembershipUnit) >= MinLead
 }
 
 // keep notes a move that is smaller than the best.
