@@ -18,6 +18,7 @@ func (a *api) testExplains(t *testing.T, store *engine.Store) {
 	t.Run("reasons", func(t *testing.T) { a.testReasons(t, stored.Model) })
 	t.Run("causes", func(t *testing.T) { a.testCauses(t) })
 	t.Run("pathTo", func(t *testing.T) { a.testPathTo(t, store, stored.Model) })
+	t.Run("the past", func(t *testing.T) { a.testExplainPast(t) })
 	t.Run("rules", func(t *testing.T) { a.testSegmentRules(t) })
 	t.Run("refused", func(t *testing.T) { a.testExplainRefused(t) })
 }
@@ -326,6 +327,44 @@ func (a *api) features(t *testing.T, store *engine.Store, name string) []float32
 		t.Fatalf("customer %s has no features", name)
 	}
 	return states[ref].Features
+}
+
+// A day of the past is explained too, whether it has snapshots or is worked out from the orders.
+func (a *api) testExplainPast(t *testing.T) {
+	var root struct {
+		Store struct {
+			Axis struct{ RootSegments []struct{ ID string } }
+		}
+	}
+	a.data(t, &root, `{ store(key: "cdnow") { axis(key: "purchase_value") { rootSegments { id } } } }`, nil)
+	for _, day := range []string{"1998-05-31", "1998-06-03"} { // a Sunday with snapshots, a Wednesday without
+		var got struct {
+			Customer struct {
+				Thumbprint    []placed
+				PathTo        struct{ Status string }
+				DriftAnalysis struct {
+					Axes []struct {
+						CausesMissing *string
+						Causes        []cause
+					}
+				}
+			}
+		}
+		a.data(t, &got, `query ($c: String!, $d: Date!, $s: ID!) { customer(by: {key: {storeId: "cdnow", customerId: $c}}, asOf: $d) {
+  thumbprint(axes: ["purchase_value"]) { status outlier reasons { missing total } } pathTo(segmentId: $s) { status }
+  driftAnalysis(axes: ["purchase_value"]) { axes { causesMissing causes { feature effect } } } } }`,
+			map[string]any{"c": a.greatest(t, 1)[0], "d": day, "s": root.Store.Axis.RootSegments[0].ID})
+		c := got.Customer
+		if p := c.Thumbprint[0]; p.Outlier == nil || p.Reasons == nil || p.Reasons.Missing != nil || p.Reasons.Total == nil {
+			t.Errorf("%s: %+v", day, p)
+		}
+		if c.PathTo.Status == "NO_FEATURES" || c.PathTo.Status == "" {
+			t.Errorf("%s: %+v", day, c.PathTo)
+		}
+		if d := c.DriftAnalysis.Axes[0]; d.CausesMissing != nil || len(d.Causes) == 0 {
+			t.Errorf("%s: %+v", day, d)
+		}
+	}
 }
 
 func (a *api) testSegmentRules(t *testing.T) {
