@@ -5,25 +5,26 @@ import (
 	"math"
 )
 
-// fitter runs passes over one problem for one k. Its buffers are reused.
+// fitter runs passes over one matrix for one k. Its buffers are reused.
 type fitter struct {
-	*problem
-	k      int
-	m      float64
-	hard   bool
-	kernel kernel
-	slots  []float64   // one set of sums per chunk
-	lanes  [][]float64 // per worker: the strands of these sums
-	blocks [][]float64 // per worker: distances, then memberships, of one panel
-	rowJ   []lane      // per worker: the rows' parts of the objective
-	sums   []float64   // of the last pass, laid out as a slot
+	*Matrix
+	workers int
+	k       int
+	m       float64
+	hard    bool
+	kernel  kernel
+	slots   []float64   // one set of sums per chunk
+	lanes   [][]float64 // per worker: the strands of these sums
+	blocks  [][]float64 // per worker: distances, then memberships, of one panel
+	rowJ    []lane      // per worker: the rows' parts of the objective
+	sums    []float64   // of the last pass, laid out as a slot
 }
 
-func (p *problem) fitter(k int, opts Options) *fitter {
-	f := &fitter{problem: p, k: k, m: opts.M, hard: opts.Hard, kernel: bestKernel()}
+func (p *Matrix) fitter(k int, opts Options, workers int) *fitter {
+	f := &fitter{Matrix: p, workers: max(1, min(workers, p.chunkCount())), k: k, m: opts.M, hard: opts.Hard, kernel: bestKernel()}
 	f.sums = make([]float64, k*(p.d+1)+1)
 	f.slots = make([]float64, p.chunkCount()*len(f.sums))
-	for range max(1, min(p.workers, p.chunkCount())) {
+	for range f.workers {
 		f.lanes = append(f.lanes, make([]float64, k*(p.d+1)*strands))
 		f.blocks = append(f.blocks, make([]float64, k*panelRows))
 		f.rowJ = append(f.rowJ, lane{})
@@ -39,7 +40,7 @@ func (f *fitter) slot(chunk int) []float64 {
 
 // pass reads the data once: memberships for the centres, and the sums for the next ones.
 func (f *fitter) pass(ctx context.Context, centers []float64) error {
-	err := f.eachChunk(ctx, func(worker, chunk int) {
+	err := inParallel(ctx, f.workers, f.chunkCount(), func(worker, chunk int) {
 		lanes, block, rowJ := f.lanes[worker], f.blocks[worker], &f.rowJ[worker]
 		clear(lanes)
 		objective := 0.0
@@ -90,6 +91,19 @@ func (f *fitter) nextCenters(dst, current []float64) {
 	}
 }
 
+// weights are the sums of u^m of the last pass, one a cluster, as shares of the largest.
+func (f *fitter) weights() []float64 {
+	weights, largest := make([]float64, f.k), 0.0
+	for j := range weights {
+		weights[j] = f.sums[j*(f.d+1)+f.d]
+		largest = max(largest, weights[j])
+	}
+	for j := range weights {
+		weights[j] /= largest
+	}
+	return weights
+}
+
 // move is the largest distance between corresponding centres, in standard deviations.
 func (f *fitter) move(a, b []float64) float64 {
 	largest := 0.0
@@ -133,7 +147,7 @@ func (f *fitter) descend(ctx context.Context, start []float64, how descent) (out
 	out := outcome{centers: append([]float64(nil), start...), objective: math.Inf(1)}
 	var history *anderson
 	if how.accelerate {
-		history = newAnderson(len(start), f.scale)
+		history = newAnderson(len(start))
 	}
 	extrapolated := false
 	for out.iterations < how.maxIterations {
@@ -143,7 +157,7 @@ func (f *fitter) descend(ctx context.Context, start []float64, how descent) (out
 		out.iterations++
 		if extrapolated && !(f.objective() <= out.objective*(1+objectiveSlack)) {
 			copy(current, out.centers)
-			history.forget()
+			history.reject()
 			extrapolated = false
 			continue
 		}
@@ -159,7 +173,7 @@ func (f *fitter) descend(ctx context.Context, start []float64, how descent) (out
 			break
 		}
 		if history != nil {
-			extrapolated = history.extrapolate(current, next)
+			extrapolated = history.extrapolate(current, next, f.weights())
 		}
 		current, next = next, current
 	}

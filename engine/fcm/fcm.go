@@ -59,11 +59,12 @@ type Options struct {
 	Seed uint64
 	// Workers bounds the goroutines; 0 means GOMAXPROCS.
 	Workers int
-	// Plain switches Anderson acceleration off.
+	// Plain switches acceleration off: Anderson's, and the sample that Init is carried on on first.
 	Plain bool
 	// Hard fits k-means by Lloyd's iteration: memberships are 0 or 1.
 	Hard bool
-	// Init holds k x d centres, row-major: one start from there, on all rows.
+	// Init holds k x d centres, row-major: one start from there. With 5,000 rows or more it is carried on on a tenth
+	// of them first, SampleSize at most, unless Plain, Hard or ExactIterations.
 	Init []float64
 	// Progress, if set, is called after each accepted pass over all rows with the
 	// objective at the centres the pass began with and the largest move of a
@@ -106,30 +107,33 @@ type Result struct {
 // Fit clusters the n x d row-major matrix x into k clusters. x is not
 // standardised here and not changed. It panics only if len(x) != n*d.
 func Fit(ctx context.Context, x []float64, n, d, k int, opts Options) (*Result, error) {
-	if len(x) != n*d {
-		panic(fmt.Sprintf("fcm: matrix of %d values given as %d x %d", len(x), n, d))
-	}
-	if err := checkShape(n, d, k); err != nil {
-		return nil, err
-	}
-	opts, err := opts.withDefaults(d, k)
+	m, err := NewMatrix(ctx, x, n, d, opts.Workers)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProblem(ctx, x, n, d, opts.Workers)
+	return m.Fit(ctx, k, opts)
+}
+
+// Fit clusters the matrix into k clusters.
+func (p *Matrix) Fit(ctx context.Context, k int, opts Options) (*Result, error) {
+	switch {
+	case k < 1:
+		return nil, fmt.Errorf("%w: %d clusters asked for", ErrShape, k)
+	case p.n < k:
+		return nil, fmt.Errorf("%w: %d rows for %d clusters", ErrShape, p.n, k)
+	}
+	opts, err := opts.withDefaults(p.d, k)
 	if err != nil {
 		return nil, err
 	}
-	f := p.fitter(k, opts)
-	centers := opts.Init
-	if centers == nil {
-		if centers, err = bestStart(ctx, p, x, k, opts); err != nil {
-			return nil, err
-		}
+	centers, err := p.start(ctx, k, opts)
+	if err != nil {
+		return nil, err
 	}
+	f := p.fitter(k, opts, opts.Workers)
 	run, err := f.descend(ctx, centers, descent{
 		maxIterations: opts.MaxIterations, tolerance: opts.Tolerance, exact: opts.ExactIterations,
-		accelerate: !opts.Plain && !opts.Hard, progress: opts.Progress,
+		accelerate: opts.accelerated(), progress: opts.Progress,
 	})
 	if err != nil {
 		return nil, err
@@ -137,19 +141,8 @@ func Fit(ctx context.Context, x []float64, n, d, k int, opts Options) (*Result, 
 	return f.summarise(ctx, run)
 }
 
-func checkShape(n, d, k int) error {
-	switch {
-	case d < 1:
-		return fmt.Errorf("%w: %d columns", ErrShape, d)
-	case k < 1:
-		return fmt.Errorf("%w: %d clusters asked for", ErrShape, k)
-	case n < k:
-		return fmt.Errorf("%w: %d rows for %d clusters", ErrShape, n, k)
-	case n > math.MaxInt32:
-		return fmt.Errorf("%w: %d rows are more than one fit takes", ErrShape, n)
-	}
-	return nil
-}
+// accelerated tells whether steps are extrapolated. Lloyd's iteration ends after finitely many plain ones.
+func (o Options) accelerated() bool { return !o.Plain && !o.Hard }
 
 func (o Options) withDefaults(d, k int) (Options, error) {
 	if o.M == 0 {

@@ -17,7 +17,7 @@ func (f *fitter) summarise(ctx context.Context, run outcome) (*Result, error) {
 	// Of each chunk: sum u^2 and sum u per cluster, then the objective.
 	slotSize := 2*f.k + 1
 	slots := make([]float64, f.chunkCount()*slotSize)
-	err := f.eachChunk(ctx, func(worker, chunk int) {
+	err := inParallel(ctx, f.workers, f.chunkCount(), func(worker, chunk int) {
 		block, rowJ, lanes := f.blocks[worker], &f.rowJ[worker], make([]float64, 2*f.k*strands)
 		slot := slots[chunk*slotSize : (chunk+1)*slotSize]
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, f.panelCount()); panel++ {

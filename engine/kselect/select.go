@@ -185,9 +185,13 @@ type sweep struct {
 	fits       []*fcm.Result // nil where k exceeds the distinct rows
 }
 
-// measureAll fits and measures every k.
+// measureAll fits and measures every k. All fits share one copy of the rows.
 func (s *sweep) measureAll(ctx context.Context) error {
 	o := s.options
+	matrix, err := fcm.NewMatrix(ctx, s.x, s.n, s.d, o.FCM.Workers)
+	if err != nil {
+		return fmt.Errorf("the rows cannot be clustered: %w", err)
+	}
 	distinct := distinctRows(s.x, s.n, s.d, o.KMax)
 	for k := o.KMin; k <= o.KMax; k++ {
 		if k > distinct {
@@ -195,7 +199,7 @@ func (s *sweep) measureAll(ctx context.Context) error {
 			s.fits = append(s.fits, nil)
 			continue
 		}
-		fit, err := fcm.Fit(ctx, s.x, s.n, s.d, k, o.FCM)
+		fit, err := matrix.Fit(ctx, k, o.FCM)
 		if err != nil {
 			return fmt.Errorf("fitting %d clusters: %w", k, err)
 		}

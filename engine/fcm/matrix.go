@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -17,32 +18,50 @@ const (
 	chunkPanels = 16
 )
 
-// problem is the data of a fit, transposed within panels: the value of row r of
-// panel p in column t is panels[(p*d+t)*panelRows+r]. Rows that fill up the
-// last panel are 0 and never counted.
-type problem struct {
-	n, d    int
-	workers int
-	panels  []float64
+// Matrix is data made ready for fits: checked, and copied column by column within panels. Fits with several k share one,
+// at the same time too.
+//
+// The value of row r of panel p in column t is panels[(p*d+t)*panelRows+r]. Rows that fill up the last panel are 0 and
+// never counted.
+type Matrix struct {
+	n, d   int
+	x      []float64 // as it was given; samples are drawn from it
+	panels []float64
 	// scale is 1/sd of each column (1 where the column is constant).
 	scale []float64
 	// spread is the root mean squared distance of the rows from their mean.
 	spread float64
 }
 
-// newProblem copies the n x d row-major x and refuses values that cannot be clustered.
-func newProblem(ctx context.Context, x []float64, n, d, workers int) (*problem, error) {
-	p := &problem{n: n, d: d, workers: workers}
+// NewMatrix makes the n x d row-major matrix x ready and refuses values that cannot be clustered. x must not change
+// while the result is in use. Workers bounds the goroutines of the copying; 0 means GOMAXPROCS. It panics only if
+// len(x) != n*d.
+func NewMatrix(ctx context.Context, x []float64, n, d, workers int) (*Matrix, error) {
+	if len(x) != n*d {
+		panic(fmt.Sprintf("fcm: matrix of %d values given as %d x %d", len(x), n, d))
+	}
+	switch {
+	case d < 1:
+		return nil, fmt.Errorf("%w: %d columns", ErrShape, d)
+	case n < 1:
+		return nil, fmt.Errorf("%w: no rows", ErrShape)
+	case n > math.MaxInt32:
+		return nil, fmt.Errorf("%w: %d rows are more than one fit takes", ErrShape, n)
+	}
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	p := &Matrix{n: n, d: d, x: x}
 	p.panels = make([]float64, p.panelCount()*d*panelRows)
 	moments := make([]float64, p.chunkCount()*2*d)
 	var bad atomic.Bool
-	err := p.eachChunk(ctx, func(_, chunk int) {
+	err := inParallel(ctx, workers, p.chunkCount(), func(_, chunk int) {
 		sums := moments[chunk*2*d : (chunk+1)*2*d]
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, p.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
-			if !p.fillPanel(panel, x, sums[:d], sums[d:]) {
+			if !p.fillPanel(panel, sums[:d], sums[d:]) {
 				bad.Store(true)
 			}
 		}
@@ -59,17 +78,17 @@ func newProblem(ctx context.Context, x []float64, n, d, workers int) (*problem, 
 
 // fillPanel transposes one panel, adds the first two moments about row 0 to
 // first and second, and reports whether all values can be clustered.
-func (p *problem) fillPanel(panel int, x, first, second []float64) bool {
+func (p *Matrix) fillPanel(panel int, first, second []float64) bool {
 	from := panel * panelRows
 	rows := p.rowsOf(panel)
 	ok := true
 	for t := range p.d {
 		column := p.column(panel, t)[:rows]
-		origin := x[t]
+		origin := p.x[t]
 		var s1, s2 float64
 		at := from*p.d + t
 		for r := range column {
-			v := x[at]
+			v := p.x[at]
 			at += p.d
 			if !(math.Abs(v) <= largest) {
 				ok = false
@@ -85,7 +104,7 @@ func (p *problem) fillPanel(panel int, x, first, second []float64) bool {
 	return ok
 }
 
-func (p *problem) measure(moments []float64) {
+func (p *Matrix) measure(moments []float64) {
 	p.scale = make([]float64, p.d)
 	n := float64(p.n)
 	total := 0.0
@@ -119,29 +138,25 @@ func describeBad(x []float64, d int) error {
 	return ErrNotFinite
 }
 
-func (p *problem) panelCount() int { return (p.n + panelRows - 1) / panelRows }
+func (p *Matrix) panelCount() int { return (p.n + panelRows - 1) / panelRows }
 
-func (p *problem) chunkCount() int { return (p.panelCount() + chunkPanels - 1) / chunkPanels }
+func (p *Matrix) chunkCount() int { return (p.panelCount() + chunkPanels - 1) / chunkPanels }
 
 // rowsOf counts the rows of a panel that are data.
-func (p *problem) rowsOf(panel int) int { return min(panelRows, p.n-panel*panelRows) }
+func (p *Matrix) rowsOf(panel int) int { return min(panelRows, p.n-panel*panelRows) }
 
-func (p *problem) panel(panel int) []float64 {
+func (p *Matrix) panel(panel int) []float64 {
 	size := p.d * panelRows
 	return p.panels[panel*size : (panel+1)*size]
 }
 
-func (p *problem) column(panel, t int) []float64 {
+func (p *Matrix) column(panel, t int) []float64 {
 	from := (panel*p.d + t) * panelRows
 	return p.panels[from : from+panelRows]
 }
 
-// eachChunk calls do once for every chunk, from up to p.workers goroutines; the
-// first argument tells them apart. It ends early when ctx does.
-func (p *problem) eachChunk(ctx context.Context, do func(worker, chunk int)) error {
-	return inParallel(ctx, p.workers, p.chunkCount(), do)
-}
-
+// inParallel calls do once for every task, from up to the given number of goroutines; the first argument tells them
+// apart. It ends early when ctx does.
 func inParallel(ctx context.Context, workers, tasks int, do func(worker, task int)) error {
 	workers = min(workers, tasks)
 	if workers <= 1 {
