@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -18,44 +19,11 @@ func normal(seed uint64, size int) []float64 {
 	return x
 }
 
-// The vector loops, where this build and processor have them, agree with the plain ones.
-func TestKernelsAgree(t *testing.T) {
-	t.Parallel()
-	agree(t, bestKernel())
-}
-
-func agree(t *testing.T, tested kernel) {
-	t.Helper()
-	for d := 1; d <= 17; d++ {
-		for k := 1; k <= 7; k++ {
-			panel, centers := normal(uint64(d), d*panelRows), normal(uint64(k), k*d)
-			run := func(kn kernel) []float64 {
-				block, lanes := make([]float64, k*panelRows), make([]float64, k*(d+1)*strands)
-				var rowJ lane
-				kn.distances(block, panel, centers, d, k)
-				kn.shareTwo(block, &rowJ, k, true)
-				kn.accumulate(lanes, block, panel, d, k)
-				out := []float64{total(&rowJ)}
-				for i := 0; i < len(lanes); i += strands {
-					out = append(out, addStrands(lanes[i:]))
-				}
-				return out
-			}
-			want, got := run(plainKernel), run(tested)
-			for i := range want {
-				if math.Abs(want[i]-got[i]) > 1e-12*max(1, math.Abs(want[i])) {
-					t.Fatalf("d=%d k=%d sum %d: %v, plain %v", d, k, i, got[i], want[i])
-				}
-			}
-		}
-	}
-}
-
 func TestAnyNumberOfWorkers(t *testing.T) {
 	t.Parallel()
 	const n, d, k = 9000, 3, 4
 	x := normal(5, n*d)
-	for _, opts := range []Options{{Seed: 3}, {Seed: 3, M: 1.6, Starts: 2}, {Seed: 3, Hard: true}} {
+	for _, opts := range []Options{{Seed: 3}, {Seed: 3, M: 1.6, Starts: 2}, {Seed: 3, Hard: true}, {Seed: 3, Init: x[:k*d]}} {
 		opts.MaxIterations = 40
 		var first *Result
 		for _, workers := range []int{1, 2, 7} {
@@ -74,22 +42,35 @@ func TestAnyNumberOfWorkers(t *testing.T) {
 	}
 }
 
-func TestObjectiveNeverRises(t *testing.T) {
+// Fits of several k at the same time on one matrix are those of a matrix each.
+func TestSharedMatrix(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
-		const n, d = 700, 3
-		last := math.Inf(1)
-		x := normal(seed, n*d)
-		_, err := Fit(t.Context(), x, n, d, 5, Options{Seed: seed, Init: x[:5*d], Progress: func(_ int, _, objective float64) {
-			if objective > last*(1+1e-12) {
-				t.Errorf("objective rose from %v to %v", last, objective)
-			}
-			last = objective
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	const n, d = 3000, 4
+	x := normal(6, n*d)
+	matrix, err := NewMatrix(t.Context(), x, n, d, 2)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var group sync.WaitGroup
+	for k := 2; k <= 5; k++ {
+		group.Go(func() {
+			opts := Options{Seed: 9, Starts: 2, MaxIterations: 30, SampleSize: 1000}
+			got, err := matrix.Fit(t.Context(), k, opts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			want, err := Fit(t.Context(), x, n, d, k, opts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got.Objective != want.Objective || !slices.Equal(got.Centers, want.Centers) {
+				t.Errorf("k = %d: objective %v, alone %v", k, got.Objective, want.Objective)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestBadData(t *testing.T) {
