@@ -150,6 +150,23 @@ func TestIrisOptimum(t *testing.T) {
 	}
 }
 
+// Acceleration needs at most a third of the passes and ends in the same optimum or, in two of these nine, a lower one. The
+// numbers are fixed by the seeds: other rows and starts may need more, or end higher, as BenchmarkPassesToConvergence shows.
+func TestAccelerationSavesPasses(t *testing.T) {
+	t.Parallel()
+	const n = 8000
+	sets := passSets(n)
+	for _, name := range []string{"overlap", "skewed", "separate"} {
+		for _, k := range []int{3, 5, 8} {
+			fast, plain := passesOf(t, sets[name].x, n, sets[name].d, k)
+			t.Logf("%s, k = %d: %d passes, plain %d, objective %v and %v", name, k, fast.Iterations, plain.Iterations, fast.Objective, plain.Objective)
+			if !fast.Converged || 3*fast.Iterations > plain.Iterations || fast.Objective > plain.Objective*(1+1e-9) {
+				t.Errorf("%s, k = %d: %d passes to %v, plain %d to %v", name, k, fast.Iterations, fast.Objective, plain.Iterations, plain.Objective)
+			}
+		}
+	}
+}
+
 // deviation is the largest difference of two sets of centres in column ranges.
 func deviation(a, b, ranges []float64) float64 {
 	largest := 0.0
