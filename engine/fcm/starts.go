@@ -96,24 +96,33 @@ func (p *Matrix) bestStart(ctx context.Context, k int, opts Options) ([]float64,
 	return results[best].centers, nil
 }
 
-// sample draws size of the rows without replacement, in row order (selection sampling, Knuth 1997, algorithm 3.4.2 S).
+// sample draws size of the rows.
 func (p *Matrix) sample(ctx context.Context, size int, seed uint64) (*Matrix, error) {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	rows := make([]float64, 0, size*p.d)
-	for i, needed := 0, size; needed > 0; i++ {
-		if i%rowsAtOnce == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if rng.IntN(p.n-i) < needed {
-			rows = append(rows, p.x[i*p.d:(i+1)*p.d]...)
-			needed--
-		}
+	rows, err := SampleRows(ctx, rand.New(rand.NewPCG(seed, 0)), p.x, p.n, p.d, size)
+	if err != nil {
+		return nil, err
 	}
 	return NewMatrix(ctx, rows, size, p.d, 1)
 }
 
-// rowsAtOnce rows are looked at between two looks at whether to go on.
-const rowsAtOnce = 1 << 16
+// SampleRows copies size of the n rows of the n x d row-major x, drawn without replacement and kept in their order
+// (selection sampling, Knuth 1997, algorithm 3.4.2 S).
+func SampleRows(ctx context.Context, rng *rand.Rand, x []float64, n, d, size int) ([]float64, error) {
+	rows := make([]float64, 0, size*d)
+	for i, needed := 0, size; needed > 0; i++ {
+		if i%rowsBetweenLooks == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if rng.IntN(n-i) < needed {
+			rows = append(rows, x[i*d:(i+1)*d]...)
+			needed--
+		}
+	}
+	return rows, nil
+}
+
+// rowsBetweenLooks rows are looked at between two looks at whether to go on.
+const rowsBetweenLooks = 1 << 16
 
 // plusPlus draws k rows, each with probability proportional to its squared
 // distance from those already drawn (Arthur and Vassilvitskii 2007).
@@ -133,7 +142,7 @@ func (p *Matrix) plusPlus(ctx context.Context, rng *rand.Rand, k int) ([]float64
 		last := centers[len(centers)-d:]
 		total := 0.0
 		for i := range nearest {
-			if i%rowsAtOnce == 0 && ctx.Err() != nil {
+			if i%rowsBetweenLooks == 0 && ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			s := 0.0

@@ -91,7 +91,7 @@ func rowScale(x []float64, d int, rows []int32) float64 {
 			largest = max(largest, math.Abs(v))
 		}
 	}
-	if largest == 0 || (largest > 1e-100 && largest < 1e100) {
+	if largest == 0 || (largest > 1e-100 && largest < 1e150) {
 		return 1
 	}
 	_, exponent := math.Frexp(largest)

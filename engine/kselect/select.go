@@ -112,7 +112,10 @@ func Select(ctx context.Context, x []float64, n, d int, o Options) (*Selection, 
 	}
 	s := sweep{options: o, x: x, n: n, d: d, population: n}
 	if o.SweepSample > 0 && o.SweepSample < n {
-		s.x = sampleRows(x, n, d, o.SweepSample, o.FCM.Seed)
+		random := rand.New(rand.NewPCG(o.FCM.Seed, sweepStream))
+		if s.x, err = fcm.SampleRows(ctx, random, x, n, d, o.SweepSample); err != nil {
+			return nil, err
+		}
 		s.n = o.SweepSample
 	}
 	if err := s.measureAll(ctx); err != nil {
@@ -192,7 +195,10 @@ func (s *sweep) measureAll(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the rows cannot be clustered: %w", err)
 	}
-	distinct := distinctRows(s.x, s.n, s.d, o.KMax)
+	distinct, err := distinctRows(ctx, s.x, s.n, s.d, o.KMax)
+	if err != nil {
+		return err
+	}
 	for k := o.KMin; k <= o.KMax; k++ {
 		if k > distinct {
 			s.candidates = append(s.candidates, Candidate{K: k})
@@ -268,7 +274,7 @@ func (s *sweep) judge() {
 		case 100*float64(smallest)*float64(s.population) < float64(s.options.NumOfShare)*float64(s.n):
 			c.reject(SmallSegment)
 		}
-		if c.Silhouette < best/2 {
+		if c.Silhouette < min(best, best/2) { // half of less than 0 would rule out the best one itself
 			c.reject(LowSilhouette)
 		}
 	}
@@ -343,27 +349,20 @@ func (s *sweep) refit(ctx context.Context, x []float64, n int, start *fcm.Result
 	return fit, candidate, nil
 }
 
-// sampleRows copies m of n rows, drawn without repetition and kept in their order.
-func sampleRows(x []float64, n, d, m int, seed uint64) []float64 {
-	random := rand.New(rand.NewPCG(seed, sweepStream))
-	sample := make([]float64, 0, m*d)
-	for i := range n { // each row with probability wanted/left: Knuth, volume 2, algorithm 3.4.2S
-		wanted := m - len(sample)/d
-		if random.IntN(n-i) < wanted {
-			sample = append(sample, x[i*d:(i+1)*d]...)
-		}
-	}
-	return sample
-}
-
 // distinctRows counts the different rows of x, at most up to limit.
-func distinctRows(x []float64, n, d, limit int) int {
+func distinctRows(ctx context.Context, x []float64, n, d, limit int) (int, error) {
 	var seen [][]float64
 	for i := 0; i < n && len(seen) < limit; i++ {
+		if i%rowsBetweenLooks == 0 && ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
 		row := x[i*d : (i+1)*d]
 		if !slices.ContainsFunc(seen, func(s []float64) bool { return slices.Equal(s, row) }) {
 			seen = append(seen, row)
 		}
 	}
-	return len(seen)
+	return len(seen), nil
 }
+
+// rowsBetweenLooks rows are looked at between two looks at whether to go on.
+const rowsBetweenLooks = 1 << 14
