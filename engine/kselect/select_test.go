@@ -1,9 +1,11 @@
 package kselect
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -175,6 +177,54 @@ func TestSelectIsTheSameForAnyWorkers(t *testing.T) {
 		}
 		if diff := cmp.Diff(first, s); diff != "" {
 			t.Errorf("%d workers (-one +these):\n%s", workers, diff)
+		}
+	}
+}
+
+// countdown is a context that is cancelled when it has been looked at so many times; it counts the looks since.
+type countdown struct {
+	context.Context
+	left, late atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) >= 0 {
+		return nil
+	}
+	c.late.Add(1)
+	return context.Canceled
+}
+
+// Choosing and measuring end at the next look at the context, which comes after every panel of a fit and every two tiles
+// of a silhouette, exact or sampled.
+func TestSelectIsCancelledAnywhere(t *testing.T) {
+	t.Parallel()
+	const n, workers = 1200, 2
+	x := blobs(n, 3, square...)
+	for name, maxExact := range map[string]int{"exact": 0, "sampled": 700} {
+		run := func(looks int64) (*countdown, error) {
+			ctx := &countdown{Context: t.Context()}
+			ctx.left.Store(looks)
+			_, err := Select(ctx, x, n, 2, Options{
+				KMin: 3, KMax: 4, FCM: fcm.Options{Workers: workers, Starts: 2, SampleSize: 500, MaxIterations: 10},
+				Silhouette: SilhouetteOptions{MaxExact: maxExact, Workers: workers},
+			})
+			return ctx, err
+		}
+		const plenty = 1 << 40
+		whole, err := run(plenty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks := plenty - whole.left.Load()
+		for at := int64(0); at < looks; at += 1 + looks/100 {
+			ctx, err := run(at)
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%s: cancelled at look %d of %d: %v", name, at, looks, err)
+			}
+			if late := ctx.late.Load(); late > 3*workers+6 {
+				t.Fatalf("%s: went on for %d looks after it was cancelled at look %d of %d", name, late, at, looks)
+			}
 		}
 	}
 }
