@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+// RealTable is a store of the sample data, for the tests outside this package.
+func RealTable(tb testing.TB, name string) *Table {
+	tb.Helper()
+	return tableOf(tb, loadStore(tb, name))
+}
+
 // tableOf is the whole store as of the day after its last order.
 func tableOf(tb testing.TB, store *realStore) *Table {
 	tb.Helper()

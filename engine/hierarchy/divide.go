@@ -93,24 +93,27 @@ func (p *part) divideFrom(ctx context.Context, from division) (division, error) 
 // sweep returns the divisions that pass, the best score first and the smaller k where scores are equal.
 func (g *grower) sweep(ctx context.Context, p *part, kMax int) ([]division, error) {
 	var passed []division
+	var labelings []kselect.Labeling
 	for k := 2; k <= kMax; k++ {
 		division, err := p.divide(ctx, k)
 		if err != nil {
 			return nil, err
 		}
-		if !g.useful(division) {
-			continue
+		if g.useful(division) {
+			passed = append(passed, division)
+			labelings = append(labelings, kselect.Labeling{Labels: division.fit.Labels, K: k})
 		}
-		silhouette, err := kselect.Silhouette(ctx, p.x, len(p.members), p.d, division.fit.Labels, k, g.options.Silhouette)
-		if err != nil {
-			return nil, fmt.Errorf("measuring %d children: %w", k, err)
-		}
-		balance := kselect.Balance
-		if g.options.Normalized {
-			balance = kselect.NormalizedBalance
-		}
-		division.score = kselect.Score(silhouette.Mean, balance(division.fit.Sizes))
-		passed = append(passed, division)
+	}
+	silhouettes, err := kselect.Silhouettes(ctx, p.x, len(p.members), p.d, labelings, g.options.Silhouette)
+	if err != nil {
+		return nil, fmt.Errorf("measuring how far children lie apart: %w", err)
+	}
+	balance := kselect.Balance
+	if g.options.Normalized {
+		balance = kselect.NormalizedBalance
+	}
+	for i := range passed {
+		passed[i].score = kselect.Score(silhouettes[i].Mean, balance(passed[i].fit.Sizes))
 	}
 	slices.SortStableFunc(passed, func(a, b division) int {
 		switch {

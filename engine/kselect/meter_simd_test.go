@@ -23,11 +23,7 @@ func TestVectorMeters(t *testing.T) {
 		for _, n := range []int{2, 3, 17, 254, 259, 700} {
 			for d := 1; d <= 9; d++ {
 				x, labels := planted(n, d, 2)
-				rows := make([]int32, n)
-				for i := range rows {
-					rows[i] = int32(i)
-				}
-				tiles := newTiling(x, d, labels, 2, rows)
+				tiles := newTiling(x, d, []Labeling{{labels, 2}}, allRows(n))
 				fast, exact := newMeter(tiles), newMeter(tiles)
 				fast.vectors, exact.vectors = vectors, nil
 				for i := range tiles.tiles {
@@ -61,7 +57,7 @@ func TestRoundingIsNoticed(t *testing.T) {
 	if want := plainSilhouette(x, len(x), 1, labels, 5); math.Abs(got.Mean-want) > 1e-12 {
 		t.Errorf("got %v, want %v", got.Mean, want)
 	}
-	if _, err := clusterSilhouettes(context.Background(), x, 1, labels, 5, []int32{0, 1, 2}, 1); err != nil {
+	if _, err := clusterSilhouettes(context.Background(), x, 1, []Labeling{{labels, 5}}, []int32{0, 1, 2}, 1); err != nil {
 		t.Error(err)
 	}
 }

@@ -58,22 +58,24 @@ func (t *tiling) narrow() {
 func (t *tiling) narrowed() bool { return t.rounding != nil }
 
 // roundingError bounds, over the mean of all rows, how far rounding the numbers to float32 may have moved the
-// silhouettes: a distance moves by at most what its two rows move, and a silhouette by twice that over max(a, b).
+// silhouettes of any labeling: a distance moves by at most what its two rows move, and a silhouette by twice that over
+// max(a, b).
 func (t *tiling) roundingError(sums []float64) float64 {
 	mean := 0.0
 	for _, e := range t.rounding {
 		mean += e / float64(t.rows)
 	}
-	total, i := 0.0, 0
-	for own, size := range t.sizes {
-		for range size {
-			a, b := distancesOf(sums[i*t.k:(i+1)*t.k], t.sizes, own)
+	largest := 0.0
+	for l := range t.ks {
+		total := 0.0
+		t.each(l, sums, func(i, own int, sums []float64) {
+			a, b := distancesOf(sums, t.sizes[l], own)
 			greater := max(a, b)
 			if moved := 2 * (t.rounding[i] + mean); moved > 0 {
 				total += moved / greater // infinite where greater is 0
 			}
-			i++
-		}
+		})
+		largest = max(largest, total/float64(t.rows))
 	}
-	return total / float64(t.rows)
+	return largest
 }

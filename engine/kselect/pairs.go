@@ -14,25 +14,28 @@ const (
 	tileRows = 256
 	// maxChunks is the number of shares the pairs are cut into, fixed so that the sums do not depend on the workers.
 	maxChunks = 16
-	// maxSums bounds the numbers kept for all shares together (16 MB); more clusters mean fewer shares.
-	maxSums = 2_000_000
+	// maxSums bounds the numbers kept for all shares together (19 MB); more clusters mean fewer shares.
+	maxSums = 2_400_000
 )
 
-// tiling holds rows sorted by cluster in tiles of at most tileRows, each of one cluster. Distances between two tiles
-// then all add to the same cluster's sums, and no look-up of labels stands in the inner loop.
+// tiling holds rows sorted by cell in tiles of at most tileRows, each of one cell. Distances between two tiles then all
+// add to the same clusters' sums, and no look-up of labels stands in the inner loop.
 type tiling struct {
-	d, k  int
-	sizes []int // rows of each cluster
+	d     int
+	cells *cells
 	tiles []tile
 	rows  int
+	ks    []int   // clusters of each labeling
+	width int     // sums of a row: the clusters of all labelings
+	sizes [][]int // rows of each cluster, by labeling
 
 	rounding []float64 // by row in sorted order, where the tiles hold float32 numbers too; see narrow.go
 	unit     float64   // of those numbers
 }
 
-// tile is a block of consecutive rows of one cluster.
+// tile is a block of consecutive rows of one cell.
 type tile struct {
-	cluster int
+	cell    int
 	first   int // position of its first row in the sorted order
 	n       int
 	columns []float64 // d blocks of n: first column of all rows, then the second ...
@@ -44,27 +47,27 @@ func (t *tile) column(f int) []float64 { return t.columns[f*t.n : (f+1)*t.n] }
 
 func (t *tile) d() int { return len(t.columns) / t.n }
 
-// newTiling sorts the given rows of x by label, scaled by a power of two where squares would overflow or vanish (which
+// newTiling sorts the given rows of x by cell, scaled by a power of two where squares would overflow or vanish (which
 // leaves silhouettes as they are).
-func newTiling(x []float64, d int, labels []int32, k int, rows []int32) *tiling {
-	t := &tiling{d: d, k: k, sizes: make([]int, k), rows: len(rows)}
-	for _, i := range rows {
-		t.sizes[labels[i]]++
+func newTiling(x []float64, d int, labelings []Labeling, rows []int32) *tiling {
+	t := &tiling{d: d, cells: newCells(len(rows)), rows: len(rows)}
+	for _, l := range labelings {
+		t.cells.divide(l, rows)
+		t.ks = append(t.ks, l.K)
+		t.width += l.K
+		sizes := make([]int, l.K)
+		for _, i := range rows {
+			sizes[l.Labels[i]]++
+		}
+		t.sizes = append(t.sizes, sizes)
 	}
-	position := make([]int, k)
-	for c, at := 0, 0; c < k; c++ {
-		position[c] = at
-		at += t.sizes[c]
-	}
-	order := make([]int32, len(rows))
-	for _, i := range rows {
-		order[position[labels[i]]] = i
-		position[labels[i]]++
-	}
+	t.cells.number()
+	order, ends := t.cells.sorted(rows)
 	scale := rowScale(x, d, rows)
 	data := make([]float64, len(rows)*d)
-	for c, first := 0, 0; c < k; c++ {
-		for end := position[c]; first < end; {
+	first := 0
+	for cell, end := range ends {
+		for first < end {
 			n := min(tileRows, end-first)
 			block := data[first*d : (first+n)*d]
 			for r, i := range order[first : first+n] {
@@ -72,7 +75,7 @@ func newTiling(x []float64, d int, labels []int32, k int, rows []int32) *tiling 
 					block[f*n+r] = v * scale
 				}
 			}
-			t.tiles = append(t.tiles, tile{cluster: c, first: first, n: n, columns: block})
+			t.tiles = append(t.tiles, tile{cell: cell, first: first, n: n, columns: block})
 			first += n
 		}
 	}
@@ -105,7 +108,7 @@ type pairRange struct{ i, j, pairs int }
 func (t *tiling) chunks() []pairRange {
 	count := len(t.tiles)
 	pairs := count * (count + 1) / 2
-	shares := min(maxChunks, pairs, max(1, maxSums/(t.rows*t.k)))
+	shares := min(maxChunks, pairs, max(1, maxSums/(t.rows*t.width)))
 	ranges := make([]pairRange, 0, shares)
 	i, j := 0, 0
 	for s := range shares {
@@ -128,8 +131,8 @@ func share(total, part, parts int) int {
 	return int(q)
 }
 
-// distanceSums returns, for each row in sorted order, the k sums of its distances to the rows of every cluster. Each
-// pair is measured once and added on both sides.
+// distanceSums returns, for each row in sorted order, the sums of its distances to the rows of every cluster, labeling
+// after labeling. Each pair is measured once and added on both sides.
 func (t *tiling) distanceSums(ctx context.Context, workers int) ([]float64, error) {
 	chunks := t.chunks()
 	sums := make([][]float64, len(chunks))
@@ -139,7 +142,7 @@ func (t *tiling) distanceSums(ctx context.Context, workers int) ([]float64, erro
 		group.Go(func() {
 			m := newMeter(t)
 			for c := int(next.Add(1)) - 1; c < len(chunks) && ctx.Err() == nil; c = int(next.Add(1)) - 1 {
-				sums[c] = make([]float64, t.rows*t.k)
+				sums[c] = make([]float64, t.rows*t.width)
 				t.addPairs(ctx, m, chunks[c], sums[c])
 			}
 		})
@@ -152,10 +155,10 @@ func (t *tiling) distanceSums(ctx context.Context, workers int) ([]float64, erro
 	for _, s := range sums[1:] {
 		add(total, s)
 	}
-	byRow := make([]float64, t.rows*t.k)
-	for c := range t.k {
+	byRow := make([]float64, t.rows*t.width)
+	for c := range t.width {
 		for i, v := range total[c*t.rows : (c+1)*t.rows] {
-			byRow[i*t.k+c] = v
+			byRow[i*t.width+c] = v
 		}
 	}
 	return byRow, nil
@@ -180,12 +183,21 @@ func (t *tiling) addPairs(ctx context.Context, m *meter, run pairRange, sums []f
 			m.within(left)
 		} else {
 			m.between(left, right)
-			add(sums[left.cluster*t.rows+right.first:], m.columnSums[:right.n])
+			t.addTo(sums, right, m.columnSums[:right.n], left.cell)
 		}
-		add(sums[right.cluster*t.rows+left.first:], m.rowSums[:left.n])
+		t.addTo(sums, left, m.rowSums[:left.n], right.cell)
 		if j++; j == len(t.tiles) {
 			i++
 			j = i
 		}
+	}
+}
+
+// addTo adds the distances of a tile's rows to the rows of a cell: to its cluster's sums in every labeling.
+func (t *tiling) addTo(sums []float64, rows *tile, distances []float64, cell int) {
+	first := 0
+	for l, label := range t.cells.labels[cell] {
+		add(sums[(first+int(label))*t.rows+rows.first:], distances)
+		first += t.ks[l]
 	}
 }

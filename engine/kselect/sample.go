@@ -14,60 +14,77 @@ const (
 	sampleStream = 0x73696c686f756574
 )
 
-// sampledSilhouette estimates the mean silhouette from o.MaxExact of the n rows.
+// sampledSilhouettes estimates the mean silhouettes from o.MaxExact of all rows.
 //
 // A row's silhouette depends on the other rows of the sample, so the spread of the silhouettes alone understates the
 // error. Instead the sample is cut into stratified parts and the silhouette is computed within each: to first order
 // the variance of a mean over pairs falls as 1/rows, so that of the whole sample is the variance between parts
 // divided by their number (random groups; Wolter, Introduction to Variance Estimation, 2007, ch. 2), times the
 // share of rows left out (finite population).
-func sampledSilhouette(ctx context.Context, x []float64, n, d int, labels []int32, sizes []int, o SilhouetteOptions) (SilhouetteResult, error) {
-	k := len(sizes)
-	rows := stratifiedSample(labels, sizes, o.MaxExact, o.Seed)
-	means, err := clusterSilhouettes(ctx, x, d, labels, k, rows, o.Workers)
+func sampledSilhouettes(ctx context.Context, x []float64, d int, labelings []Labeling, sizes [][]int, all []int32, o SilhouetteOptions) ([]SilhouetteResult, error) {
+	strata := newCells(len(all))
+	mostClusters := 0
+	for _, l := range labelings {
+		strata.divide(l, all)
+		mostClusters = max(mostClusters, l.K)
+	}
+	strata.number()
+	rows := stratifiedSample(strata, labelings, sizes, o.MaxExact, o.Seed)
+	means, err := meanSilhouettes(ctx, x, d, labelings, sizes, rows, o.Workers)
 	if err != nil {
-		return SilhouetteResult{}, err
+		return nil, err
 	}
-	result := SilhouetteResult{Mean: weightedMean(means, sizes), Sampled: len(rows)}
-
-	parts := deal(rows, labels, k, min(replicates, len(rows)/(2*k)))
-	values := make([]float64, 0, len(parts))
+	parts := deal(rows, strata, min(replicates, len(rows)/(2*mostClusters)))
+	ofParts := make([][]float64, len(labelings))
 	for _, part := range parts {
-		means, err := clusterSilhouettes(ctx, x, d, labels, k, part, o.Workers)
+		means, err := meanSilhouettes(ctx, x, d, labelings, sizes, part, o.Workers)
 		if err != nil {
-			return SilhouetteResult{}, err
+			return nil, err
 		}
-		values = append(values, weightedMean(means, sizes))
+		for l, mean := range means {
+			ofParts[l] = append(ofParts[l], mean)
+		}
 	}
-	leftOut := 1 - float64(len(rows))/float64(n)
-	result.StdError = math.Sqrt(sampleVariance(values) / float64(max(1, len(values))) * leftOut)
-	return result, nil
+	leftOut := 1 - float64(len(rows))/float64(len(all))
+	results := make([]SilhouetteResult, len(labelings))
+	for l, mean := range means {
+		results[l] = SilhouetteResult{
+			Mean: mean, Sampled: len(rows),
+			StdError: math.Sqrt(sampleVariance(ofParts[l]) / float64(max(1, len(parts))) * leftOut),
+		}
+	}
+	return results, nil
 }
 
-// stratifiedSample returns about m rows: of every cluster a share of rows like its share of all, but at least two
-// where it has them, taken in the one random order that belongs to the seed.
-func stratifiedSample(labels []int32, sizes []int, m int, seed uint64) []int32 {
-	quota := allocate(sizes, m)
+// stratifiedSample returns about m rows: of every stratum a share of rows like its share of all, but of every cluster at
+// least two where it has them, taken in the one random order that belongs to the seed.
+func stratifiedSample(strata *cells, labelings []Labeling, sizes [][]int, m int, seed uint64) []int32 {
+	rows := strata.sizes()
+	quota := allocate(rows, m)
+	for l, labeling := range labelings {
+		for c := range labeling.K {
+			raise(quota, rows, min(sizes[l][c], 2), func(s int) bool { return strata.labels[s][l] == int32(c) })
+		}
+	}
 	left := 0
 	for _, q := range quota {
 		left += q
 	}
-	rows := make([]int32, 0, left)
-	for i := range shuffled(len(labels), seed) {
+	sample := make([]int32, 0, left)
+	for i := range shuffled(len(strata.of), seed) {
 		if left == 0 {
 			break
 		}
-		if c := labels[i]; quota[c] > 0 {
-			quota[c]--
+		if s := strata.of[i]; quota[s] > 0 {
+			quota[s]--
 			left--
-			rows = append(rows, i)
+			sample = append(sample, i)
 		}
 	}
-	return rows
+	return sample
 }
 
-// allocate divides m among clusters in proportion to size by largest remainders (ties: the lower cluster), and gives
-// every cluster at least two rows or all it has.
+// allocate divides m among strata in proportion to size by largest remainders (ties: the lower stratum).
 func allocate(sizes []int, m int) []int {
 	total := 0
 	for _, s := range sizes {
@@ -91,10 +108,28 @@ func allocate(sizes []int, m int) []int {
 		quota[best]++
 		remainder[best] = -1
 	}
-	for c, s := range sizes {
-		quota[c] = min(s, max(quota[c], 2))
-	}
 	return quota
+}
+
+// raise brings the quotas of the strata that belong to a cluster up to a least sum, one by one where the most rows are
+// left.
+func raise(quota, sizes []int, least int, belongs func(stratum int) bool) {
+	for {
+		sum, best := 0, -1
+		for s := range quota {
+			if !belongs(s) {
+				continue
+			}
+			sum += quota[s]
+			if best < 0 || sizes[s]-quota[s] > sizes[best]-quota[best] {
+				best = s
+			}
+		}
+		if sum >= least {
+			return
+		}
+		quota[best]++
+	}
 }
 
 // shuffled yields 0..n-1 in the random order of the seed (Fisher and Yates), drawing only as far as it is read.
@@ -115,20 +150,20 @@ func shuffled(n int, seed uint64) func(yield func(int32) bool) {
 	}
 }
 
-// deal gives the rows of each cluster to the parts in turn.
-func deal(rows, labels []int32, k, parts int) [][]int32 {
+// deal gives the rows of each stratum to the parts in turn.
+func deal(rows []int32, strata *cells, parts int) [][]int32 {
 	if parts < 2 {
 		return nil
 	}
 	dealt := make([][]int32, parts)
-	next := make([]int, k)
-	for c := range next {
-		next[c] = c % parts // clusters with fewer rows than parts do not all fall into the first
+	next := make([]int, len(strata.labels))
+	for s := range next {
+		next[s] = s % parts // strata with fewer rows than parts do not all fall into the first
 	}
 	for _, i := range rows {
-		c := labels[i]
-		dealt[next[c]] = append(dealt[next[c]], i)
-		next[c] = (next[c] + 1) % parts
+		s := strata.of[i]
+		dealt[next[s]] = append(dealt[next[s]], i)
+		next[s] = (next[s] + 1) % parts
 	}
 	return dealt
 }

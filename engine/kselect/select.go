@@ -83,7 +83,7 @@ type Options struct {
 	SweepSample int  // if not 0, choose k on a seeded sample of this many rows (at least 50,000); the fit uses all
 	FCM         fcm.Options
 	Silhouette  SilhouetteOptions
-	Progress    func(k int) // called after each k has been measured, in ascending order
+	Progress    func(k int) // called after each k has been fitted, in ascending order
 	NumOfShare  int         // rows of the whole population, which the floor of 1 % refers to; n if 0
 }
 
@@ -201,7 +201,6 @@ func (s *sweep) measureAll(ctx context.Context) error {
 	}
 	for k := o.KMin; k <= o.KMax; k++ {
 		if k > distinct {
-			s.candidates = append(s.candidates, Candidate{K: k})
 			s.fits = append(s.fits, nil)
 			continue
 		}
@@ -209,44 +208,56 @@ func (s *sweep) measureAll(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("fitting %d clusters: %w", k, err)
 		}
-		candidate, err := measure(ctx, s.x, s.n, s.d, fit, o.Silhouette)
-		if err != nil {
-			return fmt.Errorf("measuring %d clusters: %w", k, err)
-		}
-		s.candidates = append(s.candidates, candidate)
 		s.fits = append(s.fits, fit)
 		if o.Progress != nil {
 			o.Progress(k)
 		}
 	}
+	var err error
+	if s.candidates, err = measure(ctx, s.x, s.n, s.d, o.KMin, s.fits, o.Silhouette); err != nil {
+		return err
+	}
 	s.judge()
 	return nil
 }
 
-// measure computes everything about one fit but its eligibility.
-func measure(ctx context.Context, x []float64, n, d int, fit *fcm.Result, o SilhouetteOptions) (Candidate, error) {
-	c := Candidate{
-		K:                    fit.K,
-		PartitionCoefficient: fit.PartitionCoefficient,
-		Iterations:           fit.Iterations,
-		Converged:            fit.Converged,
-		Sizes:                slices.Clone(fit.Sizes),
-	}
-	slices.SortFunc(c.Sizes, func(a, b int) int { return b - a })
-	if !fit.Coincident {
-		c.XieBeni = fit.XieBeni
-	}
-	if c.Sizes[1] > 0 { // else everything is in one cluster, and the silhouette stays 0
-		silhouette, err := Silhouette(ctx, x, n, d, fit.Labels, fit.K, o)
-		if err != nil {
-			return Candidate{}, err
+// measure computes everything about the fits of kMin, kMin+1, ... but their eligibility. A fit may be nil.
+func measure(ctx context.Context, x []float64, n, d, kMin int, fits []*fcm.Result, o SilhouetteOptions) ([]Candidate, error) {
+	candidates := make([]Candidate, len(fits))
+	var labelings []Labeling
+	var labeled []*Candidate
+	for i, fit := range fits {
+		c := &candidates[i]
+		c.K = kMin + i
+		if fit == nil {
+			continue
 		}
-		c.Silhouette, c.SilhouetteError = silhouette.Mean, silhouette.StdError
+		c.PartitionCoefficient, c.Iterations, c.Converged = fit.PartitionCoefficient, fit.Iterations, fit.Converged
+		c.Sizes = slices.Clone(fit.Sizes)
+		slices.SortFunc(c.Sizes, func(a, b int) int { return b - a })
+		if !fit.Coincident {
+			c.XieBeni = fit.XieBeni
+		}
+		if c.Sizes[1] > 0 { // else everything is in one cluster, and the silhouette stays 0
+			labelings = append(labelings, Labeling{fit.Labels, fit.K})
+			labeled = append(labeled, c)
+		}
 	}
-	c.Balance, c.NormalizedBalance = Balance(c.Sizes), NormalizedBalance(c.Sizes)
-	c.Score = Score(c.Silhouette, c.Balance)
-	c.NormalizedScore = Score(c.Silhouette, c.NormalizedBalance)
-	return c, nil
+	silhouettes, err := Silhouettes(ctx, x, n, d, labelings, o)
+	if err != nil {
+		return nil, fmt.Errorf("measuring how far clusters lie apart: %w", err)
+	}
+	for i, c := range labeled {
+		c.Silhouette, c.SilhouetteError = silhouettes[i].Mean, silhouettes[i].StdError
+	}
+	for i, fit := range fits {
+		if c := &candidates[i]; fit != nil {
+			c.Balance, c.NormalizedBalance = Balance(c.Sizes), NormalizedBalance(c.Sizes)
+			c.Score = Score(c.Silhouette, c.Balance)
+			c.NormalizedScore = Score(c.Silhouette, c.NormalizedBalance)
+		}
+	}
+	return candidates, nil
 }
 
 // judge sets the eligibility of every candidate.
@@ -342,11 +353,11 @@ func (s *sweep) refit(ctx context.Context, x []float64, n int, start *fcm.Result
 	if err != nil {
 		return nil, Candidate{}, fmt.Errorf("fitting %d clusters to all rows: %w", start.K, err)
 	}
-	candidate, err := measure(ctx, x, n, s.d, fit, s.options.Silhouette)
+	measured, err := measure(ctx, x, n, s.d, start.K, []*fcm.Result{fit}, s.options.Silhouette)
 	if err != nil {
-		return nil, Candidate{}, fmt.Errorf("measuring %d clusters of all rows: %w", start.K, err)
+		return nil, Candidate{}, err
 	}
-	return fit, candidate, nil
+	return fit, measured[0], nil
 }
 
 // distinctRows counts the different rows of x, at most up to limit.

@@ -44,9 +44,29 @@ type SilhouetteResult struct {
 //
 // Time grows with the square of the rows measured, memory only with their number. ctx ends the work early.
 func Silhouette(ctx context.Context, x []float64, n, d int, labels []int32, k int, o SilhouetteOptions) (SilhouetteResult, error) {
-	sizes, err := checkLabeled(x, n, d, labels, k)
+	results, err := Silhouettes(ctx, x, n, d, []Labeling{{labels, k}}, o)
 	if err != nil {
 		return SilhouetteResult{}, err
+	}
+	return results[0], nil
+}
+
+// Silhouettes is [Silhouette] for several labelings of the same rows: a distance is measured once for as many of them as
+// it serves. A sample is of the same rows for all, stratified by all.
+func Silhouettes(ctx context.Context, x []float64, n, d int, labelings []Labeling, o SilhouetteOptions) ([]SilhouetteResult, error) {
+	if len(labelings) == 0 {
+		return nil, nil
+	}
+	if err := checkMatrix(x, n, d); err != nil {
+		return nil, err
+	}
+	var sizes [][]int
+	for _, l := range labelings {
+		s, err := checkLabeled(n, l)
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, s)
 	}
 	if o.MaxExact <= 0 {
 		o.MaxExact = defaultMaxExact
@@ -54,38 +74,54 @@ func Silhouette(ctx context.Context, x []float64, n, d int, labels []int32, k in
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	rows := allRows(n)
 	if n > o.MaxExact {
-		return sampledSilhouette(ctx, x, n, d, labels, sizes, o)
+		return sampledSilhouettes(ctx, x, d, labelings, sizes, rows, o)
 	}
+	means, err := meanSilhouettes(ctx, x, d, labelings, sizes, rows, o.Workers)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]SilhouetteResult, len(labelings))
+	for l, mean := range means {
+		results[l] = SilhouetteResult{Mean: mean, Sampled: n}
+	}
+	return results, nil
+}
+
+func allRows(n int) []int32 {
 	rows := make([]int32, n)
 	for i := range rows {
 		rows[i] = int32(i)
 	}
-	perCluster, err := clusterSilhouettes(ctx, x, d, labels, k, rows, o.Workers)
-	if err != nil {
-		return SilhouetteResult{}, err
-	}
-	return SilhouetteResult{Mean: weightedMean(perCluster, sizes), Sampled: n}, nil
+	return rows
 }
 
-// checkLabeled validates a labeled matrix and counts the rows of each cluster.
-func checkLabeled(x []float64, n, d int, labels []int32, k int) ([]int, error) {
+func checkMatrix(x []float64, n, d int) error {
 	switch {
 	case n < 2 || d < 1:
-		return nil, fmt.Errorf("a silhouette needs at least two rows and one column, got %d x %d", n, d)
+		return fmt.Errorf("a silhouette needs at least two rows and one column, got %d x %d", n, d)
 	case n > math.MaxInt32:
-		return nil, fmt.Errorf("a silhouette takes at most %d rows, got %d: take a sample", math.MaxInt32, n)
+		return fmt.Errorf("a silhouette takes at most %d rows, got %d: take a sample", math.MaxInt32, n)
 	case len(x)/d != n || len(x)%d != 0:
-		return nil, fmt.Errorf("the matrix has %d numbers, but %d rows of %d columns were announced", len(x), n, d)
+		return fmt.Errorf("the matrix has %d numbers, but %d rows of %d columns were announced", len(x), n, d)
+	}
+	for i, v := range x {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("row %d, column %d is %v: only finite numbers can be measured", i/d, i%d, v)
+		}
+	}
+	return nil
+}
+
+// checkLabeled validates a labeling of n rows and counts the rows of each cluster.
+func checkLabeled(n int, labeling Labeling) ([]int, error) {
+	labels, k := labeling.Labels, labeling.K
+	switch {
 	case len(labels) != n:
 		return nil, fmt.Errorf("there are %d labels for %d rows: give one for each row", len(labels), n)
 	case k < 2:
 		return nil, fmt.Errorf("a silhouette needs at least two clusters, got k = %d", k)
-	}
-	for i, v := range x {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("row %d, column %d is %v: only finite numbers can be measured", i/d, i%d, v)
-		}
 	}
 	sizes := make([]int, k)
 	for i, l := range labels {
@@ -106,9 +142,26 @@ func checkLabeled(x []float64, n, d int, labels []int32, k int) ([]int, error) {
 	return sizes, nil
 }
 
-// clusterSilhouettes returns the mean silhouette of each cluster over the given rows alone; 0 for a cluster without any.
-func clusterSilhouettes(ctx context.Context, x []float64, d int, labels []int32, k int, rows []int32, workers int) ([]float64, error) {
-	t := newTiling(x, d, labels, k, rows)
+// meanSilhouettes returns the mean silhouette of each labeling over the given rows alone, every cluster weighted with
+// its size among all rows.
+func meanSilhouettes(ctx context.Context, x []float64, d int, labelings []Labeling, sizes [][]int, rows []int32, workers int) ([]float64, error) {
+	var means []float64
+	for _, group := range together(labelings, rows) {
+		perCluster, err := clusterSilhouettes(ctx, x, d, group, rows, workers)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range perCluster {
+			means = append(means, weightedMean(m, sizes[len(means)]))
+		}
+	}
+	return means, nil
+}
+
+// clusterSilhouettes returns, by labeling, the mean silhouette of each cluster over the given rows alone; 0 for a cluster
+// without any.
+func clusterSilhouettes(ctx context.Context, x []float64, d int, labelings []Labeling, rows []int32, workers int) ([][]float64, error) {
+	t := newTiling(x, d, labelings, rows)
 	sums, err := t.distanceSums(ctx, workers)
 	if err != nil {
 		return nil, err
@@ -119,19 +172,31 @@ func clusterSilhouettes(ctx context.Context, x []float64, d int, labels []int32,
 			return nil, err
 		}
 	}
-	means := make([]float64, k)
-	i := 0
-	for own, size := range t.sizes {
-		total := 0.0
-		for range size {
-			total += width(sums[i*k:(i+1)*k], t.sizes, own)
-			i++
-		}
-		if size > 0 {
-			means[own] = total / float64(size)
+	means := make([][]float64, len(labelings))
+	for l, k := range t.ks {
+		means[l] = make([]float64, k)
+		t.each(l, sums, func(_, own int, sums []float64) { means[l][own] += width(sums, t.sizes[l], own) })
+		for c, size := range t.sizes[l] {
+			means[l][c] /= float64(max(1, size))
 		}
 	}
 	return means, nil
+}
+
+// each visits the rows in sorted order with their cluster in a labeling and their sums of distances to its clusters.
+func (t *tiling) each(labeling int, sums []float64, visit func(i, own int, sums []float64)) {
+	first := 0
+	for _, k := range t.ks[:labeling] {
+		first += k
+	}
+	for at := range t.tiles {
+		tile := &t.tiles[at]
+		own := int(t.cells.labels[tile.cell][labeling])
+		for i := tile.first; i < tile.first+tile.n; i++ {
+			from := i*t.width + first
+			visit(i, own, sums[from:from+t.ks[labeling]])
+		}
+	}
 }
 
 // width is the silhouette of one row of cluster own, from the sums of its distances to the rows of every cluster.

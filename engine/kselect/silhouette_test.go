@@ -340,7 +340,10 @@ func TestStratifiedSample(t *testing.T) {
 		m := rapid.IntRange(1, len(labels)).Draw(t, "m")
 		taken := make([]int, len(sizes))
 		seen := map[int32]bool{}
-		for _, i := range stratifiedSample(labels, sizes, m, 5) {
+		labeling := Labeling{labels, len(sizes)}
+		strata := newCells(len(labels))
+		strata.divide(labeling, allRows(len(labels)))
+		for _, i := range stratifiedSample(strata, []Labeling{labeling}, [][]int{sizes}, m, 5) {
 			if seen[i] {
 				t.Fatalf("row %d was taken twice", i)
 			}
