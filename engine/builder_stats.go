@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/quimbi/quimbi/engine/scale"
 )
 
 var undefined = math.NaN()
@@ -72,6 +74,17 @@ func nth[T cmp.Ordered](x []T, n int) T {
 		x[j] = v
 	}
 	return x[n]
+}
+
+// quantile is [scale.Quantile] of values that are not sorted. It reorders x, which
+// must not be empty.
+func quantile(x []float64, p float64) float64 {
+	low := int(p * float64(len(x)-1))
+	nth(x, low)
+	if low+1 < len(x) {
+		nth(x[low+1:], 0)
+	}
+	return scale.Quantile(x, p)
 }
 
 // trend is the slope of Theil (1950) and Sen (1968) of a growing series over its index: the median of the slopes of all

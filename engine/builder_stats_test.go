@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quimbi/quimbi/engine/scale"
 	"pgregory.net/rapid"
 )
 
@@ -213,4 +214,16 @@ func TestRarefaction(t *testing.T) {
 		}
 		near(t, fmt.Sprint("categories expected of ", c.lines), got, c.want, 1e-12)
 	}
+}
+
+func TestQuantile(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x := rapid.SliceOfN(rapid.Float64Range(-5, 5), 1, 200).Draw(t, "x")
+		p := rapid.Float64Range(0, 1).Draw(t, "p")
+		want := scale.Quantile(slices.Sorted(slices.Values(x)), p)
+		if got := quantile(x, p); got != want {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
 }

@@ -457,6 +457,5 @@ func (f *axisFit) outlierDistance() float64 {
 	for i, row := range f.scaled {
 		distances[i] = a.distance(f.values(row))
 	}
-	slices.Sort(distances)
-	return scale.Quantile(distances, outlierQuantile)
+	return quantile(distances, outlierQuantile)
 }

@@ -256,8 +256,8 @@ func (f *axisFit) measurePercentiles() {
 type profiler struct {
 	table    *Table
 	eligible []int32
-	orders   []float64
-	values   []float64
+	orders   []int32
+	values   []int64
 }
 
 // profile describes the customers at these places in eligible; the zero Profile for nobody.
@@ -275,25 +275,19 @@ func (p *profiler) profile(members []int32) Profile {
 		r.TotalValueCents += p.table.ValueCents[row]
 		rate += daysPerMonth * float64(orders) / max(days, shortestTenure)
 		tenure += days
-		p.orders = append(p.orders, float64(orders))
-		p.values = append(p.values, float64(p.table.ValueCents[row]))
+		p.orders = append(p.orders, p.table.Purchases[row])
+		p.values = append(p.values, p.table.ValueCents[row])
 	}
 	n := float64(len(members))
 	r.OrdersPerMonth = rate / n
 	r.TenureMonths = tenure / n / daysPerMonth
-	r.MedianOrders = median(p.orders)
-	r.MedianValueCents = int64(math.Round(median(p.values)))
+	r.MedianOrders = middle(p.orders)
+	r.MedianValueCents = int64(math.Round(middle(p.values)))
 	return r
 }
 
 // shortestTenure is the least number of days that a monthly rate refers to: what happened within a month is no rate yet.
 const shortestTenure = 30
-
-// median sorts the values.
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return scale.Quantile(values, 0.5)
-}
 
 // featureProfiles describes a centre feature by feature, most telling first: by the size of z, equal ones in the axis's order.
 // raw, where not nil and defined, are the values to show in its place.

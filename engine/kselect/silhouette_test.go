@@ -301,26 +301,39 @@ func TestSilhouetteIsCancelled(t *testing.T) {
 	}
 }
 
+// The first is measured alone, then all together.
 func TestSampledSilhouetteKnowsItsError(t *testing.T) {
 	t.Parallel()
 	const n, d, k, m = 6000, 4, 4, 1000
 	x, labels := gaussians(n, d, k, 11)
-	exact := silhouette(t, x, n, d, labels, k, SilhouetteOptions{})
-
-	const seeds = 40
-	squares, meanError := 0.0, 0.0
-	for seed := range uint64(seeds) {
-		got := silhouette(t, x, n, d, labels, k, SilhouetteOptions{MaxExact: m, Seed: seed})
-		if got.Sampled != m || got.StdError <= 0 {
-			t.Fatalf("seed %d: %+v", seed, got)
+	all := []Labeling{{labels, k}, stripes(x, n, d, 3, 0.5), stripes(x, n, d, 2, 2)}
+	for _, labelings := range [][]Labeling{all[:1], all} {
+		const seeds = 40
+		squares, meanError := make([]float64, len(labelings)), make([]float64, len(labelings))
+		exact, err := Silhouettes(t.Context(), x, n, d, labelings, SilhouetteOptions{})
+		if err != nil {
+			t.Fatal(err)
 		}
-		squares += (got.Mean - exact.Mean) * (got.Mean - exact.Mean)
-		meanError += got.StdError / seeds
-	}
-	spread := math.Sqrt(squares / seeds)
-	t.Logf("exact %.4f, spread over seeds %.5f, mean reported error %.5f", exact.Mean, spread, meanError)
-	if ratio := spread / meanError; ratio < 0.6 || ratio > 1.5 {
-		t.Errorf("the spread over seeds is %.5f, but the error reported is %.5f on average", spread, meanError)
+		for seed := range uint64(seeds) {
+			got, err := Silhouettes(t.Context(), x, n, d, labelings, SilhouetteOptions{MaxExact: m, Seed: seed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l, g := range got {
+				if g.Sampled != m || g.StdError <= 0 {
+					t.Fatalf("seed %d: %+v", seed, g)
+				}
+				squares[l] += (g.Mean - exact[l].Mean) * (g.Mean - exact[l].Mean)
+				meanError[l] += g.StdError / seeds
+			}
+		}
+		for l := range labelings {
+			spread := math.Sqrt(squares[l] / seeds)
+			t.Logf("%d of %d: exact %.4f, spread over seeds %.5f, mean reported error %.5f", l, len(labelings), exact[l].Mean, spread, meanError[l])
+			if ratio := spread / meanError[l]; ratio < 0.6 || ratio > 1.5 {
+				t.Errorf("the spread over seeds is %.5f, but the error reported is %.5f on average", spread, meanError[l])
+			}
+		}
 	}
 }
 
