@@ -152,7 +152,14 @@ func TestModelSurvivesJSON(t *testing.T) {
 	t.Parallel()
 	unraced(t)
 	table := randomTable(1000, 3)
+	exploration, _ := AxisIndex("category_exploration")
+	for i := range 400 { // identical customers of whom features are undefined
+		copy(table.Row(i)[Axes[exploration].First:], []float32{0, float32(math.NaN()), float32(math.NaN())})
+	}
 	m := fitted(t, table, DefaultParams())
+	if s := m.Axes[exploration].Segments[0]; s.Stratum != StratumIdentical || s.Members != 400 {
+		t.Errorf("the identical ones: %+v", s)
+	}
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,11 @@
 package engine
 
-import "github.com/quimbi/quimbi/engine/kselect"
+import (
+	"encoding/json"
+	"math"
+
+	"github.com/quimbi/quimbi/engine/kselect"
+)
 
 // Model is one immutable version of a store's segments on all axes: everything that scoring and explaining need.
 // It is stored whole, as JSON.
@@ -59,6 +64,36 @@ type FeatureModel struct {
 	Percentiles []float64 `json:"percentiles,omitempty"`
 }
 
+// FeatureVector holds features as stored, NaN where undefined. In JSON, which has no NaN, that is null.
+type FeatureVector []float32
+
+// MarshalJSON writes an array of numbers and nulls.
+func (v FeatureVector) MarshalJSON() ([]byte, error) {
+	numbers := make([]*float32, len(v))
+	for i := range v {
+		if v[i] == v[i] {
+			numbers[i] = &v[i]
+		}
+	}
+	return json.Marshal(numbers)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *FeatureVector) UnmarshalJSON(text []byte) error {
+	var numbers []*float32
+	if err := json.Unmarshal(text, &numbers); err != nil {
+		return err
+	}
+	*v = make(FeatureVector, len(numbers))
+	for i, n := range numbers {
+		(*v)[i] = float32(math.NaN())
+		if n != nil {
+			(*v)[i] = *n
+		}
+	}
+	return nil
+}
+
 // Stratum is a group that a rule sets apart before clustering; empty for a segment that was clustered.
 type Stratum string
 
@@ -84,9 +119,9 @@ type Segment struct {
 	Depth    int        `json:"depth"`
 	Leaf     int        `json:"leaf"` // position among the axis's leaves; -1 for a segment with children
 	Stratum  Stratum    `json:"stratum,omitempty"`
-	// Identical is the vector, as stored, of a stratum of identical customers (over the features that are on).
-	Identical []float32 `json:"identical,omitempty"`
-	Center    []float64 `json:"center"` // in sd units, over the features that are on; of a stratum: its members' mean
+	// Identical is what a stratum of identical customers has in common, over the features that are on.
+	Identical FeatureVector `json:"identical,omitempty"`
+	Center    []float64     `json:"center"` // in sd units, over the features that are on; of a stratum: its members' mean
 	// Members counts the eligible customers whose path (Model.Path) leads through the segment or, for a leaf, ends in it,
 	// so the children's numbers sum to it and those of the roots to all. Share is Members over the eligible customers.
 	Members   int      `json:"members"`

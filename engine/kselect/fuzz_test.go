@@ -98,7 +98,7 @@ func FuzzSilhouette(f *testing.F) {
 	f.Add(uint8(1), uint8(2), floats(math.NaN(), 1), []byte{0, 1})
 	f.Add(uint8(1), uint8(2), floats(1.7e308, -1.7e308, 5e-324), []byte{0, 1, 1})
 	f.Add(uint8(1), uint8(2), floats(1, 1, 1, 1), []byte{0, 1, 0, 1})
-	f.Add(uint8(1), uint8(2), floats(1, 1e8, 1e8+1, 1e8+2), []byte{0, 1, 0, 1}) // digits that float32 has not
+	f.Add(uint8(1), uint8(2), floats(1, 1e8, 1e8+1, 1e8+2), []byte{0, 1, 0, 1})       // digits that float32 has not
 	f.Add(uint8(1), uint8(3), floats(1e-76, 1e-76, 2e-76, 1e107), []byte{1, 1, 2, 3}) // far from each other
 	f.Add(uint8(0), uint8(0), floats(), []byte{})
 	f.Fuzz(func(t *testing.T, d, k uint8, data, names []byte) {

@@ -213,7 +213,6 @@ func (s *sweep) measureAll(ctx context.Context) error {
 			o.Progress(k)
 		}
 	}
-	var err error
 	if s.candidates, err = measure(ctx, s.x, s.n, s.d, o.KMin, s.fits, o.Silhouette); err != nil {
 		return err
 	}
