@@ -11,9 +11,13 @@ import (
 
 // habits are what a customer is like beside the archetype.
 type habits struct {
-	daily      float64 // orders, on a day of weight 1
-	regularity float64 // shape of the gaps between orders: 1 is a Poisson process, more is more even
+	daily float64 // orders, on a day of weight 1
+	// regularity is the shape of the gamma distribution of the gaps between orders: 1 is a Poisson process, more is more
+	// even. What is used up and bought again comes at gaps of shape 2 and more (Chatfield and Goodhardt, "A consumer
+	// purchasing model with Erlang inter-purchase times", Journal of the American Statistical Association 68 (1973) 828-835).
+	regularity float64
 	rhythm     int
+	budget     float64 // of an order, in minor units
 	basket     float64 // lines an order
 	level      float64 // place among the prices of a department, from 0 to 1
 	discounts  float64 // probability of a discount on an order
@@ -26,8 +30,9 @@ func (s *shop) habits(a *archetype) habits {
 	r := s.random
 	h := habits{
 		daily:      a.monthly / daysPerMonth * r.gamma(a.spread),
-		regularity: 1 + 2*r.Float64()*r.Float64(),
+		regularity: 2 + 2*r.Float64()*r.Float64(),
 		rhythm:     pickRhythm(r.Float64()),
+		budget:     100 * a.budget * r.gamma(16),
 		basket:     a.lines * r.gamma(12),
 		level:      reflected(0.5 + 0.3*r.NormFloat64()),
 		discounts:  among(r.Float64(), 0.55, 0.03, 0.30, 0.25, 0.7),
@@ -75,7 +80,7 @@ func (s *shop) customer(i int, a *archetype) Customer {
 }
 
 // Of the lasting customers so many were there before the history began; the others join during it, some just now.
-const foundingShare = 0.75
+const foundingShare = 0.85
 
 // joined is the day of the first order, or one before the history where that is unknown.
 func (s *shop) joined(a *archetype) engine.Date {
@@ -155,14 +160,19 @@ type owned struct {
 // ownedLimit bounds the articles that a customer comes back to; further ones replace the oldest.
 const ownedLimit = 60
 
-// basket adds the lines of one order.
+// basket adds the lines of one order: what is left of the money is spread over the lines that are still wanted, by the
+// number of units, and the order ends early where it is used up.
 func (s *shop) basket(lines []engine.Line, a *archetype, h *habits, key string, at time.Time) []engine.Line {
 	r := s.random
 	percent := s.discount(a, h, at)
-	for n := range r.count(h.basket) {
-		bought := s.choose(a, h)
-		quantity := (1 + r.IntN(departments[bought.dept].units)) * (1 + r.IntN(a.bulk))
+	wanted, left := r.count(h.basket), h.budget*r.gamma(10)
+	for n := 0; n < wanted && (n == 0 || left > 0); n++ {
+		money := left / float64(wanted-n)
+		bought := s.choose(a, h, money)
+		units := int(math.Round(money / float64(bought.cents)))
+		quantity := min(max(1, units), departments[bought.dept].units*a.bulk)
 		gross := int64(quantity) * bought.cents
+		left -= float64(gross)
 		discount := (gross*percent + 50) / 100
 		line := engine.Line{
 			OrderKey: key, Number: int32(n + 1), OrderedAt: at, SKU: bought.sku, Category: departments[bought.dept].path,
@@ -176,25 +186,41 @@ func (s *shop) basket(lines []engine.Line, a *archetype, h *habits, key string, 
 	return lines
 }
 
+// Something that costs more than so many times the money for it is put back, and the customer looks again a few times.
+const (
+	tooDear = 1.5
+	looks   = 4
+)
+
 // choose takes an article: one bought before, or one of a department that the customer likes.
-func (s *shop) choose(a *archetype, h *habits) owned {
+func (s *shop) choose(a *archetype, h *habits, money float64) owned {
 	r := s.random
 	if len(s.owned) > 0 && r.Float64() < a.repeat {
 		return s.owned[r.IntN(len(s.owned))]
 	}
-	u, dept := r.Float64()*h.tasteSum, 0
-	for dept < len(departments)-1 {
-		if u -= h.taste[dept]; u < 0 {
+	var o owned
+	for range looks {
+		dept := h.department(r.Float64())
+		if o = (owned{dept, s.stock.pick(dept, h.level, r)}); float64(o.cents) <= tooDear*money {
 			break
 		}
-		dept++
 	}
-	o := owned{dept, s.stock.pick(dept, h.level, r)}
 	if len(s.owned) == ownedLimit {
 		s.owned = append(s.owned[:0], s.owned[1:]...)
 	}
 	s.owned = append(s.owned, o)
 	return o
+}
+
+// department turns a uniform number from [0, 1) into a department, by taste.
+func (h *habits) department(u float64) int {
+	u *= h.tasteSum
+	for dept := range len(h.taste) - 1 {
+		if u -= h.taste[dept]; u < 0 {
+			return dept
+		}
+	}
+	return len(h.taste) - 1
 }
 
 // discount is what the whole order has off, in percent.

@@ -122,7 +122,7 @@ func TestArchetypes(t *testing.T) {
 		for a, n := range orders {
 			t.Logf("%s: %.1f orders a customer, %.2f an order", a, n/float64(count[a]), value[a]/n)
 		}
-		if s := float64(count[OneTime]) / 4000; s < 0.45 || s > 0.55 {
+		if s := float64(count[OneTime]) / 4000; s < 0.44 || s > 0.50 {
 			t.Errorf("seed %d: %.3f one-time buyers", seed, s)
 		}
 		if n := count[Enterprise]; n < 3 || n > 6 {
