@@ -74,4 +74,4 @@ ci: ## verify, lint and every test with the race detector
 	@bash .ci/setup.sh ci
 	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched" >&2
 	@go build -o bin/tally ./.ci/tally
-	@./bin/tally $(VECTOR_PACKAGES) ./engine
+	@./bin/tally $(VECTOR_PACKAGES) ./engine ./engine/synth
