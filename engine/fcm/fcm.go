@@ -7,7 +7,8 @@
 // the centres c_j = sum_i u_ij^m x_i / sum_i u_ij^m, and the objective is
 // J = sum_ij u_ij^m d_ij. One iteration is memberships, then centres. Both are
 // done in one read of the data, block by block, so no n x k matrix exists
-// while fitting; the memory of a fit is one transposed copy of the data.
+// while fitting; the memory of a fit is one transposed copy of the data, or none
+// with Options.InPlace.
 //
 // Every result is the same to the last bit for any number of goroutines.
 package fcm
@@ -39,6 +40,9 @@ var (
 // largest is the bound on |x| that keeps sums of squared distances finite.
 const largest = 1e145
 
+// defaultSampleSize is that of Options.SampleSize.
+const defaultSampleSize = 5000
+
 // Options tune a fit. The zero value is the published default of every field.
 type Options struct {
 	// M is the fuzzifier m; 0 means 2.
@@ -63,6 +67,10 @@ type Options struct {
 	Plain bool
 	// Hard fits k-means by Lloyd's iteration: memberships are 0 or 1.
 	Hard bool
+	// InPlace rearranges x while [Fit] runs, which spares a copy of it, and puts it
+	// back before Fit returns: nobody else may look at x meanwhile. An x that the
+	// starts need no sample of is copied all the same.
+	InPlace bool
 	// Init holds k x d centres, row-major: one start from there. With 5,000 rows or more it is carried on on a tenth
 	// of them first, SampleSize at most, unless Plain, Hard or ExactIterations.
 	Init []float64
@@ -105,12 +113,14 @@ type Result struct {
 }
 
 // Fit clusters the n x d row-major matrix x into k clusters. x is not
-// standardised here and not changed. It panics only if len(x) != n*d.
+// standardised here and, in the end, not changed. It panics only if len(x) != n*d.
 func Fit(ctx context.Context, x []float64, n, d, k int, opts Options) (*Result, error) {
-	m, err := NewMatrix(ctx, x, n, d, opts.Workers)
+	// Starts look at the rows of x themselves where they need no sample.
+	m, err := newMatrix(ctx, x, n, d, opts.Workers, opts.InPlace && n > max(defaultSampleSize, opts.SampleSize, k))
 	if err != nil {
 		return nil, err
 	}
+	defer m.giveBack()
 	return m.Fit(ctx, k, opts)
 }
 
@@ -166,7 +176,7 @@ func (o Options) withDefaults(d, k int) (Options, error) {
 		o.Starts = 10
 	}
 	if o.SampleSize == 0 {
-		o.SampleSize = 5000
+		o.SampleSize = defaultSampleSize
 	}
 	if o.SampleSize < k {
 		o.SampleSize = k

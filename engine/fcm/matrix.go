@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -25,8 +26,13 @@ const (
 // never counted.
 type Matrix struct {
 	n, d   int
-	x      []float64 // as it was given; samples are drawn from it
+	x      []float64 // as it was given; transposed itself where it is borrowed
 	panels []float64
+	// last is the last panel where the panels are x, which has no room to fill it up; else nil.
+	last []float64
+	// moved tells which panels of a borrowed x are transposed, and scratch has room for one for every goroutine; else nil.
+	moved   []bool
+	scratch [][]float64
 	// scale is 1/sd of each column (1 where the column is constant).
 	scale []float64
 	// spread is the root mean squared distance of the rows from their mean.
@@ -37,6 +43,12 @@ type Matrix struct {
 // while the result is in use. Workers bounds the goroutines of the copying; 0 means GOMAXPROCS. It panics only if
 // len(x) != n*d.
 func NewMatrix(ctx context.Context, x []float64, n, d, workers int) (*Matrix, error) {
+	return newMatrix(ctx, x, n, d, workers, false)
+}
+
+// newMatrix is NewMatrix, and may borrow x: transpose it in place, panel by panel. A borrowed x must be given back; after
+// an error it is already.
+func newMatrix(ctx context.Context, x []float64, n, d, workers int, borrow bool) (*Matrix, error) {
 	if len(x) != n*d {
 		panic(fmt.Sprintf("fcm: matrix of %d values given as %d x %d", len(x), n, d))
 	}
@@ -52,20 +64,34 @@ func NewMatrix(ctx context.Context, x []float64, n, d, workers int) (*Matrix, er
 		workers = runtime.GOMAXPROCS(0)
 	}
 	p := &Matrix{n: n, d: d, x: x}
-	p.panels = make([]float64, p.panelCount()*d*panelRows)
+	origin := x[:d]
+	if borrow {
+		p.borrow(workers)
+		origin = slices.Clone(origin)
+	} else {
+		p.panels = make([]float64, p.panelCount()*d*panelRows)
+	}
 	moments := make([]float64, p.chunkCount()*2*d)
 	var bad atomic.Bool
-	err := inParallel(ctx, workers, p.chunkCount(), func(_, chunk int) {
+	err := inParallel(ctx, workers, p.chunkCount(), func(worker, chunk int) {
 		sums := moments[chunk*2*d : (chunk+1)*2*d]
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, p.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
-			if !p.fillPanel(panel, sums[:d], sums[d:]) {
+			rows := p.rows(panel)
+			if borrow {
+				rows = append(p.scratch[worker][:0], rows...)
+				p.moved[panel] = true
+			}
+			if !p.fillPanel(panel, rows, origin, sums[:d], sums[d:]) {
 				bad.Store(true)
 			}
 		}
 	})
+	if err != nil || bad.Load() {
+		p.giveBack()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,19 +102,52 @@ func NewMatrix(ctx context.Context, x []float64, n, d, workers int) (*Matrix, er
 	return p, nil
 }
 
-// fillPanel transposes one panel, adds the first two moments about row 0 to
+// borrow makes the panels of x itself, to be transposed one by one.
+func (p *Matrix) borrow(workers int) {
+	size := p.d * panelRows
+	p.panels, p.last = p.x[:p.n/panelRows*size], make([]float64, size)
+	p.moved, p.scratch = make([]bool, p.panelCount()), make([][]float64, max(1, min(workers, p.chunkCount())))
+	for worker := range p.scratch {
+		p.scratch[worker] = make([]float64, size)
+	}
+}
+
+// giveBack turns the panels of a borrowed x into rows again. The matrix cannot be used afterwards.
+func (p *Matrix) giveBack() {
+	if p.moved == nil {
+		return
+	}
+	// It must be done whatever became of the fit, so no context ends it.
+	_ = inParallel(context.Background(), len(p.scratch), p.chunkCount(), func(worker, chunk int) {
+		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, p.panelCount()); panel++ {
+			if !p.moved[panel] {
+				continue
+			}
+			columns := append(p.scratch[worker][:0], p.panel(panel)...)
+			rows := p.rows(panel)
+			for t := range p.d {
+				at := t
+				for _, v := range columns[t*panelRows:][:p.rowsOf(panel)] {
+					rows[at] = v
+					at += p.d
+				}
+			}
+		}
+	})
+	p.moved = nil
+}
+
+// fillPanel transposes the rows of one panel, adds the first two moments about origin to
 // first and second, and reports whether all values can be clustered.
-func (p *Matrix) fillPanel(panel int, first, second []float64) bool {
-	from := panel * panelRows
-	rows := p.rowsOf(panel)
+func (p *Matrix) fillPanel(panel int, rows, origin, first, second []float64) bool {
 	ok := true
 	for t := range p.d {
-		column := p.column(panel, t)[:rows]
-		origin := p.x[t]
+		column := p.column(panel, t)[:len(rows)/p.d]
+		origin := origin[t]
 		var s1, s2 float64
-		at := from*p.d + t
+		at := t
 		for r := range column {
-			v := p.x[at]
+			v := rows[at]
 			at += p.d
 			if !(math.Abs(v) <= largest) {
 				ok = false
@@ -147,12 +206,19 @@ func (p *Matrix) rowsOf(panel int) int { return min(panelRows, p.n-panel*panelRo
 
 func (p *Matrix) panel(panel int) []float64 {
 	size := p.d * panelRows
+	if panel*size == len(p.panels) {
+		return p.last
+	}
 	return p.panels[panel*size : (panel+1)*size]
 }
 
+// rows is a panel's part of x.
+func (p *Matrix) rows(panel int) []float64 {
+	return p.x[panel*panelRows*p.d:][:p.rowsOf(panel)*p.d]
+}
+
 func (p *Matrix) column(panel, t int) []float64 {
-	from := (panel*p.d + t) * panelRows
-	return p.panels[from : from+panelRows]
+	return p.panel(panel)[t*panelRows : (t+1)*panelRows]
 }
 
 // inParallel calls do once for every task, from up to the given number of goroutines; the first argument tells them

@@ -98,27 +98,37 @@ func (p *Matrix) bestStart(ctx context.Context, k int, opts Options) ([]float64,
 
 // sample draws size of the rows.
 func (p *Matrix) sample(ctx context.Context, size int, seed uint64) (*Matrix, error) {
-	rows, err := SampleRows(ctx, rand.New(rand.NewPCG(seed, 0)), p.x, p.n, p.d, size)
+	rows := make([]float64, 0, size*p.d)
+	err := drawRows(ctx, rand.New(rand.NewPCG(seed, 0)), p.n, size, func(i int) {
+		for t := range p.d {
+			rows = append(rows, p.column(i/panelRows, t)[i%panelRows])
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
 	return NewMatrix(ctx, rows, size, p.d, 1)
 }
 
-// SampleRows copies size of the n rows of the n x d row-major x, drawn without replacement and kept in their order
-// (selection sampling, Knuth 1997, algorithm 3.4.2 S).
+// SampleRows copies size of the n rows of the n x d row-major x, drawn without replacement and kept in their order.
 func SampleRows(ctx context.Context, rng *rand.Rand, x []float64, n, d, size int) ([]float64, error) {
 	rows := make([]float64, 0, size*d)
+	err := drawRows(ctx, rng, n, size, func(i int) { rows = append(rows, x[i*d:(i+1)*d]...) })
+	return rows, err
+}
+
+// drawRows takes size of n rows without replacement, in their order (selection sampling, Knuth 1997, algorithm 3.4.2 S).
+func drawRows(ctx context.Context, rng *rand.Rand, n, size int, take func(i int)) error {
 	for i, needed := 0, size; needed > 0; i++ {
 		if i%rowsBetweenLooks == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if rng.IntN(n-i) < needed {
-			rows = append(rows, x[i*d:(i+1)*d]...)
+			take(i)
 			needed--
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // rowsBetweenLooks rows are looked at between two looks at whether to go on.
