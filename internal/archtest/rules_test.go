@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/events":   {"engine", "internal/postgres"},
 	"internal/postgres": {"engine", "migrations"},
 	"internal/ingest":   {"engine"},
+	"internal/matrix":   {"engine"},
 	"internal/obs":      {},
 	"internal/localpg":  {},
 	"internal/pgtest":   {"internal/localpg", "internal/postgres", "migrations"},
