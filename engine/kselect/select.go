@@ -65,7 +65,7 @@ type Candidate struct {
 	NormalizedBalance    float64 // [NormalizedBalance] of Sizes
 	Score                float64 // with Balance
 	NormalizedScore      float64 // with NormalizedBalance
-	XieBeni              float64 // index of Xie and Beni; less is better; 0 and without meaning where centres coincide
+	XieBeni              float64 // index of Xie and Beni; less is better; 0 and without meaning where centres coincide and for k = 1
 	PartitionCoefficient float64 // of Bezdek, normalised to 0..1
 	Sizes                []int   // rows by dominant cluster, largest first; nil where k exceeds the distinct rows
 	Iterations           int
@@ -84,8 +84,12 @@ type Options struct {
 	FCM         fcm.Options
 	Silhouette  SilhouetteOptions
 	Progress    func(k int) // called after each k has been fitted, in ascending order
+	Around      Around      // called for every fit, if set: for whoever times them
 	NumOfShare  int         // rows of the whole population, which the floor of 1 % refers to; n if 0
 }
+
+// Around calls a fit and returns what it gives.
+type Around func(fit func() (*fcm.Result, error)) (*fcm.Result, error)
 
 // Selection is the chosen k with its fit, and what was measured of every k.
 type Selection struct {
@@ -163,6 +167,9 @@ func (o Options) withDefaults(n, d, length int) (Options, error) {
 	if o.NumOfShare == 0 {
 		o.NumOfShare = n
 	}
+	if o.Around == nil {
+		o.Around = func(fit func() (*fcm.Result, error)) (*fcm.Result, error) { return fit() }
+	}
 	switch {
 	case o.KMin < 2:
 		return o, fmt.Errorf("the number of clusters must be at least 2, got %d", o.KMin)
@@ -204,7 +211,7 @@ func (s *sweep) measureAll(ctx context.Context) error {
 			s.fits = append(s.fits, nil)
 			continue
 		}
-		fit, err := matrix.Fit(ctx, k, o.FCM)
+		fit, err := o.Around(func() (*fcm.Result, error) { return matrix.Fit(ctx, k, o.FCM) })
 		if err != nil {
 			return fmt.Errorf("fitting %d clusters: %w", k, err)
 		}
@@ -218,6 +225,18 @@ func (s *sweep) measureAll(ctx context.Context) error {
 	}
 	s.judge()
 	return nil
+}
+
+// Measure judges one fit of x, of k = 1 and more, as if it were the only candidate.
+func Measure(ctx context.Context, x []float64, n, d int, fit *fcm.Result, o SilhouetteOptions) (Candidate, error) {
+	fits := []*fcm.Result{fit}
+	candidates, err := measure(ctx, x, n, d, fit.K, fits, o)
+	if err != nil {
+		return Candidate{}, err
+	}
+	s := sweep{options: Options{NumOfShare: n}, n: n, population: n, candidates: candidates, fits: fits}
+	s.judge()
+	return s.candidates[0], nil
 }
 
 // measure computes everything about the fits of kMin, kMin+1, ... but their eligibility. A fit may be nil.
@@ -234,10 +253,10 @@ func measure(ctx context.Context, x []float64, n, d, kMin int, fits []*fcm.Resul
 		c.PartitionCoefficient, c.Iterations, c.Converged = fit.PartitionCoefficient, fit.Iterations, fit.Converged
 		c.Sizes = slices.Clone(fit.Sizes)
 		slices.SortFunc(c.Sizes, func(a, b int) int { return b - a })
-		if !fit.Coincident {
+		if !fit.Coincident && fit.K > 1 {
 			c.XieBeni = fit.XieBeni
 		}
-		if c.Sizes[1] > 0 { // else everything is in one cluster, and the silhouette stays 0
+		if fit.K > 1 && c.Sizes[1] > 0 { // else everything is in one cluster, and the silhouette stays 0
 			labelings = append(labelings, Labeling{fit.Labels, fit.K})
 			labeled = append(labeled, c)
 		}
@@ -348,7 +367,7 @@ func (s *sweep) score(i int) float64 {
 func (s *sweep) refit(ctx context.Context, x []float64, n int, start *fcm.Result) (*fcm.Result, Candidate, error) {
 	o := s.options.FCM
 	o.Init = start.Centers
-	fit, err := fcm.Fit(ctx, x, n, s.d, start.K, o)
+	fit, err := s.options.Around(func() (*fcm.Result, error) { return fcm.Fit(ctx, x, n, s.d, start.K, o) })
 	if err != nil {
 		return nil, Candidate{}, fmt.Errorf("fitting %d clusters to all rows: %w", start.K, err)
 	}

@@ -341,3 +341,33 @@ func TestRules(t *testing.T) {
 		}
 	}
 }
+
+// One fit is measured as a candidate among others is, and one cluster has nothing to be compared with.
+func TestMeasure(t *testing.T) {
+	t.Parallel()
+	x := blobs(60, 3, [2]float64{0, 0}, [2]float64{9, 0}, [2]float64{0, 9})
+	fitted := 0
+	options := Options{Fixed: 3, Around: func(fit func() (*fcm.Result, error)) (*fcm.Result, error) {
+		fitted++
+		return fit()
+	}}
+	selection, err := Select(t.Context(), x, len(x)/2, 2, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fitted != 1 {
+		t.Errorf("one fit is counted as %d", fitted)
+	}
+	measured, err := Measure(t.Context(), x, len(x)/2, 2, selection.Fit, SilhouetteOptions{})
+	if diff := cmp.Diff(selection.Final, measured); diff != "" || err != nil {
+		t.Errorf("%v (-selected +measured):\n%s", err, diff)
+	}
+	one, err := fcm.Fit(t.Context(), x, len(x)/2, 2, 1, fcm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured, err = Measure(t.Context(), x, len(x)/2, 2, one, SilhouetteOptions{})
+	if err != nil || measured.Silhouette != 0 || measured.XieBeni != 0 || measured.Eligible {
+		t.Errorf("one cluster: %+v, %v", measured, err)
+	}
+}

@@ -31,30 +31,30 @@ func (s stopping) Run() int {
 	return code
 }
 
-// sampleFile finds a file of shared/data, beside the repository.
-func sampleFile(t *testing.T, name string) string {
+// sharedFile finds a file of the folder shared, beside the repository.
+func sharedFile(t *testing.T, name string) string {
 	t.Helper()
 	folder, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for ; folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
-		file := filepath.Join(folder, "shared", "data", name)
+		file := filepath.Join(folder, "shared", filepath.FromSlash(name))
 		if _, err := os.Stat(file); err == nil {
 			return file
 		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not there: shared/data must lie beside the repository", name)
+		t.Fatalf("%s is not there: shared must lie beside the repository", name)
 	}
-	t.Skipf("%s is not there: shared/data does not lie beside the repository", name)
+	t.Skipf("%s is not there: shared does not lie beside the repository", name)
 	return ""
 }
 
 // TestScripts runs the commands as a user would, each script on a database of its own.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	sample := sampleFile(t, "cdnow_sample.csv.gz")
+	sample := sharedFile(t, "data/cdnow_sample.csv.gz")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {

@@ -14,10 +14,7 @@ type Settings struct {
 	KMin          int     `name:"k-min" env:"DYNAMIC_K_MIN" default:"2" group:"Clustering" help:"The fewest segments to try."`
 	KMax          int     `name:"k-max" env:"DYNAMIC_K_MAX" default:"10" group:"Clustering" help:"The most segments to try."`
 	Hierarchical  bool    `env:"ENABLE_HIERARCHICAL_CLUSTERING" default:"true" negatable:"" group:"Clustering" help:"Divide segments that are wide or large."`
-	MaxVariance   float64 `env:"HIERARCHICAL_MAX_VARIANCE" default:"2" group:"Clustering" help:"Variance from which a segment is divided."`
-	MaxSegmentPct float64 `env:"HIERARCHICAL_MAX_SEGMENT_PCT" default:"60" group:"Clustering" help:"Per cent of customers from which a segment is divided."`
-	MinSize       int     `env:"HIERARCHICAL_MIN_SIZE" default:"100" group:"Clustering" help:"The fewest customers of a segment that is divided."`
-	MaxDepth      int     `env:"HIERARCHICAL_MAX_DEPTH" default:"3" group:"Clustering" help:"The most levels of division."`
+	Subdivision
 
 	Snapshots     bool `env:"ENABLE_TEMPORAL_SNAPSHOTS" default:"true" negatable:"" group:"Snapshots" help:"Take snapshots."`
 	StoreFeatures bool `env:"SNAPSHOT_STORE_FEATURES" default:"true" negatable:"" group:"Snapshots" help:"Keep the features with a snapshot, so that it can be scored again."`
@@ -33,13 +30,27 @@ type Settings struct {
 	DriftLevel       string  `env:"DRIFT_LEVEL" default:"roots" enum:"roots,leaves" group:"Drift" help:"Whether drift is measured on whole segments (roots) or on their subdivisions (leaves)."`
 }
 
+// Subdivision says which segments are divided.
+type Subdivision struct {
+	MaxVariance   float64 `env:"HIERARCHICAL_MAX_VARIANCE" default:"2" group:"Clustering" help:"Variance from which a segment is divided."`
+	MaxSegmentPct float64 `env:"HIERARCHICAL_MAX_SEGMENT_PCT" default:"60" group:"Clustering" help:"Per cent of all from which a segment is divided."`
+	MinSize       int     `env:"HIERARCHICAL_MIN_SIZE" default:"100" group:"Clustering" help:"The fewest members of a segment that is divided."`
+	MaxDepth      int     `env:"HIERARCHICAL_MAX_DEPTH" default:"3" group:"Clustering" help:"The most levels of division."`
+}
+
+// take puts the limits into the engine's settings.
+func (s *Subdivision) take(p *engine.Params) {
+	p.MaxVariance, p.MaxShare, p.MinSize, p.MaxDepth = s.MaxVariance, s.MaxSegmentPct/percentScale, s.MinSize, s.MaxDepth
+}
+
 // jobs gives the settings in the form in which the work takes them, checked.
 func (s *Settings) jobs() (jobs.Settings, error) {
 	settings := jobs.DefaultSettings()
 	p := &settings.Params
 	p.Fuzzy, p.Fuzziness, p.MaxIterations = s.Fuzzy, s.Fuzziness, s.MaxIterations
 	p.ChooseK, p.KMin, p.KMax = s.ChooseK, s.KMin, s.KMax
-	p.Hierarchical, p.MaxVariance, p.MaxShare, p.MinSize, p.MaxDepth = s.Hierarchical, s.MaxVariance, s.MaxSegmentPct/100, s.MinSize, s.MaxDepth
+	p.Hierarchical = s.Hierarchical
+	s.take(p)
 	settings.Snapshots, settings.StoreFeatures = s.Snapshots, s.StoreFeatures
 	settings.Retention = map[engine.SnapshotType]int{
 		engine.Daily: s.KeepDaily, engine.Weekly: s.KeepWeekly, engine.Monthly: s.KeepMonthly, engine.Quarterly: s.KeepQuarterly, engine.Yearly: s.KeepYearly,
