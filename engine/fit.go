@@ -40,6 +40,7 @@ func Fit(ctx context.Context, p Params, seed uint64, t *Table, previous *Model, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
+	var overlaps [AxisCount]leafOverlap
 	places := make(chan struct{}, min(axesAtOnce, runtime.GOMAXPROCS(0)))
 	var running sync.WaitGroup
 	for i := range Axes {
@@ -53,14 +54,14 @@ func Fit(ctx context.Context, p Params, seed uint64, t *Table, previous *Model, 
 				axis: &Axes[i], table: t, params: p, seed: axisSeed(seed, Axes[i].Key),
 				stage: func(s RunStage) { report.stage(s, Axes[i].Key) },
 			}
-			if previous != nil && previous.Axes[i].Fit != nil {
-				f.previousK = previous.Axes[i].Fit.K
+			if previous != nil {
+				f.previous, f.previousParams = &previous.Axes[i], previous.Params
 			}
 			if err := f.run(ctx); err != nil {
 				cancel(fmt.Errorf("axis %s: %w", Axes[i].Key, err))
 				return
 			}
-			m.Axes[i] = f.model
+			m.Axes[i], overlaps[i] = f.model, f.overlap
 			report.done(Axes[i].Key)
 		})
 	}
@@ -69,7 +70,7 @@ func Fit(ctx context.Context, p Params, seed uint64, t *Table, previous *Model, 
 		return nil, err
 	}
 	m.placeLeaves()
-	m.identify(previous)
+	m.identify(previous, &overlaps)
 	return m, nil
 }
 

@@ -26,18 +26,20 @@ const (
 
 // axisFit fits one axis.
 type axisFit struct {
-	axis      *Axis
-	table     *Table
-	params    Params
-	seed      uint64
-	previousK int
-	stage     func(RunStage)
+	axis           *Axis
+	table          *Table
+	params         Params
+	seed           uint64
+	previous       *AxisModel // of the model before; nil without one
+	previousParams Params
+	stage          func(RunStage)
 
 	model    AxisModel
-	eligible []int32   // rows of the table
-	strata   []Segment // roots that a rule sets apart
-	stratum  []int8    // for every eligible customer its place in strata, -1 without one
-	on       []int     // features in use
+	overlap  leafOverlap // with previous; nil where one of them is off
+	eligible []int32     // rows of the table
+	strata   []Segment   // roots that a rule sets apart
+	stratum  []int8      // for every eligible customer its place in strata, -1 without one
+	on       []int       // features in use
 
 	scaled []int32   // rows that the scale is made of: first those to be clustered, then those of stratum (a)
 	rest   int       // how many of scaled are to be clustered
@@ -88,6 +90,9 @@ func (f *axisFit) run(ctx context.Context) error {
 		return err
 	}
 	f.profile(members)
+	if err := f.compare(ctx, members); err != nil {
+		return err
+	}
 	f.model.OutlierDistance = f.outlierDistance()
 	return nil
 }
@@ -298,7 +303,7 @@ func (f *axisFit) selectK(ctx context.Context) (*kselect.Selection, error) {
 		return nil, nil
 	}
 	selection, err := kselect.Select(ctx, f.z[:f.rest*len(f.on)], f.rest, len(f.on), kselect.Options{
-		KMin: f.params.KMin, KMax: f.params.KMax, Fixed: f.params.FixedK(), Previous: f.previousK,
+		KMin: f.params.KMin, KMax: f.params.KMax, Fixed: f.params.FixedK(), Previous: f.previousK(),
 		Normalized: f.params.Normalized, SweepSample: f.params.SweepSample,
 		FCM: f.fcmOptions(), Silhouette: kselect.SilhouetteOptions{Seed: f.seed}, NumOfShare: f.rest,
 	})
@@ -321,6 +326,14 @@ func (f *axisFit) selectK(ctx context.Context) (*kselect.Selection, error) {
 		}
 	}
 	return selection, nil
+}
+
+// previousK is the k of the model before; 0 where there is none.
+func (f *axisFit) previousK() int {
+	if f.previous == nil || f.previous.Fit == nil {
+		return 0
+	}
+	return f.previous.Fit.K
 }
 
 func (f *axisFit) fcmOptions() fcm.Options {

@@ -34,8 +34,10 @@ type AxisModel struct {
 	Leaves int `json:"leaves"`
 	// OutlierDistance is the 99th percentile, over the fitted customers, of the distance to the nearest centre, on
 	// features before winsorising, in sd units.
-	OutlierDistance float64    `json:"outlierDistance,omitempty"`
-	Fit             *FitReport `json:"fit,omitempty"` // nil where strata are all there is
+	OutlierDistance float64 `json:"outlierDistance,omitempty"`
+	// Before tells what became of the segments of the model before, by their index there; nil for a first model.
+	Before []Genealogy `json:"before,omitempty"`
+	Fit    *FitReport  `json:"fit,omitempty"` // nil where strata are all there is
 }
 
 // FeatureStatus says whether a model uses a feature.
@@ -129,6 +131,8 @@ type Segment struct {
 	FuzzySize float64  `json:"fuzzySize"` // sum of the memberships
 	Division  Division `json:"division"`
 	Profile   Profile  `json:"profile"`
+	// Origin is where the segment comes from; nil in a first model.
+	Origin *Genealogy `json:"origin,omitempty"`
 	// RiskWeight is the shrunken share of members, weighted by membership, without a purchase within the churn horizon; nil before outcomes are known.
 	RiskWeight *float64 `json:"riskWeight,omitempty"`
 }

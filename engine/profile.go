@@ -44,7 +44,7 @@ const maxSettling = 8
 // settle scores all eligible customers, puts siblings into the order of their sizes, and fills in the sizes.
 func (f *axisFit) settle(ctx context.Context) (membership, error) {
 	for round := 0; ; round++ {
-		members, err := f.scoreAll(ctx)
+		members, err := f.scoreAll(ctx, &f.model, f.params)
 		if err != nil {
 			return members, err
 		}
@@ -58,17 +58,18 @@ func (f *axisFit) settle(ctx context.Context) (membership, error) {
 // scoringBlock is the number of customers that a goroutine scores at a time.
 const scoringBlock = 4096
 
-// scoreAll scores all eligible customers. Soft sizes are sums of integers, so the order of the work does not matter.
-func (f *axisFit) scoreAll(ctx context.Context) (membership, error) {
-	all := membership{leaf: make([]int16, len(f.eligible)), soft: make([]int64, f.model.Leaves)}
+// scoreAll scores all eligible customers under a model of the axis. Soft sizes are sums of integers, so the order of the work
+// does not matter.
+func (f *axisFit) scoreAll(ctx context.Context, model *AxisModel, p Params) (membership, error) {
+	all := membership{leaf: make([]int16, len(f.eligible)), soft: make([]int64, model.Leaves)}
 	blocks := make(chan int)
 	var mutex sync.Mutex
 	var running sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(f.eligible)/scoringBlock+1) {
 		running.Go(func() {
-			scorer := newAxisScorer(f.axis, &f.model, f.params)
-			units := make([]int16, f.model.Leaves)
-			soft := make([]int64, f.model.Leaves)
+			scorer := newAxisScorer(f.axis, model, p)
+			units := make([]int16, model.Leaves)
+			soft := make([]int64, model.Leaves)
 			for start := range blocks {
 				for i := start; i < min(start+scoringBlock, len(f.eligible)); i++ {
 					row := f.eligible[i]
@@ -91,6 +92,27 @@ func (f *axisFit) scoreAll(ctx context.Context) (membership, error) {
 	close(blocks)
 	running.Wait()
 	return all, ctx.Err()
+}
+
+// compare counts the customers by their leaf under the model before and under this one.
+func (f *axisFit) compare(ctx context.Context, now membership) error {
+	if f.previous == nil || f.previous.Status != AxisOn || f.previous.Leaves == 0 {
+		return nil
+	}
+	before, err := f.scoreAll(ctx, f.previous, f.previousParams)
+	if err != nil {
+		return err
+	}
+	f.overlap = make(leafOverlap, f.previous.Leaves)
+	for i := range f.overlap {
+		f.overlap[i] = make([]int, f.model.Leaves)
+	}
+	for i, leaf := range now.leaf {
+		if before.leaf[i] >= 0 && leaf >= 0 {
+			f.overlap[before.leaf[i]][leaf]++
+		}
+	}
+	return nil
 }
 
 // count fills in the sizes of all segments.

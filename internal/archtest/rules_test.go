@@ -45,9 +45,10 @@ var mayImport = map[string][]string{
 	"schema":            {},
 	"web":               {},
 
-	"engine":           {"engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
+	"engine":           {"engine/assign", "engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
 	"engine/explain":   {"engine", "engine/shapley"},
 	"engine/synth":     {"engine"},
+	"engine/assign":    {},
 	"engine/btyd":      {},
 	"engine/cart":      {},
 	"engine/fcm":       {},
