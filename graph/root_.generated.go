@@ -625,6 +625,7 @@ type ComplexityRoot struct {
 		Center       func(childComplexity int) int
 		Children     func(childComplexity int) int
 		Depth        func(childComplexity int) int
+		Fate         func(childComplexity int) int
 		FuzzySize    func(childComplexity int) int
 		ID           func(childComplexity int) int
 		IsLeaf       func(childComplexity int) int
@@ -634,11 +635,23 @@ type ComplexityRoot struct {
 		Members      func(childComplexity int, minMembership float64, dominantOnly bool, first *int, after *string, last *int, before *string) int
 		ModelVersion func(childComplexity int) int
 		Name         func(childComplexity int) int
+		Origin       func(childComplexity int) int
 		Parent       func(childComplexity int) int
 		Path         func(childComplexity int) int
 		Profile      func(childComplexity int) int
 		Share        func(childComplexity int) int
 		Subdivision  func(childComplexity int) int
+	}
+
+	SegmentGenealogy struct {
+		Kind  func(childComplexity int) int
+		Links func(childComplexity int) int
+	}
+
+	SegmentLink struct {
+		Overlap        func(childComplexity int) int
+		ReverseOverlap func(childComplexity int) int
+		Segment        func(childComplexity int) int
 	}
 
 	SegmentMemberConnection struct {
@@ -3467,6 +3480,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Segment.Depth(childComplexity), true
+	case "Segment.fate":
+		if e.ComplexityRoot.Segment.Fate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Segment.Fate(childComplexity), true
 	case "Segment.fuzzySize":
 		if e.ComplexityRoot.Segment.FuzzySize == nil {
 			break
@@ -3526,6 +3545,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Segment.Name(childComplexity), true
+	case "Segment.origin":
+		if e.ComplexityRoot.Segment.Origin == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Segment.Origin(childComplexity), true
 	case "Segment.parent":
 		if e.ComplexityRoot.Segment.Parent == nil {
 			break
@@ -3556,6 +3581,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Segment.Subdivision(childComplexity), true
+
+	case "SegmentGenealogy.kind":
+		if e.ComplexityRoot.SegmentGenealogy.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentGenealogy.Kind(childComplexity), true
+	case "SegmentGenealogy.links":
+		if e.ComplexityRoot.SegmentGenealogy.Links == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentGenealogy.Links(childComplexity), true
+
+	case "SegmentLink.overlap":
+		if e.ComplexityRoot.SegmentLink.Overlap == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentLink.Overlap(childComplexity), true
+	case "SegmentLink.reverseOverlap":
+		if e.ComplexityRoot.SegmentLink.ReverseOverlap == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentLink.ReverseOverlap(childComplexity), true
+	case "SegmentLink.segment":
+		if e.ComplexityRoot.SegmentLink.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentLink.Segment(childComplexity), true
 
 	case "SegmentMemberConnection.edges":
 		if e.ComplexityRoot.SegmentMemberConnection.Edges == nil {
@@ -6089,6 +6146,10 @@ type Segment implements Node {
   fuzzySize: Float!
   "The centre, in the order of the axis's features and in their units; null for a stratum and for a feature that is not used."
   center: FloatList
+  "How it came from the model before: SURVIVED, SPLIT, MERGED or NEW; null in a first model."
+  origin: SegmentGenealogy
+  "What it became in the model after: SURVIVED, SPLIT, MERGED or GONE; null while no model follows."
+  fate: SegmentGenealogy
   "What its members have in common."
   profile: SegmentProfile! @cost(weight: 2)
   "Its members, strongest membership first."
@@ -6380,6 +6441,41 @@ type ClusteringOptions {
   minSegmentSize: Int!
   "How deep the hierarchy goes; the roots are 0. 3 unless set."
   maxDepth: Int!
+}
+
+"""
+How a segment relates to those of a neighbouring model. Segments of the same depth are compared, by the customers who have a
+place on the axis under both models.
+"""
+type SegmentGenealogy {
+  "What happened."
+  kind: GenealogyKind!
+  "What it came from or became, largest overlap first; empty for NEW and GONE."
+  links: [SegmentLink!]! @listSize(assumedSize: 3)
+}
+
+"What happened to a segment from one model to the next."
+enum GenealogyKind {
+  "At least half of its members stayed together, and they are at least half of the new one. Key and name stay."
+  SURVIVED
+  "At least two new segments hold a quarter of it each, and together half."
+  SPLIT
+  "A new segment holds at least half of it and of another one."
+  MERGED
+  "No segment before matches it."
+  NEW
+  "No segment after matches it."
+  GONE
+}
+
+"A segment of a neighbouring model that shares members."
+type SegmentLink {
+  "The other segment."
+  segment: Segment!
+  "The share of this segment's members who are there too, from 0 to 1."
+  overlap: Float!
+  "The share of the other segment's members who are here too, from 0 to 1."
+  reverseOverlap: Float!
 }
 `, BuiltIn: false},
 	{Name: "../schema/snapshot.graphqls", Input: `"How often a snapshot is taken, and so how long it is kept."
@@ -7812,12 +7908,38 @@ func (ec *executionContext) childFields_Segment(ctx context.Context, field graph
 		return ec.fieldContext_Segment_fuzzySize(ctx, field)
 	case "center":
 		return ec.fieldContext_Segment_center(ctx, field)
+	case "origin":
+		return ec.fieldContext_Segment_origin(ctx, field)
+	case "fate":
+		return ec.fieldContext_Segment_fate(ctx, field)
 	case "profile":
 		return ec.fieldContext_Segment_profile(ctx, field)
 	case "members":
 		return ec.fieldContext_Segment_members(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Segment", field.Name)
+}
+
+func (ec *executionContext) childFields_SegmentGenealogy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_SegmentGenealogy_kind(ctx, field)
+	case "links":
+		return ec.fieldContext_SegmentGenealogy_links(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentGenealogy", field.Name)
+}
+
+func (ec *executionContext) childFields_SegmentLink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "segment":
+		return ec.fieldContext_SegmentLink_segment(ctx, field)
+	case "overlap":
+		return ec.fieldContext_SegmentLink_overlap(ctx, field)
+	case "reverseOverlap":
+		return ec.fieldContext_SegmentLink_reverseOverlap(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentLink", field.Name)
 }
 
 func (ec *executionContext) childFields_SegmentMemberConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -33,6 +33,9 @@ type ModelResolver interface {
 	Run(ctx context.Context, obj *model.Model) (*model.ReclusterRun, error)
 }
 type SegmentResolver interface {
+	Origin(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error)
+	Fate(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error)
+
 	Members(ctx context.Context, obj *model.Segment, minMembership float64, dominantOnly bool, first *int, after *string, last *int, before *string) (*model.SegmentMemberConnection, error)
 }
 
@@ -2523,6 +2526,70 @@ func (ec *executionContext) fieldContext_Segment_center(_ context.Context, field
 	return graphql.NewScalarFieldContext("Segment", field, true, false, "FloatList")
 }
 
+func (ec *executionContext) _Segment_origin(ctx context.Context, field graphql.CollectedField, obj *model.Segment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Segment_origin(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Segment().Origin(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SegmentGenealogy) graphql.Marshaler {
+			return ec.marshalOSegmentGenealogy2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentGenealogy(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Segment_origin(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Segment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentGenealogy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Segment_fate(ctx context.Context, field graphql.CollectedField, obj *model.Segment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Segment_fate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Segment().Fate(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SegmentGenealogy) graphql.Marshaler {
+			return ec.marshalOSegmentGenealogy2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentGenealogy(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Segment_fate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Segment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentGenealogy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Segment_profile(ctx context.Context, field graphql.CollectedField, obj *model.Segment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2597,6 +2664,139 @@ func (ec *executionContext) fieldContext_Segment_members(ctx context.Context, fi
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _SegmentGenealogy_kind(ctx context.Context, field graphql.CollectedField, obj *model.SegmentGenealogy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentGenealogy_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.GenealogyKind) graphql.Marshaler {
+			return ec.marshalNGenealogyKind2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐGenealogyKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentGenealogy_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentGenealogy", field, false, false, "GenealogyKind")
+}
+
+func (ec *executionContext) _SegmentGenealogy_links(ctx context.Context, field graphql.CollectedField, obj *model.SegmentGenealogy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentGenealogy_links(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Links, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.SegmentLink) graphql.Marshaler {
+			return ec.marshalNSegmentLink2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentLinkᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentGenealogy_links(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentGenealogy",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentLink(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentLink_segment(ctx context.Context, field graphql.CollectedField, obj *model.SegmentLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentLink_segment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Segment, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Segment) graphql.Marshaler {
+			return ec.marshalNSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegment(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentLink_segment(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentLink",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Segment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentLink_overlap(ctx context.Context, field graphql.CollectedField, obj *model.SegmentLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentLink_overlap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Overlap, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentLink_overlap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentLink", field, false, false, "Float")
+}
+
+func (ec *executionContext) _SegmentLink_reverseOverlap(ctx context.Context, field graphql.CollectedField, obj *model.SegmentLink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentLink_reverseOverlap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReverseOverlap, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentLink_reverseOverlap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentLink", field, false, false, "Float")
 }
 
 func (ec *executionContext) _SegmentMemberConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.SegmentMemberConnection) (ret graphql.Marshaler) {
@@ -4060,6 +4260,18 @@ func (ec *executionContext) _Segment(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "origin":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Segment_origin(ctx, field, obj)
+				})
+		case "fate":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Segment_fate(ctx, field, obj)
+				})
 		case "profile":
 			out.Values[i] = ec._Segment_profile(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -4071,6 +4283,87 @@ func (ec *executionContext) _Segment(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Segment_members(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var segmentGenealogyImplementors = []string{"SegmentGenealogy"}
+
+func (ec *executionContext) _SegmentGenealogy(ctx context.Context, sel ast.SelectionSet, obj *model.SegmentGenealogy) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, segmentGenealogyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SegmentGenealogy")
+		case "kind":
+			out.Values[i] = ec._SegmentGenealogy_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "links":
+			out.Values[i] = ec._SegmentGenealogy_links(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var segmentLinkImplementors = []string{"SegmentLink"}
+
+func (ec *executionContext) _SegmentLink(ctx context.Context, sel ast.SelectionSet, obj *model.SegmentLink) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, segmentLinkImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SegmentLink")
+		case "segment":
+			out.Values[i] = ec._SegmentLink_segment(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "overlap":
+			out.Values[i] = ec._SegmentLink_overlap(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reverseOverlap":
+			out.Values[i] = ec._SegmentLink_reverseOverlap(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4546,6 +4839,21 @@ func (ec *executionContext) marshalNFeatureStatus2githubᚗcomᚋquimbiᚋquimbi
 	return res
 }
 
+func (ec *executionContext) unmarshalNGenealogyKind2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐGenealogyKind(ctx context.Context, v any) (engine.GenealogyKind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := engine.GenealogyKind(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNGenealogyKind2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐGenealogyKind(ctx context.Context, sel ast.SelectionSet, v engine.GenealogyKind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "GenealogyKind!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNKCandidate2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐKCandidateᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.KCandidate) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -4691,6 +4999,30 @@ func (ec *executionContext) marshalNSegmentLevel2githubᚗcomᚋquimbiᚋquimbi�
 		graphql.AddInvalidNullFromMarshaler(ctx, "SegmentLevel!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNSegmentLink2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentLinkᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SegmentLink) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSegmentLink2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentLink(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSegmentLink2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentLink(ctx context.Context, sel ast.SelectionSet, v *model.SegmentLink) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SegmentLink!")
+		return graphql.Null
+	}
+	return ec._SegmentLink(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNSegmentMemberConnection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentMemberConnection(ctx context.Context, sel ast.SelectionSet, v *model.SegmentMemberConnection) graphql.Marshaler {
@@ -4864,6 +5196,13 @@ func (ec *executionContext) marshalOSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋ
 		return graphql.Null
 	}
 	return ec._Segment(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSegmentGenealogy2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentGenealogy(ctx context.Context, sel ast.SelectionSet, v *model.SegmentGenealogy) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._SegmentGenealogy(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOSegmentRule2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentRule(ctx context.Context, sel ast.SelectionSet, v *model.SegmentRule) graphql.Marshaler {

@@ -88,6 +88,14 @@ func (r *modelResolver) Run(ctx context.Context, obj *model.Model) (*model.Reclu
 	return recluster, nil
 }
 
+func (r *segmentResolver) Origin(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error) {
+	return r.origin(ctx, obj)
+}
+
+func (r *segmentResolver) Fate(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error) {
+	return r.fate(ctx, obj)
+}
+
 func (r *segmentResolver) Members(ctx context.Context, obj *model.Segment, minMembership float64, dominantOnly bool, first *int, after *string, last *int, before *string) (*model.SegmentMemberConnection, error) {
 	return r.members(ctx, obj, minMembership, dominantOnly, first, after, last, before)
 }
