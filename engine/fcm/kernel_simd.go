@@ -3,6 +3,7 @@
 package fcm
 
 import (
+	"math"
 	"simd/archsimd"
 	"unsafe"
 )
@@ -14,8 +15,8 @@ import (
 // vectors until the chunk is done.
 
 var (
-	wideKernel   = kernel{wideDistances, wideShareTwo, wideAccumulate}
-	narrowKernel = kernel{narrowDistances, narrowShareTwo, narrowAccumulate}
+	wideKernel   = kernel{wideDistances, wideShareTwo, widePower, wideAccumulate}
+	narrowKernel = kernel{narrowDistances, narrowShareTwo, plainPower, narrowAccumulate}
 )
 
 // bestKernel asks the processor, since a binary travels.
@@ -131,6 +132,58 @@ func wideShareTwo(block []float64, rowJ *lane, k int, squared bool) {
 			u := archsimd.LoadFloat64x8(&out[r]).Mul(archsimd.LoadFloat64x8(&rows[r]))
 			u.Mul(u).Store(&out[r])
 		}
+	}
+	archsimd.ClearAVXUpperBits()
+}
+
+// powerSeries are, each repeated to a vector: l_0 and so on, where the logarithm to base 2 of f from sqrt(1/2) to sqrt(2)
+// is z (l_0 + l_1 z^2 + ...) with z = (f-1)/(f+1), so l_i = 2 / ((2i+1) ln 2); then e_0 and so on, where 2^t for t from
+// -1/2 to 1/2 is e_0 + e_1 t + ..., so e_i = (ln 2)^i / i!. What is left out is under 2^-55 of the sums.
+var powerSeries = func() (s [logTerms + expTerms][8]float64) {
+	e := 1.0
+	for i := range s {
+		v := 2 / (float64(2*i+1) * math.Ln2)
+		if i >= logTerms {
+			v = e
+			e *= math.Ln2 / float64(i-logTerms+1)
+		}
+		for lane := range s[i] {
+			s[i][lane] = v
+		}
+	}
+	return s
+}()
+
+const (
+	logTerms = 10
+	expTerms = 14
+	halfRoot = 0x3fe6a09e667f3bcd // the bits of sqrt(1/2)
+	mantissa = 1<<52 - 1
+)
+
+// widePower takes the logarithm to base 2 of the bits' two halves, exponent and mantissa, and puts the power together
+// from its whole part and its fraction.
+func widePower(values *lane, power float64) {
+	vectors := (*wideLane)(unsafe.Pointer(values))
+	one, by := archsimd.BroadcastFloat64x8(1), archsimd.BroadcastFloat64x8(power)
+	least, fraction := archsimd.BroadcastInt64x8(halfRoot), archsimd.BroadcastInt64x8(mantissa)
+	for r := range vectors {
+		bits := archsimd.LoadFloat64x8(&vectors[r]).AsInt64x8().Sub(least)
+		f := bits.And(fraction).Add(least).AsFloat64x8()
+		z := f.Sub(one).Div(f.Add(one))
+		q := z.Mul(z)
+		log := archsimd.LoadFloat64x8(&powerSeries[logTerms-1])
+		for i := logTerms - 2; i >= 0; i-- {
+			log = log.MulAdd(q, archsimd.LoadFloat64x8(&powerSeries[i]))
+		}
+		y := by.Mul(log.MulAdd(z, bits.ShiftAllRight(52).ConvertToFloat64()))
+		n := y.RoundToEvenScaled(0)
+		t := y.Sub(n)
+		exp := archsimd.LoadFloat64x8(&powerSeries[logTerms+expTerms-1])
+		for i := logTerms + expTerms - 2; i >= logTerms; i-- {
+			exp = exp.MulAdd(t, archsimd.LoadFloat64x8(&powerSeries[i]))
+		}
+		exp.Scale(n).Store(&vectors[r])
 	}
 	archsimd.ClearAVXUpperBits()
 }

@@ -87,13 +87,13 @@ func shares(d2 []float64, power float64) {
 	}
 }
 
-// ratioPower is (a/b)^power.
+// ratioPower is (a/b)^power for 0 < a <= b.
 func ratioPower(a, b, power float64) float64 {
 	ratio := a / b
-	if ratio < 0x1p-1000 { // so near to 0 that a float64 has few digits left, and math.Pow on amd64 none
-		return math.Pow(math.Sqrt(a)/math.Sqrt(b), 2*power)
+	if ratio < 0x1p-1000 { // so near 0 that a float64 has few digits left, and math.Log on amd64 none
+		return math.Exp(2 * power * math.Log(math.Sqrt(a)/math.Sqrt(b)))
 	}
-	return math.Pow(ratio, power)
+	return math.Exp(power * math.Log(ratio))
 }
 
 func sharesOnCentres(d2 []float64) {
@@ -119,8 +119,8 @@ func (f *fitter) weigh(block []float64, rowJ *lane) {
 		shareHard(block, rowJ)
 	case f.m == 2:
 		f.kernel.shareTwo(block, rowJ, f.k, true)
-	default:
-		shareAny(block, rowJ, f.m, true)
+	case !f.shareAny(block, rowJ, true):
+		shareByRow(block, rowJ, f.m, true)
 	}
 }
 
@@ -131,15 +131,77 @@ func (f *fitter) share(block []float64, rowJ *lane) {
 		shareHard(block, rowJ)
 	case f.m == 2:
 		f.kernel.shareTwo(block, rowJ, f.k, false)
-	default:
-		shareAny(block, rowJ, f.m, false)
+	case !f.shareAny(block, rowJ, false):
+		shareByRow(block, rowJ, f.m, false)
 	}
 }
 
-// shareAny serves any m. With s_j = (d_min/d_j)^(1/(m-1)) and S their sum,
-// u_j = s_j/S, u_j^m = u_j (d_min/d_j) S^(1-m), and the row's part of the
-// objective is d_min S^(1-m): one power a distance and one a row.
-func shareAny(block []float64, rowJ *lane, m float64, raised bool) {
+// shareAny serves any m. With s_j = (d_min/d_j)^(1/(m-1)) and S their sum, u_j = s_j/S, u_j^m = u_j (d_min/d_j) S^(1-m), and
+// d_min S^(1-m) for the row's part of the objective: one power a distance and one a row. It does nothing and returns false
+// if a row lies on a centre, or its distances differ by more than a factor of 2^1000.
+func (f *fitter) shareAny(block []float64, rowJ *lane, raised bool) bool {
+	if !nearestOf(block, rowJ, f.k) {
+		return false
+	}
+	var sums, s lane
+	for j := range f.k {
+		out := laneOf(block, j)
+		for r, v := range out {
+			s[r] = rowJ[r] / v
+		}
+		if raised {
+			*out = s
+		}
+		f.kernel.power(&s, 1/(f.m-1))
+		for r, v := range s {
+			sums[r] += v
+		}
+		if !raised {
+			*out = s
+			continue
+		}
+		for r, v := range s {
+			out[r] *= v
+		}
+	}
+	s = sums
+	f.kernel.power(&s, 1-f.m)
+	for r, v := range s {
+		rowJ[r] *= v
+		sums[r] = 1 / sums[r]
+		if raised {
+			sums[r] *= v
+		}
+	}
+	for j := range f.k {
+		out := laneOf(block, j)
+		for r, v := range sums {
+			out[r] *= v
+		}
+	}
+	return true
+}
+
+// nearestOf writes every row's least distance, and tells whether shareAny takes them all.
+func nearestOf(block []float64, nearest *lane, k int) bool {
+	farthest := *laneOf(block, 0)
+	*nearest = farthest
+	for j := 1; j < k; j++ {
+		for r, v := range laneOf(block, j) {
+			nearest[r] = min(nearest[r], v)
+			farthest[r] = max(farthest[r], v)
+		}
+	}
+	for r, v := range nearest {
+		if v < zeroDistance || farthest[r]*0x1p-1000 > v {
+			return false
+		}
+	}
+	return true
+}
+
+// shareByRow is shareAny for any rows at all.
+func shareByRow(block []float64, rowJ *lane, m float64, raised bool) {
 	power := 1 / (m - 1)
 	for r := range rowJ {
 		nearest := math.Inf(1)
@@ -163,7 +225,7 @@ func shareAny(block []float64, rowJ *lane, m float64, raised bool) {
 			}
 			block[i] = s
 		}
-		shrink, factor := math.Pow(sum, 1-m), 1/sum
+		shrink, factor := math.Exp((1-m)*math.Log(sum)), 1/sum
 		rowJ[r] = nearest * shrink
 		if raised {
 			factor *= shrink

@@ -17,7 +17,7 @@ import (
 )
 
 // BenchmarkPeer runs the fits that docs/bench/fcm_vs_e1071.sh gives to another program too. FCM_PEER names a folder
-// with shape (the numbers n, d, k and iterations), rows and init (float64, little-endian, row-major); centres go there
+// with shape (the numbers n, d, k, iterations and m), rows and init (float64, little-endian, row-major); centres go there
 // as well. The processor seconds are those of the fit alone, on all its goroutines and the collector's.
 func BenchmarkPeer(b *testing.B) {
 	dir := os.Getenv("FCM_PEER")
@@ -25,9 +25,9 @@ func BenchmarkPeer(b *testing.B) {
 		b.Skip("FCM_PEER names no folder; docs/bench/fcm_vs_e1071.sh does")
 	}
 	shape := readShape(b, filepath.Join(dir, "shape"))
-	n, d, k, iterations := shape[0], shape[1], shape[2], shape[3]
+	n, d, k, iterations := int(shape[0]), int(shape[1]), int(shape[2]), int(shape[3])
 	x, init := readFloats(b, filepath.Join(dir, "rows"), n*d), readFloats(b, filepath.Join(dir, "init"), k*d)
-	opts := fcm.Options{Init: init, MaxIterations: iterations, ExactIterations: true, Plain: true}
+	opts := fcm.Options{M: shape[4], Init: init, MaxIterations: iterations, ExactIterations: true, Plain: true}
 	runtime.GC()
 	b.ReportAllocs()
 	var r *fcm.Result
@@ -44,22 +44,22 @@ func BenchmarkPeer(b *testing.B) {
 	writeFloats(b, filepath.Join(dir, "centres"), append([]float64{r.Objective}, r.Centers...))
 }
 
-func readShape(b *testing.B, path string) []int {
+func readShape(b *testing.B, path string) []float64 {
 	b.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var shape []int
+	var shape []float64
 	for _, field := range strings.Fields(string(text)) {
-		v, err := strconv.Atoi(field)
+		v, err := strconv.ParseFloat(field, 64)
 		if err != nil {
 			b.Fatal(err)
 		}
 		shape = append(shape, v)
 	}
-	if len(shape) != 4 {
-		b.Fatalf("%s holds %d numbers, not 4", path, len(shape))
+	if len(shape) != 5 {
+		b.Fatalf("%s holds %d numbers, not 5", path, len(shape))
 	}
 	return shape
 }
