@@ -32,6 +32,9 @@ var realStores = map[string]func() (*realStore, error){
 	"cdnow": sync.OnceValues(func() (*realStore, error) {
 		return readStore("cdnow_full.csv.gz", 0)
 	}),
+	"cdnow sample": sync.OnceValues(func() (*realStore, error) {
+		return readStore("cdnow_sample.csv.gz", 0)
+	}),
 	"online retail": sync.OnceValues(func() (*realStore, error) {
 		return readStore("online_retail_2010_2011.csv.gz", ColumnOrderID|ColumnSKU|ColumnReturns|ColumnTimeOfDay)
 	}),

@@ -21,8 +21,8 @@ type FitProgress struct {
 const axesAtOnce = 4
 
 // Fit makes a model of the store's customers: for every axis the scale of its features, its segments with their
-// subdivisions, profiles and names. An axis that cannot be fitted says so in its status; that is no error. Version is
-// left to the caller.
+// subdivisions, profiles and names; and the report on repeat customers. An axis that cannot be fitted says so in its
+// status; that is no error. Version is left to the caller.
 //
 // Where there is a previous model of the store, its numbers of segments are kept while they are nearly as good as the
 // best, and surviving segments keep key and name. progress, if not nil, is called from one goroutine at a time.
@@ -37,41 +37,55 @@ func Fit(ctx context.Context, p Params, seed uint64, t *Table, previous *Model, 
 	}
 	m := &Model{AsOf: t.AsOf, Seed: seed, Params: p, Columns: t.Columns, Customers: t.Len()}
 	report := fitReporter{call: progress, total: AxisCount}
+	var overlaps [AxisCount]leafOverlap
+	err := sideBySide(ctx, AxisCount+1, func(ctx context.Context, i int) error {
+		if i == AxisCount {
+			repeat, err := repeatCustomers(ctx, p, seed, t, previous)
+			m.Repeat = repeat
+			return err
+		}
+		f := axisFit{
+			axis: &Axes[i], table: t, width: FeatureCount, params: p, seed: axisSeed(seed, Axes[i].Key),
+			stage: func(s RunStage) { report.stage(s, Axes[i].Key) },
+		}
+		if previous != nil {
+			f.previous, f.previousParams = &previous.Axes[i], previous.Params
+		}
+		if err := f.run(ctx); err != nil {
+			return fmt.Errorf("axis %s: %w", Axes[i].Key, err)
+		}
+		m.Axes[i], overlaps[i] = f.model, f.overlap
+		report.done(Axes[i].Key)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.placeLeaves()
+	m.identify(previous, &overlaps)
+	return m, nil
+}
+
+// sideBySide calls do for 0 to n-1, a few at a time, until one fails or ctx ends.
+func sideBySide(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-
-	var overlaps [AxisCount]leafOverlap
 	places := make(chan struct{}, min(axesAtOnce, runtime.GOMAXPROCS(0)))
 	var running sync.WaitGroup
-	for i := range Axes {
+	for i := range n {
 		places <- struct{}{}
 		if ctx.Err() != nil {
 			break
 		}
 		running.Go(func() {
 			defer func() { <-places }()
-			f := axisFit{
-				axis: &Axes[i], table: t, params: p, seed: axisSeed(seed, Axes[i].Key),
-				stage: func(s RunStage) { report.stage(s, Axes[i].Key) },
+			if err := do(ctx, i); err != nil {
+				cancel(err)
 			}
-			if previous != nil {
-				f.previous, f.previousParams = &previous.Axes[i], previous.Params
-			}
-			if err := f.run(ctx); err != nil {
-				cancel(fmt.Errorf("axis %s: %w", Axes[i].Key, err))
-				return
-			}
-			m.Axes[i], overlaps[i] = f.model, f.overlap
-			report.done(Axes[i].Key)
 		})
 	}
 	running.Wait()
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	m.placeLeaves()
-	m.identify(previous, &overlaps)
-	return m, nil
+	return context.Cause(ctx)
 }
 
 // placeLeaves lays the axes' leaves out in the thumbprint.

@@ -211,6 +211,43 @@ func TestFitSettings(t *testing.T) {
 			}
 		}
 	})
+	t.Run("hierarchy", func(t *testing.T) {
+		t.Parallel()
+		p := DefaultParams()
+		p.K, p.Starts = 3, 2
+		whole := func(p Params) (stops map[string]int, depth int, a *AxisModel) {
+			t.Helper()
+			stops = map[string]int{}
+			a = &fitted(t, table, p).Axes[1] // no stratum, three features
+			for _, s := range a.Segments {
+				depth = max(depth, s.Depth)
+				stops[s.Division.StoppedBy]++
+			}
+			return stops, depth, a
+		}
+		p.MaxVariance, p.MaxShare, p.MinSize, p.MaxDepth = 0.01, 0.1, 10, 1
+		stops, depth, a := whole(p)
+		if d := a.Segments[0].Division; d.VarianceLimit != 0.01*3/5 || d.ShareLimit != 0.1 || !slices.Contains(d.Triggers, "VARIANCE") || !slices.Contains(d.Triggers, "POPULATION_SHARE") {
+			t.Errorf("the limits are %+v", d)
+		}
+		if depth != 1 || stops["DEPTH"] == 0 || stops["SIZE"] > 0 {
+			t.Errorf("to depth 1: depth %d, stopped by %v", depth, stops)
+		}
+		p.MaxDepth = 0
+		if stops, depth, _ = whole(p); depth != 0 || stops["DEPTH"] != 3 {
+			t.Errorf("to depth 0: depth %d, stopped by %v", depth, stops)
+		}
+		p.MaxDepth, p.MinSize = 3, 10_000
+		if stops, depth, _ = whole(p); depth != 0 || stops["SIZE"] != 3 {
+			t.Errorf("above 10,000 customers: depth %d, stopped by %v", depth, stops)
+		}
+		p.MinSize, p.MaxVariance, p.MaxShare = 10, 100, 1
+		if _, _, a = whole(p); slices.ContainsFunc(a.Segments, func(s Segment) bool {
+			return slices.Contains(s.Division.Triggers, "VARIANCE") || slices.Contains(s.Division.Triggers, "POPULATION_SHARE")
+		}) {
+			t.Error("limits that nothing exceeds are exceeded")
+		}
+	})
 	t.Run("fixed k", func(t *testing.T) {
 		t.Parallel()
 		p := DefaultParams()

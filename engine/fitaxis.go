@@ -28,6 +28,7 @@ const (
 type axisFit struct {
 	axis           *Axis
 	table          *Table
+	width          int // feature values of a row of the table
 	params         Params
 	seed           uint64
 	previous       *AxisModel // of the model before; nil without one
@@ -105,7 +106,7 @@ func (f *axisFit) off(status AxisStatus, reason AxisReason) error {
 
 // values are a customer's features of the axis.
 func (f *axisFit) values(row int32) []float32 {
-	start := int(row)*FeatureCount + f.axis.First
+	start := int(row)*f.width + f.axis.First
 	return f.table.Values[start : start+len(f.axis.Features)]
 }
 
@@ -381,11 +382,15 @@ func (f *axisFit) subdivide(ctx context.Context, selection *kselect.Selection) (
 		}
 		return tree, kinds, nil
 	}
+	depth := f.params.MaxDepth
+	if depth == 0 {
+		depth = hierarchy.RootsOnly
+	}
 	tree, err := hierarchy.Subdivide(ctx, f.z, len(f.scaled), d, roots, hierarchy.Options{
-		MaxVariance: f.params.MaxVariance, MaxShare: f.params.MaxShare, MinSize: f.params.MinSize, MaxDepth: f.params.MaxDepth,
+		MaxVariance: f.params.MaxVariance, MaxShare: f.params.MaxShare, MinSize: f.params.MinSize, MaxDepth: depth,
 		FCM: f.fcmOptions(), Silhouette: kselect.SilhouetteOptions{Seed: f.seed}, Normalized: f.params.Normalized,
 		SweepSample: f.params.SweepSample, Population: len(f.eligible),
-		Disabled: !f.params.Hierarchical || f.params.MaxDepth == 0,
+		Disabled: !f.params.Hierarchical,
 	})
 	return tree, kinds, err
 }

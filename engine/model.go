@@ -19,6 +19,8 @@ type Model struct {
 	// Keys is how many segment keys this model and those before it have given out, so that none is used again.
 	Keys int                  `json:"keys"`
 	Axes [AxisCount]AxisModel `json:"axes"`
+	// Repeat is the report on customers with several purchases; nil in models made before there was one.
+	Repeat *PartReport `json:"repeat,omitempty"`
 }
 
 // AxisModel is the clustering of one axis. Unless Status is ON only Status, Reason and Eligible are set.
@@ -105,6 +107,8 @@ const (
 	StratumOnePurchase   Stratum = "ONE_PURCHASE"
 	StratumNeverReturned Stratum = "NEVER_RETURNED"
 	StratumIdentical     Stratum = "IDENTICAL"
+	// StratumExceptional is found after clustering, in the report on repeat customers alone.
+	StratumExceptional Stratum = "EXCEPTIONAL"
 )
 
 // Segment is a node of an axis's tree.

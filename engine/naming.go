@@ -40,6 +40,7 @@ var stratumNames = map[Stratum]string{
 	StratumOnePurchase:   "one purchase",
 	StratumNeverReturned: "never returned anything",
 	StratumIdentical:     "all the same",
+	StratumExceptional:   "exceptionally valuable",
 }
 
 // restNames name those beside the strata where they are too few to be clustered.

@@ -197,10 +197,11 @@ func (f *axisFit) profile(m membership) {
 	f.findRules(m)
 }
 
-// rawMeans gives the means of the features in use, as stored, in a stratum that the scale was not made of, NaN where nobody's
-// is defined; nil for other segments. Its centre is winsorised at what others do and would show that.
+// rawMeans gives the means of the features in use, as stored, in a stratum that the scale was not made of, or of those whom it
+// takes for less than they are; NaN where nobody's is defined; nil for other segments. The centre is winsorised at what others
+// do and would show that.
 func (f *axisFit) rawMeans(s *Segment, members []int32) []float64 {
-	if s.Stratum != StratumNeverReturned && s.Stratum != StratumIdentical {
+	if s.Stratum == StratumNone || s.Stratum == StratumOnePurchase {
 		return nil
 	}
 	means := make([]float64, len(f.on))
@@ -292,11 +293,11 @@ func (p *profiler) profile(members []int32) Profile {
 	var rate, tenure float64
 	for _, i := range members {
 		row := p.eligible[i]
-		orders, days := int(p.table.Purchases[row]), float64(p.table.TenureDays[row])
+		orders, days := int(p.table.Purchases[row]), p.table.TenureDays[row]
 		r.MinOrders, r.MaxOrders = min(r.MinOrders, orders), max(r.MaxOrders, orders)
 		r.TotalValueCents += p.table.ValueCents[row]
-		rate += daysPerMonth * float64(orders) / max(days, shortestTenure)
-		tenure += days
+		rate += monthlyRate(p.table.Purchases[row], days)
+		tenure += float64(days)
 		p.orders = append(p.orders, p.table.Purchases[row])
 		p.values = append(p.values, p.table.ValueCents[row])
 	}
@@ -310,6 +311,11 @@ func (p *profiler) profile(members []int32) Profile {
 
 // shortestTenure is the least number of days that a monthly rate refers to: what happened within a month is no rate yet.
 const shortestTenure = 30
+
+// monthlyRate is how many purchases a month there were in a tenure of so many days.
+func monthlyRate(purchases, tenureDays int32) float64 {
+	return daysPerMonth * float64(purchases) / float64(max(tenureDays, shortestTenure))
+}
 
 // featureProfiles describes a centre feature by feature, most telling first: by the size of z, equal ones in the axis's order.
 // raw, where not nil and defined, are the values to show in its place.

@@ -457,12 +457,13 @@ type ComplexityRoot struct {
 	}
 
 	Model struct {
-		AsOf      func(childComplexity int) int
-		CreatedAt func(childComplexity int) int
-		Customers func(childComplexity int) int
-		ID        func(childComplexity int) int
-		Run       func(childComplexity int) int
-		Version   func(childComplexity int) int
+		AsOf        func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		Customers   func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Run         func(childComplexity int) int
+		SubSegments func(childComplexity int, report model.SubSegmentReport) int
+		Version     func(childComplexity int) int
 	}
 
 	Mutation struct {
@@ -798,6 +799,16 @@ type ComplexityRoot struct {
 		PurchaseStatuses func(childComplexity int) int
 		Scheduled        func(childComplexity int) int
 		WeekStart        func(childComplexity int) int
+	}
+
+	SubSegment struct {
+		IsExceptional func(childComplexity int) int
+		MemberCount   func(childComplexity int) int
+		Name          func(childComplexity int) int
+		Path          func(childComplexity int) int
+		Profile       func(childComplexity int) int
+		Share         func(childComplexity int) int
+		Subdivision   func(childComplexity int) int
 	}
 
 	Subdivision struct {
@@ -2722,6 +2733,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Model.Run(childComplexity), true
+	case "Model.subSegments":
+		if e.ComplexityRoot.Model.SubSegments == nil {
+			break
+		}
+
+		args, err := ec.field_Model_subSegments_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Model.SubSegments(childComplexity, args["report"].(model.SubSegmentReport)), true
 	case "Model.version":
 		if e.ComplexityRoot.Model.Version == nil {
 			break
@@ -4252,6 +4274,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StoreSettings.WeekStart(childComplexity), true
+
+	case "SubSegment.isExceptional":
+		if e.ComplexityRoot.SubSegment.IsExceptional == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.IsExceptional(childComplexity), true
+	case "SubSegment.memberCount":
+		if e.ComplexityRoot.SubSegment.MemberCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.MemberCount(childComplexity), true
+	case "SubSegment.name":
+		if e.ComplexityRoot.SubSegment.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.Name(childComplexity), true
+	case "SubSegment.path":
+		if e.ComplexityRoot.SubSegment.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.Path(childComplexity), true
+	case "SubSegment.profile":
+		if e.ComplexityRoot.SubSegment.Profile == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.Profile(childComplexity), true
+	case "SubSegment.share":
+		if e.ComplexityRoot.SubSegment.Share == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.Share(childComplexity), true
+	case "SubSegment.subdivision":
+		if e.ComplexityRoot.SubSegment.Subdivision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubSegment.Subdivision(childComplexity), true
 
 	case "Subdivision.divided":
 		if e.ComplexityRoot.Subdivision.Divided == nil {
@@ -6108,6 +6173,35 @@ type Model implements Node {
   createdAt: DateTime!
   "How many customers it was fitted on."
   customers: Int!
+  "Groups found in a part of the customers when the model was made; empty where fewer than 100 belong to the part."
+  subSegments(
+    "Which part."
+    report: SubSegmentReport!
+  ): [SubSegment!]! @listSize(assumedSize: 20)
+}
+
+"A part of the customers that is looked at on its own."
+enum SubSegmentReport {
+  "Those with at least 2 purchases, by number, rate and value of orders."
+  REPEAT_CUSTOMERS
+}
+
+"A group found in a part of the customers."
+type SubSegment {
+  "The place in the report's tree, for example seg_0.1."
+  path: String!
+  "For people."
+  name: String!
+  "Whether it is no cluster but the exceptional: customers who fit none, being further from every centre than 99 % of the part, and are worth at least ten times the median."
+  isExceptional: Boolean!
+  "How many customers."
+  memberCount: Int!
+  "Of the part that was looked at, from 0 to 1."
+  share: Float!
+  "What its members have in common."
+  profile: SegmentProfile! @cost(weight: 2)
+  "Why it was kept whole: the groups are the leaves of the report's tree."
+  subdivision: Subdivision!
 }
 
 "A cluster of one axis in one model, and its place in the hierarchy."
@@ -6179,7 +6273,7 @@ type SegmentProfile {
   maxOrders: Int!
   "The mean of purchases a month of 30.44 days."
   ordersPerMonth: Float!
-  "The median value of a member's orders."
+  "The median over members of the value of all their orders."
   medianValue: Decimal!
   "The value of all members' orders."
   totalValue: Decimal!
@@ -6249,7 +6343,7 @@ type Subdivision {
   triggers: [SubdivisionTrigger!]!
   "Why it was kept whole; null where it was subdivided, is a stratum that cannot be subdivided, or hierarchy is off."
   stoppedBy: SubdivisionStop
-  "The mean squared distance from the centre, summed over the standardised features."
+  "The mean squared distance from the members' mean, summed over the standardised features."
   variance: Float!
   "Over this variance a segment is too broad."
   varianceLimit: Float!
@@ -7650,6 +7744,8 @@ func (ec *executionContext) childFields_Model(ctx context.Context, field graphql
 		return ec.fieldContext_Model_createdAt(ctx, field)
 	case "customers":
 		return ec.fieldContext_Model_customers(ctx, field)
+	case "subSegments":
+		return ec.fieldContext_Model_subSegments(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Model", field.Name)
 }
@@ -8218,6 +8314,26 @@ func (ec *executionContext) childFields_StoreSettings(ctx context.Context, field
 		return ec.fieldContext_StoreSettings_scheduled(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StoreSettings", field.Name)
+}
+
+func (ec *executionContext) childFields_SubSegment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "path":
+		return ec.fieldContext_SubSegment_path(ctx, field)
+	case "name":
+		return ec.fieldContext_SubSegment_name(ctx, field)
+	case "isExceptional":
+		return ec.fieldContext_SubSegment_isExceptional(ctx, field)
+	case "memberCount":
+		return ec.fieldContext_SubSegment_memberCount(ctx, field)
+	case "share":
+		return ec.fieldContext_SubSegment_share(ctx, field)
+	case "profile":
+		return ec.fieldContext_SubSegment_profile(ctx, field)
+	case "subdivision":
+		return ec.fieldContext_SubSegment_subdivision(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubSegment", field.Name)
 }
 
 func (ec *executionContext) childFields_Subdivision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -31,6 +31,8 @@ type AxisResolver interface {
 }
 type ModelResolver interface {
 	Run(ctx context.Context, obj *model.Model) (*model.ReclusterRun, error)
+
+	SubSegments(ctx context.Context, obj *model.Model, report model.SubSegmentReport) ([]*model.SubSegment, error)
 }
 type SegmentResolver interface {
 	Origin(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error)
@@ -120,6 +122,20 @@ func (ec *executionContext) field_Axis_segment_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["modelVersion"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Model_subSegments_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "report",
+		func(ctx context.Context, v any) (model.SubSegmentReport, error) {
+			return ec.unmarshalNSubSegmentReport2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegmentReport(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["report"] = arg0
 	return args, nil
 }
 
@@ -2021,6 +2037,50 @@ func (ec *executionContext) fieldContext_Model_customers(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Model", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Model_subSegments(ctx context.Context, field graphql.CollectedField, obj *model.Model) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Model_subSegments(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Model().SubSegments(ctx, obj, fc.Args["report"].(model.SubSegmentReport))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.SubSegment) graphql.Marshaler {
+			return ec.marshalNSubSegment2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegmentᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Model_subSegments(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Model",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SubSegment(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Model_subSegments_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _RuleCondition_feature(ctx context.Context, field graphql.CollectedField, obj *model.RuleCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3322,6 +3382,185 @@ func (ec *executionContext) fieldContext_SegmentRule_coverage(_ context.Context,
 	return graphql.NewScalarFieldContext("SegmentRule", field, false, false, "Float")
 }
 
+func (ec *executionContext) _SubSegment_path(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubSegment", field, false, false, "String")
+}
+
+func (ec *executionContext) _SubSegment_name(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubSegment", field, false, false, "String")
+}
+
+func (ec *executionContext) _SubSegment_isExceptional(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_isExceptional(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IsExceptional(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_isExceptional(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubSegment", field, true, false, "Boolean")
+}
+
+func (ec *executionContext) _SubSegment_memberCount(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_memberCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MemberCount(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_memberCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubSegment", field, true, false, "Int")
+}
+
+func (ec *executionContext) _SubSegment_share(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_share(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Share, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_share(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubSegment", field, false, false, "Float")
+}
+
+func (ec *executionContext) _SubSegment_profile(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_profile(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Profile(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SegmentProfile) graphql.Marshaler {
+			return ec.marshalNSegmentProfile2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentProfile(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_profile(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubSegment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentProfile(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubSegment_subdivision(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubSegment_subdivision(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subdivision(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Division) graphql.Marshaler {
+			return ec.marshalNSubdivision2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDivision(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubSegment_subdivision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubSegment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subdivision(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Subdivision_divided(ctx context.Context, field graphql.CollectedField, obj *engine.Division) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4104,6 +4343,12 @@ func (ec *executionContext) _Model(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "subSegments":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Model_subSegments(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4594,6 +4839,69 @@ func (ec *executionContext) _SegmentRule(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var subSegmentImplementors = []string{"SubSegment"}
+
+func (ec *executionContext) _SubSegment(ctx context.Context, sel ast.SelectionSet, obj *model.SubSegment) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subSegmentImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SubSegment")
+		case "path":
+			out.Values[i] = ec._SubSegment_path(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._SubSegment_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "isExceptional":
+			out.Values[i] = ec._SubSegment_isExceptional(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "memberCount":
+			out.Values[i] = ec._SubSegment_memberCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "share":
+			out.Values[i] = ec._SubSegment_share(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "profile":
+			out.Values[i] = ec._SubSegment_profile(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "subdivision":
+			out.Values[i] = ec._SubSegment_subdivision(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var subdivisionImplementors = []string{"Subdivision"}
 
 func (ec *executionContext) _Subdivision(ctx context.Context, sel ast.SelectionSet, obj *engine.Division) graphql.Marshaler {
@@ -5063,6 +5371,40 @@ func (ec *executionContext) marshalNSegmentProfile2ᚖgithubᚗcomᚋquimbiᚋqu
 		return graphql.Null
 	}
 	return ec._SegmentProfile(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSubSegment2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegmentᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SubSegment) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSubSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegment(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSubSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegment(ctx context.Context, sel ast.SelectionSet, v *model.SubSegment) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SubSegment!")
+		return graphql.Null
+	}
+	return ec._SubSegment(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNSubSegmentReport2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegmentReport(ctx context.Context, v any) (model.SubSegmentReport, error) {
+	var res model.SubSegmentReport
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSubSegmentReport2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSubSegmentReport(ctx context.Context, sel ast.SelectionSet, v model.SubSegmentReport) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) marshalNSubdivision2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDivision(ctx context.Context, sel ast.SelectionSet, v *engine.Division) graphql.Marshaler {

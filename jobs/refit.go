@@ -153,3 +153,24 @@ func (r *Runner) table(ctx context.Context, store *engine.Store, asOf engine.Dat
 	}
 	return table, nil
 }
+
+// OneTimeReport is what was found among the customers with one purchase.
+type OneTimeReport struct {
+	AsOf      engine.Date
+	Customers int // all who bought
+	Axes      []engine.OneTimeAxis
+}
+
+// OneTimeBuyers clusters the customers with one purchase as of a day, the store's now where none is named. Nothing of it is kept.
+func (r *Runner) OneTimeBuyers(ctx context.Context, store *engine.Store, asOf *engine.Date, seed uint64) (OneTimeReport, error) {
+	date, err := r.dateOf(store, asOf)
+	if err != nil {
+		return OneTimeReport{}, err
+	}
+	table, err := r.table(ctx, store, date)
+	if err != nil {
+		return OneTimeReport{}, err
+	}
+	axes, err := engine.OneTimeBuyers(ctx, r.settings.Params, seed, table)
+	return OneTimeReport{AsOf: date, Customers: table.Len(), Axes: axes}, err
+}

@@ -88,6 +88,10 @@ func (r *modelResolver) Run(ctx context.Context, obj *model.Model) (*model.Reclu
 	return recluster, nil
 }
 
+func (r *modelResolver) SubSegments(ctx context.Context, obj *model.Model, report model.SubSegmentReport) ([]*model.SubSegment, error) {
+	return model.RepeatCustomers(obj.Model), nil // the only report so far
+}
+
 func (r *segmentResolver) Origin(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error) {
 	return r.origin(ctx, obj)
 }

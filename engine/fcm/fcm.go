@@ -37,6 +37,9 @@ var (
 	ErrOptions = errors.New("the clustering options do not fit together")
 )
 
+// DefaultStarts is what Options.Starts means where it is 0.
+const DefaultStarts = 10
+
 // largest is the bound on |x| that keeps sums of squared distances finite.
 const largest = 1e145
 
@@ -57,6 +60,8 @@ type Options struct {
 	// Starts is the number of k-means++ starts, 0 means 10. They run on a
 	// sample, and the one of lowest objective is continued on all rows.
 	Starts int
+	// MoreStarts are added where Starts do not all end in one optimum.
+	MoreStarts int
 	// SampleSize bounds the rows the starts run on; 0 means 5000.
 	SampleSize int
 	// Seed decides the sample and the starts.
@@ -163,7 +168,7 @@ func (o Options) withDefaults(d, k int) (Options, error) {
 			return o, err
 		}
 	}
-	if o.MaxIterations < 0 || o.Starts < 0 || o.SampleSize < 0 || o.Workers < 0 || o.Tolerance < 0 || math.IsNaN(o.Tolerance) {
+	if o.MaxIterations < 0 || o.Starts < 0 || o.MoreStarts < 0 || o.SampleSize < 0 || o.Workers < 0 || o.Tolerance < 0 || math.IsNaN(o.Tolerance) {
 		return o, fmt.Errorf("%w: iterations, starts, sample size, workers and tolerance cannot be negative", ErrOptions)
 	}
 	if o.MaxIterations == 0 {
@@ -173,7 +178,7 @@ func (o Options) withDefaults(d, k int) (Options, error) {
 		o.Tolerance = 1e-5
 	}
 	if o.Starts == 0 {
-		o.Starts = 10
+		o.Starts = DefaultStarts
 	}
 	if o.SampleSize == 0 {
 		o.SampleSize = defaultSampleSize

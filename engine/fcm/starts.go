@@ -2,6 +2,7 @@ package fcm
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 )
@@ -53,8 +54,11 @@ func (p *Matrix) warmUp(ctx context.Context, k int, opts Options) ([]float64, er
 	return run.centers, nil
 }
 
-// bestStart runs opts.Starts fits from k-means++ centres on a sample and returns
-// the centres of lowest objective, of equal ones those of the earliest start.
+// sameOptimum is the relative difference of objectives within which starts count as having ended in one optimum.
+const sameOptimum = 1e-5
+
+// bestStart runs fits from k-means++ centres on a sample, opts.Starts of them and opts.MoreStarts if these disagree, and
+// returns the centres of lowest objective, of equal ones those of the earliest start.
 func (p *Matrix) bestStart(ctx context.Context, k int, opts Options) ([]float64, error) {
 	sample := p
 	if p.n > opts.SampleSize {
@@ -63,37 +67,73 @@ func (p *Matrix) bestStart(ctx context.Context, k int, opts Options) ([]float64,
 			return nil, err
 		}
 	}
-	results := make([]outcome, opts.Starts)
-	errs := make([]error, opts.Starts)
-	fitters := make([]*fitter, max(1, min(opts.Workers, opts.Starts)))
-	err := inParallel(ctx, opts.Workers, opts.Starts, func(worker, start int) {
-		if fitters[worker] == nil {
-			// The starts share the goroutines, so each runs on one.
-			fitters[worker] = sample.fitter(k, opts, 1)
+	s := starter{sample: sample, k: k, opts: opts, fitters: make([]*fitter, opts.Workers)}
+	if err := s.run(ctx, opts.Starts); err != nil {
+		return nil, err
+	}
+	if opts.MoreStarts > 0 && !s.agree() {
+		if err := s.run(ctx, opts.MoreStarts); err != nil {
+			return nil, err
 		}
-		rng := rand.New(rand.NewPCG(opts.Seed, uint64(start)+1))
-		centers, err := sample.plusPlus(ctx, rng, k)
+	}
+	return s.best().centers, nil
+}
+
+// starter runs starts and keeps where they ended.
+type starter struct {
+	sample  *Matrix
+	k       int
+	opts    Options
+	fitters []*fitter // one a worker, made when needed
+	ends    []outcome
+}
+
+// run adds so many starts.
+func (s *starter) run(ctx context.Context, starts int) error {
+	first := len(s.ends)
+	ends, errs := make([]outcome, starts), make([]error, starts)
+	err := inParallel(ctx, s.opts.Workers, starts, func(worker, start int) {
+		if s.fitters[worker] == nil {
+			// The starts share the goroutines, so each runs on one.
+			s.fitters[worker] = s.sample.fitter(s.k, s.opts, 1)
+		}
+		rng := rand.New(rand.NewPCG(s.opts.Seed, uint64(first+start)+1))
+		centers, err := s.sample.plusPlus(ctx, rng, s.k)
 		if err != nil {
 			errs[start] = err
 			return
 		}
-		results[start], errs[start] = fitters[worker].descend(ctx, centers, descent{
-			maxIterations: opts.MaxIterations, tolerance: max(opts.Tolerance, startTolerance), accelerate: opts.accelerated(),
+		ends[start], errs[start] = s.fitters[worker].descend(ctx, centers, descent{
+			maxIterations: s.opts.MaxIterations, tolerance: max(s.opts.Tolerance, startTolerance), accelerate: s.opts.accelerated(),
 		})
 	})
+	s.ends = append(s.ends, ends...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	best := 0
-	for i, r := range results {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		if r.objective < results[best].objective {
-			best = i
+	return errors.Join(errs...)
+}
+
+// best is the end of lowest objective, the earliest of equal ones.
+func (s *starter) best() *outcome {
+	best := &s.ends[0]
+	for i := range s.ends {
+		if s.ends[i].objective < best.objective {
+			best = &s.ends[i]
 		}
 	}
-	return results[best].centers, nil
+	return best
+}
+
+// agree tells whether all starts ended in one optimum.
+func (s *starter) agree() bool {
+	least := s.best().objective
+	for i := range s.ends {
+		if s.ends[i].objective > least*(1+sameOptimum) {
+			return false
+		}
+	}
+	return true
 }
 
 // sample draws size of the rows.

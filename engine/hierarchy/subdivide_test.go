@@ -195,6 +195,7 @@ func TestStops(t *testing.T) {
 		{"a child of 2 %", []cloud{{980, []float64{0}, 0}, {20, []float64{9}, 0}}, Options{}, []string{"seg_0 1000", "seg_0.0 980 no-useful-split", "seg_0.1 20 size"}},
 		{"2 % of the population", []cloud{{980, []float64{0}, 0}, {20, []float64{9}, 0}}, Options{Population: 1100, MaxShare: 0.1}, []string{"seg_0 1000 no-useful-split"}},
 		{"19 rows are too few", []cloud{{119, []float64{0}, 0}, {19, []float64{9}, 0}}, Options{}, []string{"seg_0 138 no-useful-split"}},
+		{"roots only", two, Options{MaxDepth: RootsOnly}, []string{"seg_0 600 depth"}},
 		{"disabled", two, Options{Disabled: true}, []string{"seg_0 600"}},
 	}
 	for _, test := range tests {
@@ -363,7 +364,7 @@ func TestSubdivideRejects(t *testing.T) {
 		"a population too small": {x, 4, one, Options{Population: 3}},
 		"a share in per cent":    {x, 4, one, Options{MaxShare: 60}},
 		"a negative variance":    {x, 4, one, Options{MaxVariance: -1}},
-		"a negative depth":       {x, 4, one, Options{MaxDepth: -1}},
+		"a negative depth":       {x, 4, one, Options{MaxDepth: -2}},
 		"a negative size":        {x, 4, one, Options{MinSize: -1}},
 		"a NaN limit":            {x, 4, one, Options{RadiusLimit: math.NaN()}},
 		"a negative sample":      {x, 4, one, Options{SweepSample: -1}},

@@ -39,6 +39,9 @@ const (
 	DefaultMaxDepth    = 3
 )
 
+// RootsOnly as MaxDepth keeps the roots whole: they lie at the greatest depth.
+const RootsOnly = -1
+
 // varianceColumns is the number of columns for which MaxVariance is meant.
 const varianceColumns = 5
 
@@ -47,7 +50,7 @@ type Options struct {
 	MaxVariance float64 // of five columns, in squared standard deviations; the limit is MaxVariance*d/5; 2.0 if 0
 	MaxShare    float64 // of the population, from 0 to 1; 0.6 if 0
 	MinSize     int     // segments of this many rows or fewer are never divided; 100 if 0
-	MaxDepth    int     // the depth of the deepest leaves, roots having depth 0; 3 if 0
+	MaxDepth    int     // the depth of the deepest leaves, roots having depth 0; 3 if 0, and see [RootsOnly]
 	FCM         fcm.Options
 	Silhouette  kselect.SilhouetteOptions
 	Normalized  bool    // rank divisions by the normalised balance
@@ -116,8 +119,11 @@ func (o Options) withDefaults(n int) (Options, error) {
 	if o.MinSize == 0 {
 		o.MinSize = DefaultMinSize
 	}
-	if o.MaxDepth == 0 {
+	switch o.MaxDepth {
+	case 0:
 		o.MaxDepth = DefaultMaxDepth
+	case RootsOnly:
+		o.MaxDepth = 0
 	}
 	if o.Population == 0 {
 		o.Population = n
@@ -130,7 +136,7 @@ func (o Options) withDefaults(n int) (Options, error) {
 	case o.MinSize < 0:
 		return o, fmt.Errorf("the least size must not be negative, got %d", o.MinSize)
 	case o.MaxDepth < 0:
-		return o, fmt.Errorf("the greatest depth must not be negative, got %d: to divide nothing, disable the hierarchy", o.MaxDepth)
+		return o, fmt.Errorf("the greatest depth must not be negative, got %d: to divide nothing, take RootsOnly", o.MaxDepth)
 	case !(o.RadiusLimit >= 0):
 		return o, fmt.Errorf("the limit of the radius must not be negative, got %v", o.RadiusLimit)
 	case o.SweepSample < 0:

@@ -1534,6 +1534,61 @@ func (e SnapshotOrderField) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// A part of the customers that is looked at on its own.
+type SubSegmentReport string
+
+const (
+	// Those with at least 2 purchases, by number, rate and value of orders.
+	SubSegmentReportRepeatCustomers SubSegmentReport = "REPEAT_CUSTOMERS"
+)
+
+var AllSubSegmentReport = []SubSegmentReport{
+	SubSegmentReportRepeatCustomers,
+}
+
+func (e SubSegmentReport) IsValid() bool {
+	switch e {
+	case SubSegmentReportRepeatCustomers:
+		return true
+	}
+	return false
+}
+
+func (e SubSegmentReport) String() string {
+	return string(e)
+}
+
+func (e *SubSegmentReport) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SubSegmentReport(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SubSegmentReport", str)
+	}
+	return nil
+}
+
+func (e SubSegmentReport) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SubSegmentReport) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SubSegmentReport) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // The codes of user errors; one for each type.
 type UserErrorCode string
 

@@ -152,15 +152,15 @@ func shown(scale engine.Scale, x float64) float64 {
 // SegmentProfile is what the members of a segment have in common.
 type SegmentProfile struct {
 	*engine.Profile
-	axis int
+	axis *engine.Axis // whose features it speaks of
 }
 
 // Profile is what the segment's members have in common.
 func (s *Segment) Profile() *SegmentProfile {
-	return &SegmentProfile{Profile: &s.Segment.Profile, axis: s.axis}
+	return &SegmentProfile{Profile: &s.Segment.Profile, axis: &engine.Axes[s.axis]}
 }
 
-// MedianValue is the median value of a member's orders, in minor units.
+// MedianValue is the median over members of the value of all their orders, in minor units.
 func (p *SegmentProfile) MedianValue() int64 { return p.MedianValueCents }
 
 // TotalValue is the value of all members' orders, in minor units.
@@ -174,7 +174,7 @@ func (p *SegmentProfile) Features() []*FeatureProfile {
 	features := make([]*FeatureProfile, len(p.Profile.Features))
 	for i, f := range p.Profile.Features {
 		features[i] = &FeatureProfile{
-			Feature: engine.Axes[p.axis].Features[f.Feature].Key,
+			Feature: p.axis.Features[f.Feature].Key,
 			Center:  f.Center, Z: f.Z, Percentile: f.Percentile, Qualifier: f.Qualifier,
 		}
 	}
@@ -187,10 +187,38 @@ func (p *SegmentProfile) Rule() *SegmentRule {
 	if rule == nil {
 		return nil
 	}
-	axis := &engine.Axes[p.axis]
-	view := &SegmentRule{Text: rule.Text(axis), Precision: rule.Precision, Coverage: rule.Coverage}
+	view := &SegmentRule{Text: rule.Text(p.axis), Precision: rule.Precision, Coverage: rule.Coverage}
 	for _, c := range rule.Conditions {
-		view.Conditions = append(view.Conditions, &RuleCondition{Feature: axis.Features[c.Feature].Key, Above: c.Above, AtMost: c.AtMost})
+		view.Conditions = append(view.Conditions, &RuleCondition{Feature: p.axis.Features[c.Feature].Key, Above: c.Above, AtMost: c.AtMost})
 	}
 	return view
 }
+
+// SubSegment is a group found in a part of the customers.
+type SubSegment struct{ *engine.SubSegment }
+
+// RepeatCustomers gives the groups of those with several purchases; none in models made before there was the report.
+func RepeatCustomers(m *engine.Model) []*SubSegment {
+	groups := []*SubSegment{}
+	if m.Repeat == nil {
+		return groups
+	}
+	for i := range m.Repeat.Segments {
+		groups = append(groups, &SubSegment{&m.Repeat.Segments[i]})
+	}
+	return groups
+}
+
+// IsExceptional tells whether the group is no cluster but those who fit none.
+func (s *SubSegment) IsExceptional() bool { return s.Stratum == engine.StratumExceptional }
+
+// MemberCount is how many customers belong to it.
+func (s *SubSegment) MemberCount() int { return s.Members }
+
+// Profile is what its members have in common.
+func (s *SubSegment) Profile() *SegmentProfile {
+	return &SegmentProfile{Profile: &s.SubSegment.Profile, axis: &engine.RepeatAxis}
+}
+
+// Subdivision is why it was kept whole.
+func (s *SubSegment) Subdivision() *engine.Division { return &s.Division }

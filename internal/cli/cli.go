@@ -44,6 +44,7 @@ type commands struct {
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema up to date, back a step, or list the steps."`
 	Import    importCommand    `cmd:"" help:"Import order files into a store."`
 	Recluster reclusterCommand `cmd:"" help:"Fit a new model of a store's customers."`
+	Segments  segmentsCommand  `cmd:"" help:"List the segments of a store's customers, down to the leaves."`
 	Snapshot  snapshotCommand  `cmd:"" help:"Take a snapshot of all customers of a store."`
 	Replay    replayCommand    `cmd:"" help:"Take the snapshots of a time that has passed."`
 	Store     storeCommand     `cmd:"" help:"List stores, show one, or change what is set for it."`

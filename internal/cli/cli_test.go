@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/pgtest"
 )
 
@@ -130,6 +132,28 @@ func TestSettingsFromEnvironment(t *testing.T) {
 	}
 	if want := "maxSegmentShare must be over 0 and at most 1, is 1.4"; !strings.Contains(out.String(), want) {
 		t.Errorf("the output lacks %q:\n%s", want, &out)
+	}
+}
+
+// Every variable of the hierarchy reaches the fit.
+func TestHierarchySettings(t *testing.T) {
+	t.Parallel()
+	var flags struct{ Settings }
+	a := &app{env: environment([]string{
+		"ENABLE_HIERARCHICAL_CLUSTERING=false", "HIERARCHICAL_MAX_VARIANCE=1.5", "HIERARCHICAL_MAX_SEGMENT_PCT=40", "HIERARCHICAL_MIN_SIZE=70", "HIERARCHICAL_MAX_DEPTH=2",
+	})}
+	parser, err := kong.New(&flags, kong.Resolvers(kong.ResolverFunc(a.variable)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := flags.jobs()
+	want := engine.DefaultParams()
+	want.Hierarchical, want.MaxVariance, want.MaxShare, want.MinSize, want.MaxDepth = false, 1.5, 0.4, 70, 2
+	if err != nil || settings.Params != want {
+		t.Errorf("%+v, %v, want %+v", settings.Params, err, want)
 	}
 }
 

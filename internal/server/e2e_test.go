@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,6 +159,7 @@ func (a *api) testReads(t *testing.T) {
 	a.testTimeline(t, names[0])
 	a.testCustomers(t)
 	a.testTree(t)
+	a.testSubSegments(t)
 }
 
 // greatest gives the names of the n customers of the greatest value.
@@ -278,6 +280,74 @@ func (a *api) testTree(t *testing.T) {
 	}
 	if leaves == 0 || leaves > sampleCustomers {
 		t.Errorf("the leaves have %d members", leaves)
+	}
+}
+
+// testSubSegments reads the leaves of every axis with what the command segments prints, and the report on repeat customers.
+func (a *api) testSubSegments(t *testing.T) {
+	t.Helper()
+	type profile struct {
+		MinOrders, MaxOrders         int
+		MedianOrders, OrdersPerMonth float64
+		MedianValue, TotalValue      string
+		Features                     []struct{ Feature string }
+	}
+	var got struct {
+		Store struct {
+			Axes []struct {
+				Key, Status string
+				SegmentTree []struct {
+					MemberCount int
+					Share       float64
+					Profile     profile
+					Subdivision struct{ StoppedBy *string }
+				}
+			}
+			Model struct {
+				SubSegments []struct {
+					Path, Name    string
+					IsExceptional bool
+					MemberCount   int
+					Share         float64
+					Profile       profile
+					Subdivision   struct{ Divided bool }
+				}
+			}
+		}
+	}
+	a.data(t, &got, `{ store(key: "cdnow") {
+  axes { key status segmentTree(leavesOnly: true) { memberCount share profile { ...all } subdivision { stoppedBy } } }
+  model { subSegments(report: REPEAT_CUSTOMERS) { path name isExceptional memberCount share profile { ...all } subdivision { divided } } } } }
+fragment all on SegmentProfile { minOrders maxOrders medianOrders ordersPerMonth medianValue totalValue features { feature } }`, nil)
+	whole := func(what string, p profile) {
+		if p.MinOrders < 1 || p.MedianOrders < float64(p.MinOrders) || p.MedianOrders > float64(p.MaxOrders) || !(p.OrdersPerMonth > 0) || p.MedianValue == "" || p.TotalValue == "" {
+			t.Errorf("%s: %+v", what, p)
+		}
+	}
+	for _, axis := range got.Store.Axes {
+		share := 0.0
+		for _, leaf := range axis.SegmentTree {
+			share += leaf.Share
+			whole(axis.Key, leaf.Profile)
+		}
+		if (axis.Status == "ON") != (math.Abs(share-1) < 1e-9) {
+			t.Errorf("%s is %s, and its leaves' shares sum to %v", axis.Key, axis.Status, share)
+		}
+	}
+	members, exceptional := 0, 0
+	for _, s := range got.Store.Model.SubSegments {
+		members += s.MemberCount
+		whole(s.Path, s.Profile)
+		if s.IsExceptional {
+			exceptional += s.MemberCount
+		}
+		if s.Name == "" || s.Subdivision.Divided || s.Profile.MinOrders < 2 || s.Profile.Features[0].Feature == "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	// 1,139 customers of the sample bought on two days or more.
+	if members != 1139 || exceptional == 0 || exceptional > 11 {
+		t.Errorf("%d repeat customers, %d of them exceptional", members, exceptional)
 	}
 }
 
