@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type Builder struct {
 	byCategory []categoryState // by id in categories
 	epoch      uint32          // states with another epoch are of an earlier customer
 	sorted     []Line
+	cancels    []time.Time // of the customer's lines, ascending
+	standing   []Line
 	features   Features
 }
 
@@ -70,29 +73,66 @@ func (b *Builder) Build(lines []Line, at []Instant, yield func(i int, f *Feature
 }
 
 // walk brings the history to each instant in turn and calls visit where there is a purchase; events tells whether
-// something happened since the instant before.
+// something happened since the instant before. What was taken in cannot be taken back, so a cancellation begins anew
+// without the lines that it concerns.
 func (b *Builder) walk(lines []Line, at []Instant, visit func(i int, events bool)) {
-	b.begin(b.inOrder(lines))
+	all := b.inOrder(lines)
+	b.cancellations(all)
+	b.begin(all)
 	h := &b.history
 	var reached time.Time
-	before := 0
+	before, cancelled := 0, 0
 	for i := range at {
 		cut := at[i].At
 		if known := at[i].KnownAt; !known.IsZero() && known.Before(cut) {
 			cut = known
 		}
-		if i > 0 && cut.Before(reached) {
+		back := i > 0 && cut.Before(reached)
+		n := sort.Search(len(b.cancels), func(j int) bool { return !b.cancels[j].Before(cut) })
+		switch {
+		case n != cancelled:
+			b.begin(b.withoutCancelled(all, cut))
+		case back:
 			b.begin(h.lines)
 		}
 		reached = cut
 		b.advance(cut)
-		events := h.events > before
-		before = h.events
+		events := !back && (h.events > before || n > cancelled)
+		before, cancelled = h.events, n
 		if len(h.orders) > 0 {
 			b.closeDay()
 			visit(i, events)
 		}
 	}
+}
+
+// cancellations notes when lines ended to count.
+func (b *Builder) cancellations(lines []Line) {
+	b.cancels = b.cancels[:0]
+	for i := range lines {
+		if l := &lines[i]; !l.CancelledAt.IsZero() && l.Quantity != 0 {
+			b.cancels = append(b.cancels, later(l.OrderedAt, l.CancelledAt))
+		}
+	}
+	slices.SortFunc(b.cancels, time.Time.Compare)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// withoutCancelled gives the lines that still count as seen from the cut.
+func (b *Builder) withoutCancelled(lines []Line, cut time.Time) []Line {
+	b.standing = b.standing[:0]
+	for i := range lines {
+		if !lines[i].cancelledBefore(cut) {
+			b.standing = append(b.standing, lines[i])
+		}
+	}
+	return b.standing
 }
 
 // inOrder gives the lines sorted by time, as they are where they are so already.

@@ -38,7 +38,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	var bought, back []Line
 	for _, l := range lines {
 		switch {
-		case !l.OrderedAt.Before(cut) || l.Quantity == 0:
+		case !l.OrderedAt.Before(cut) || l.Quantity == 0 || !l.CancelledAt.IsZero() && l.CancelledAt.Before(cut):
 		case l.Quantity > 0:
 			bought = append(bought, l)
 		default:

@@ -95,6 +95,12 @@ func drawLines(t *rapid.T) []Line {
 			}
 			lines = append(lines, l)
 		}
+		if rapid.IntRange(0, 5).Draw(t, "cancelled") == 0 {
+			from := len(lines) - rapid.IntRange(1, len(lines)).Draw(t, "taken back")
+			for i := range lines[from:] {
+				lines[from+i].CancelledAt = at.Add(time.Duration(rapid.IntRange(-24, 24*70).Draw(t, "known")) * time.Hour)
+			}
+		}
 	}
 	return lines
 }
@@ -410,7 +416,7 @@ func featureKey(place int) string {
 	return "none"
 }
 
-// naiveActive tells whether a line or refund became known in [what the instant before knew, what this one knows).
+// naiveActive tells whether a line, refund or cancellation became known in [what the instant before knew, what this one knows).
 func naiveActive(lines []Line, at []Instant, i int) bool {
 	known := func(in Instant) time.Time {
 		if !in.KnownAt.IsZero() && in.KnownAt.Before(in.At) {
@@ -428,7 +434,12 @@ func naiveActive(lines []Line, at []Instant, i int) bool {
 		if refund.Before(l.OrderedAt) {
 			refund = l.OrderedAt
 		}
-		if l.Quantity != 0 && within(l.OrderedAt) || l.Quantity > 0 && l.RefundCents > 0 && within(refund) {
+		cancelled := !l.CancelledAt.IsZero() && l.CancelledAt.Before(known(at[i]))
+		switch {
+		case l.Quantity == 0:
+		case within(l.OrderedAt), cancelled && within(later(l.OrderedAt, l.CancelledAt)):
+			return true
+		case !cancelled && l.Quantity > 0 && l.RefundCents > 0 && within(refund):
 			return true
 		}
 	}

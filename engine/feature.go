@@ -13,7 +13,7 @@ type Features struct {
 	ValueCents int64
 	// FirstAt and LastAt are the days of the first and the last purchase, in the store's zone.
 	FirstAt, LastAt Date
-	// Active is whether a line or a refund fell into the interval since the instant before (in the first instant: ever).
+	// Active is whether a line, a refund or a cancellation fell into the interval since the instant before (in the first instant: ever).
 	Active bool
 	// Values holds all features in the registry's order, in their Scale, NaN where undefined. len is FeatureCount.
 	Values []float32

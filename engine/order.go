@@ -24,6 +24,9 @@ type Line struct {
 	RefundCents int64
 	// RefundedAt is when the refund became known; zero where unknown, and then OrderedAt counts.
 	RefundedAt time.Time
+	// CancelledAt is when it became known that the order is no purchase after all; zero where it stands. From then on the
+	// line is nothing; until then it counted.
+	CancelledAt time.Time
 }
 
 // GrossCents is quantity x unit price, in minor units.
@@ -35,6 +38,11 @@ func (l *Line) RefundKnownAt() time.Time {
 		return l.OrderedAt
 	}
 	return l.RefundedAt
+}
+
+// cancelledBefore tells whether the line is nothing any more at an instant.
+func (l *Line) cancelledBefore(at time.Time) bool {
+	return !l.CancelledAt.IsZero() && l.CancelledAt.Before(at)
 }
 
 // Columns is the set of optional columns that a store's orders fill.
@@ -104,6 +112,30 @@ func (s *Store) Now(clock time.Time) (day Date, ok bool) {
 		return today, true
 	}
 	return min(horizon, today), true
+}
+
+// Instant is the moment that "now" means for the store: the clock where that is the day of Now, else 00:00 of Now. ok is
+// false where there is no order.
+func (s *Store) Instant(clock time.Time) (at time.Time, ok bool) {
+	now, ok := s.Now(clock)
+	switch {
+	case !ok:
+		return time.Time{}, false
+	case now == DateOf(clock, s.Zone):
+		return clock, true
+	default:
+		return now.In(s.Zone), true
+	}
+}
+
+// KnownNow is when that became known which is told by the clock's time without a date: then, or, in a store whose orders
+// ended long ago, the last moment before its now.
+func (s *Store) KnownNow(clock time.Time) time.Time {
+	at, ok := s.Instant(clock)
+	if !ok || at.Equal(clock) {
+		return clock
+	}
+	return at.Add(-time.Microsecond)
 }
 
 // Live tells whether the schedule serves the store: its own setting, else an order within the last 90 days.

@@ -30,9 +30,25 @@ func TestStoreNow(t *testing.T) {
 		if day, ok := store.Now(clock); !ok || day.String() != c.want {
 			t.Errorf("%s: now is %s, %t, want %s", c.name, day, ok, c.want)
 		}
+		at, known := clock, clock
+		if DateOf(clock, c.zone).String() != c.want {
+			day, _ := ParseDate(c.want)
+			at = day.In(c.zone)
+			known = at.Add(-time.Microsecond)
+		}
+		if got, ok := store.Instant(clock); !ok || !got.Equal(at) {
+			t.Errorf("%s: the instant is %s, %t, want %s", c.name, got, ok, at)
+		}
+		if got := store.KnownNow(clock); !got.Equal(known) {
+			t.Errorf("%s: known at %s, want %s", c.name, got, known)
+		}
 	}
-	if day, ok := (&Store{Zone: time.UTC}).Now(clock); ok {
+	empty := Store{Zone: time.UTC}
+	if day, ok := empty.Now(clock); ok {
 		t.Errorf("a store without orders has its now at %s", day)
+	}
+	if at, ok := empty.Instant(clock); ok || !empty.KnownNow(clock).Equal(clock) {
+		t.Errorf("a store without orders has its now at %s", at)
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // Reference is what features at an instant need to know of the store: made once a calendar month, from what was ordered
-// before Month. It is stored whole, as JSON. A nil Reference is that of a store without a complete month: shares are
+// before Month, but for what was cancelled, be it later: so it is the same whether a cancelled order was known before or
+// never. It is stored whole, as JSON. A nil Reference is that of a store without a complete month: shares are
 // shrunk to 1/2 and price features are undefined; what a Reference lacks is taken likewise.
 type Reference struct {
 	Month Date `json:"month"` // the first of a month
@@ -63,6 +64,9 @@ func NewReferenceBuilder(zone *time.Location, have Columns, months []Date) *Refe
 
 // Add takes in all lines of one customer, in time order.
 func (r *ReferenceBuilder) Add(customerLines []Line) {
+	if slices.ContainsFunc(customerLines, isCancelled) {
+		customerLines = slices.DeleteFunc(slices.Clone(customerLines), isCancelled)
+	}
 	r.builder.walk(customerLines, r.instants, func(i int, _ bool) {
 		for s := range r.shares[i] {
 			x, n := r.builder.history.share(share(s))
@@ -84,6 +88,8 @@ func (r *ReferenceBuilder) Add(customerLines []Line) {
 		r.categories.add(l.Category, unitPrice(l.GrossCents(), l.Quantity), period)
 	}
 }
+
+func isCancelled(l Line) bool { return !l.CancelledAt.IsZero() }
 
 // Merge takes over what another builder, made with the same arguments, has seen.
 func (r *ReferenceBuilder) Merge(other *ReferenceBuilder) error {

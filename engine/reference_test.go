@@ -145,6 +145,7 @@ func naiveReference(customers [][]Line, month Date, zone *time.Location) *Refere
 		none.Shares[key] = farBelow
 	}
 	for _, lines := range customers {
+		lines = slices.DeleteFunc(slices.Clone(lines), func(l Line) bool { return !l.CancelledAt.IsZero() })
 		values, ok := naiveFeatures(lines, Instant{At: month.In(zone), Reference: none}, zone, allColumns)
 		if !ok {
 			continue

@@ -11,6 +11,7 @@ const (
 	RunImport    RunKind = "IMPORT"
 	RunSnapshot  RunKind = "SNAPSHOT"
 	RunReplay    RunKind = "REPLAY"
+	RunRescore   RunKind = "RESCORE"
 	RunCleanup   RunKind = "CLEANUP"
 )
 
@@ -37,6 +38,7 @@ const (
 	TriggerMutation RunTrigger = "MUTATION"
 	TriggerSchedule RunTrigger = "SCHEDULE"
 	TriggerCLI      RunTrigger = "CLI"
+	TriggerWebhook  RunTrigger = "WEBHOOK"
 )
 
 // RunStage is what a run is doing.

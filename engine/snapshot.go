@@ -45,7 +45,8 @@ const daysPerMonth = 30.44
 // TenureMonths is the time since the first purchase in months of 30.44 days.
 func (s *Snapshot) TenureMonths() float64 { return float64(s.DaysSinceFirst()) / daysPerMonth }
 
-// DriftEvent is a move on one axis over the threshold, between consecutive snapshots of one type under one model.
+// DriftEvent is a move on one axis over the threshold, between consecutive snapshots of one type under one model, or from
+// the last one to where new orders took the customer since.
 type DriftEvent struct {
 	ID           int64
 	StoreID      int32
@@ -67,7 +68,9 @@ type DriftEvent struct {
 	LargestAxis    int
 	LargestScore   float64
 	ModerateAxes   int
-	DetectedAt     time.Time
+	// Provisional is a move since the last snapshot that orders brought; the next snapshot tells whether it stays.
+	Provisional bool
+	DetectedAt  time.Time
 }
 
 // Days is the length of the interval.
