@@ -36,6 +36,7 @@ const (
 type shopOrder struct {
 	id, customer string
 	date         string
+	cancelled    string // date
 	fault        *fault // the whole order is set aside
 	refunded     bool
 	total        amount
@@ -171,7 +172,7 @@ func (b *book) settle(o *shopOrder) error {
 		l := &o.lines[i]
 		var err error
 		if f := cmp.Or(whole, l.fault); f != nil {
-			err = b.sink.drop(l.at, f, o.id, l.raw)
+			err = b.sink.dropOf(b.cancelledAt(o), l.at, f, o.id, l.raw)
 		} else {
 			err = b.sink.keep(&Record{
 				Customer: o.customer, OrderID: o.id, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Quantity: l.quantity,
@@ -183,6 +184,18 @@ func (b *book) settle(o *shopOrder) error {
 		}
 	}
 	return nil
+}
+
+// cancelledAt is when the order was cancelled; zero where the file does not say.
+func (b *book) cancelledAt(o *shopOrder) time.Time {
+	if o.cancelled == "" {
+		return time.Time{}
+	}
+	at, _, f := b.zone.read([]byte(o.cancelled))
+	if f != nil || checkDate(at, b.latest) != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // isTest tells an order that was never meant to cost anything from one that a discount made free.

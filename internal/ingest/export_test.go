@@ -110,7 +110,10 @@ func TestRejectWriter(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
 	w := NewRejectWriter(&file)
-	want := []Reject{{3, ReasonGuest, "no customer", `,"a ""b""",c`, "7"}, {9, ReasonUnreadable, `not a date: "x, y"`, "two\nlines", ""}}
+	want := []Reject{
+		{Line: 3, Reason: ReasonGuest, Detail: "no customer", Raw: `,"a ""b""",c`, OrderID: "7"},
+		{Line: 9, Reason: ReasonUnreadable, Detail: `not a date: "x, y"`, Raw: "two\nlines"},
+	}
 	for _, r := range want {
 		if err := w.Write(r); err != nil {
 			t.Fatal(err)

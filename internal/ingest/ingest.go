@@ -66,15 +66,21 @@ const (
 	ReasonImpossible       Reason = "IMPOSSIBLE"         // a value can be read and cannot be true
 )
 
+// Withdraws tells whether an order set aside for this reason is no purchase after all, so that an earlier copy of it goes.
+func (r Reason) Withdraws() bool {
+	return r == ReasonCancelled || r == ReasonVoided || r == ReasonTest || r == ReasonStatusNotCounted
+}
+
 // Reject is a row that was set aside.
 type Reject struct {
 	Line   int64 // where the row begins in the file, from 1
 	Reason Reason
 	Detail string // a sentence for people
 	Raw    string // the row as it stands in the file, cut after 64 KiB; valid UTF-8
-	// OrderID is the shop's, where it is known. An order that was kept before and is cancelled, voided or a test now should
-	// go: this tells which.
+	// OrderID is the shop's, where it is known. An order that was kept before goes where Reason.Withdraws: this tells which.
 	OrderID string
+	// CancelledAt is when the order was cancelled, where the source says so.
+	CancelledAt time.Time
 }
 
 // Options say how to read a file. The zero value reads times without a zone as UTC and accepts any date up to the year
@@ -95,6 +101,8 @@ type Options struct {
 	DayFirst *bool
 	// Products gives the category of a SKU to lines that have none.
 	Products Products
+	// Currency is the store's; orders of an API call in another one are impossible. Empty: any.
+	Currency string
 	// Statuses are the order states that count as purchases, without regard to case; empty: what the format's shop
 	// system counts.
 	Statuses []string

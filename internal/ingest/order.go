@@ -12,8 +12,12 @@ type Order struct {
 	Customer  string // empty: a guest
 	OrderedAt time.Time
 	Status    string // the shop's word: paid, voided, cancelled; empty counts as a purchase
-	Test      bool
-	Lines     []OrderLine
+	// CancelledAt is when the order was cancelled: it is then, whatever Status says. Zero: Status tells.
+	CancelledAt time.Time
+	KnownAt     time.Time // when the order was in this state, where that is known
+	Test        bool
+	Currency    string // ISO 4217; empty: the store's
+	Lines       []OrderLine
 	// Refund was given back without naming a line. It is spread over the lines in proportion to their values.
 	Refund     string
 	RefundedAt time.Time // when Refund, or a whole refund by Status, became known; zero: the order's time
@@ -41,15 +45,16 @@ func (o *Order) Records(opt Options) (records []Record, rejects []Reject) {
 	}
 	if f != nil {
 		for i := range max(1, len(o.Lines)) {
-			rejects = append(rejects, Reject{Line: int64(min(i+1, len(o.Lines))), Reason: f.reason, Detail: f.detail, OrderID: strings.TrimSpace(o.ID)})
+			rejects = append(rejects, Reject{
+				Line: int64(min(i+1, len(o.Lines))), Reason: f.reason, Detail: f.detail, OrderID: strings.TrimSpace(o.ID), CancelledAt: o.CancelledAt,
+			})
 		}
 		return nil, rejects
 	}
-	customer := CustomerName(o.Customer)
 	for i := range o.Lines {
 		rec := Record{
-			Customer: customer, OrderID: strings.TrimSpace(o.ID), Line: int64(i + 1),
-			OrderedAt: o.OrderedAt.UTC().Truncate(time.Microsecond), LineNo: int32(len(records) + 1),
+			Customer: CustomerName(o.Customer), OrderID: strings.TrimSpace(o.ID), Line: int64(i + 1),
+			OrderedAt: microseconds(o.OrderedAt), LineNo: int32(len(records) + 1),
 		}
 		rec.OrderKey = OrderKey(rec.OrderID)
 		rec.HasTime = (&clock{zone: opt.Zone}).hasTime(rec.OrderedAt)
@@ -72,21 +77,74 @@ func CustomerName(name string) string {
 	return name
 }
 
-// fault tells why the whole order is set aside.
+// fault tells why the whole order is set aside. What an earlier copy must go for comes first.
 func (o *Order) fault(opt *Options) *fault {
-	statuses := newStatuses(opt.Statuses, notPurchases)
-	switch {
-	case isEmpty([]byte(strings.TrimSpace(o.Customer))):
-		return &fault{ReasonGuest, "no customer"}
-	case strings.TrimSpace(o.ID) == "":
+	id := strings.TrimSpace(o.ID)
+	if id == "" {
 		return &fault{ReasonUnreadable, "no order id"}
-	case o.Test:
+	}
+	if f := checkTexts(&Record{Customer: CustomerName(o.Customer), OrderID: id}); f != nil {
+		return f
+	}
+	for _, at := range []time.Time{o.CancelledAt, o.KnownAt, o.RefundedAt} {
+		if f := checkKnown(at, opt); f != nil {
+			return f
+		}
+	}
+	if o.Test {
 		return &fault{ReasonTest, "a test order"}
 	}
-	if f := statuses.check([]byte(o.Status)); f != nil {
+	statuses := newStatuses(opt.Statuses, notPurchases)
+	f := statuses.check([]byte(o.Status))
+	if f == nil && !o.CancelledAt.IsZero() {
+		f = statuses.check([]byte("cancelled"))
+	}
+	if f != nil {
+		return f
+	}
+	if isEmpty([]byte(CustomerName(o.Customer))) {
+		return &fault{ReasonGuest, "no customer"}
+	}
+	if f := checkCurrency(o.Currency, opt.Currency); f != nil {
 		return f
 	}
 	return checkDate(o.OrderedAt, latest(opt.Now))
+}
+
+// checkKnown wants a time at which something can have become known; zero is one that nobody told.
+func checkKnown(at time.Time, opt *Options) *fault {
+	if at.IsZero() {
+		return nil
+	}
+	return checkDate(at, latest(opt.Now))
+}
+
+// checkCurrency wants amounts in the store's own currency: others cannot be added to them.
+func checkCurrency(currency, store string) *fault {
+	currency = strings.ToUpper(strings.TrimSpace(currency))
+	switch {
+	case currency == "":
+		return nil
+	case len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+		return &fault{ReasonUnreadable, "not a currency's code: " + quote([]byte(currency))}
+	case store != "" && currency != store:
+		return &fault{ReasonImpossible, "the order is in " + currency + ", the store in " + store}
+	}
+	return nil
+}
+
+// Withdrawn tells whether an order that came to these records and rejects is known to be no purchase: it was cancelled,
+// voided or a test, does not count, or has no lines. An earlier copy of it must go. What cannot be read tells nothing.
+func Withdrawn(records []Record, rejects []Reject) bool {
+	if len(records) > 0 || len(rejects) == 0 {
+		return false
+	}
+	for _, r := range rejects {
+		if !r.Reason.Withdraws() && r.Reason != ReasonZeroQuantity && r.Reason != ReasonNoLines {
+			return false
+		}
+	}
+	return true
 }
 
 // fill reads one line.
@@ -113,6 +171,9 @@ func (l *OrderLine) fill(rec *Record, opt *Options) *fault {
 		return f
 	}
 	rec.KnowsReturns = rec.Quantity < 0
+	if f := checkKnown(l.RefundedAt, opt); f != nil {
+		return f
+	}
 	if l.Refunded == "" {
 		return nil
 	}
@@ -128,10 +189,18 @@ func (l *OrderLine) fill(rec *Record, opt *Options) *fault {
 	if rec.Quantity > 0 && amount > 0 {
 		rec.RefundCents = min(amount, rec.NetCents)
 		if rec.RefundCents > 0 {
-			rec.RefundedAt = l.RefundedAt
+			rec.RefundedAt = microseconds(l.RefundedAt)
 		}
 	}
 	return nil
+}
+
+// microseconds is a time as exact as it is stored.
+func microseconds(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Time{}
+	}
+	return at.UTC().Truncate(time.Microsecond)
 }
 
 // refund spreads what was given back for the order as a whole.
@@ -146,7 +215,9 @@ func (o *Order) refund(records []Record) {
 	}
 	amount := int64(0)
 	if d, ok := parseDecimal([]byte(o.Refund), false); ok {
-		amount, _ = d.cents()
+		if amount, ok = d.cents(); !ok {
+			amount = all // more than any order is worth
+		}
 	}
 	if statusName(o.Status) == "refunded" {
 		amount = all
@@ -156,8 +227,8 @@ func (o *Order) refund(records []Record) {
 			continue
 		}
 		records[i].RefundCents += part
-		if o.RefundedAt.After(records[i].RefundedAt) {
-			records[i].RefundedAt = o.RefundedAt
+		if at := microseconds(o.RefundedAt); at.After(records[i].RefundedAt) {
+			records[i].RefundedAt = at
 		}
 	}
 }

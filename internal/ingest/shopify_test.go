@@ -292,6 +292,11 @@ func TestShopifyOrders(t *testing.T) {
 		if diff := cmp.Diff(test.away, got.Problems, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+		for _, r := range got.rejects {
+			if want := time.Date(2020, 1, 1, 15, 0, 0, 0, time.UTC); r.Reason == ReasonCancelled != r.CancelledAt.Equal(want) {
+				t.Errorf("%s: cancelled at %s", name, r.CancelledAt)
+			}
+		}
 	}
 }
 

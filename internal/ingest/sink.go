@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/quimbi/quimbi/engine"
@@ -57,7 +58,7 @@ func (s *sink) keep(r *Record) error {
 		}
 	}
 	s.sum.Imported++
-	s.sum.Columns |= columnsOf(r)
+	s.sum.Columns |= r.Columns()
 	if len(s.sum.Sample) < sampleSize {
 		s.sum.Sample = append(s.sum.Sample, *r)
 	}
@@ -67,7 +68,8 @@ func (s *sink) keep(r *Record) error {
 	return s.record(*r)
 }
 
-func columnsOf(r *Record) (c engine.Columns) {
+// Columns are the optional columns that the record fills.
+func (r *Record) Columns() (c engine.Columns) {
 	if r.OrderID != "" {
 		c |= engine.ColumnOrderID
 	}
@@ -94,6 +96,11 @@ const maxRaw = 64 << 10
 
 // drop sets a row aside.
 func (s *sink) drop(line int64, f *fault, orderID, raw string) error {
+	return s.dropOf(time.Time{}, line, f, orderID, raw)
+}
+
+// dropOf sets a row of an order aside that was cancelled then.
+func (s *sink) dropOf(cancelled time.Time, line int64, f *fault, orderID, raw string) error {
 	s.sum.Problems[f.reason]++
 	if f.reason == ReasonGuest {
 		s.sum.Guests++
@@ -103,7 +110,7 @@ func (s *sink) drop(line int64, f *fault, orderID, raw string) error {
 	if s.reject == nil {
 		return nil
 	}
-	return s.reject(Reject{Line: line, Reason: f.reason, Detail: f.detail, Raw: raw, OrderID: orderID})
+	return s.reject(Reject{Line: line, Reason: f.reason, Detail: f.detail, Raw: raw, OrderID: orderID, CancelledAt: cancelled})
 }
 
 // printable makes a row's bytes fit for a text file.
