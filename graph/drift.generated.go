@@ -1082,6 +1082,29 @@ func (ec *executionContext) fieldContext_DriftEvent_toSnapshot(_ context.Context
 	return fc, nil
 }
 
+func (ec *executionContext) _DriftEvent_provisional(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftEvent_provisional(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Provisional, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftEvent_provisional(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftEvent", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _DriftEvent_modelVersion(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2720,6 +2743,11 @@ func (ec *executionContext) _DriftEvent(ctx context.Context, sel ast.SelectionSe
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._DriftEvent_toSnapshot(ctx, field, obj)
 				})
+		case "provisional":
+			out.Values[i] = ec._DriftEvent_provisional(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "modelVersion":
 			out.Values[i] = ec._DriftEvent_modelVersion(ctx, field, obj)
 			if out.Values[i] == graphql.Null {

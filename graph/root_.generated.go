@@ -260,6 +260,7 @@ type ComplexityRoot struct {
 		IsAnomaly      func(childComplexity int) int
 		ModelVersion   func(childComplexity int) int
 		Overall        func(childComplexity int) int
+		Provisional    func(childComplexity int) int
 		Score          func(childComplexity int) int
 		SegmentChanged func(childComplexity int) int
 		Severity       func(childComplexity int) int
@@ -379,8 +380,21 @@ type ComplexityRoot struct {
 		Guests    func(childComplexity int) int
 		Imported  func(childComplexity int) int
 		Orders    func(childComplexity int) int
+		Problems  func(childComplexity int) int
 		Rejected  func(childComplexity int) int
 		Rows      func(childComplexity int) int
+	}
+
+	ImportOrdersPayload struct {
+		Counts     func(childComplexity int) int
+		Outcomes   func(childComplexity int) int
+		Run        func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	ImportProblem struct {
+		Reason func(childComplexity int) int
+		Rows   func(childComplexity int) int
 	}
 
 	ImportRun struct {
@@ -473,6 +487,7 @@ type ComplexityRoot struct {
 		CreateSnapshots  func(childComplexity int, input model.CreateSnapshotsInput) int
 		EraseCustomer    func(childComplexity int, input model.EraseCustomerInput) int
 		ExportCustomer   func(childComplexity int, input model.ExportCustomerInput) int
+		ImportOrders     func(childComplexity int, input model.ImportOrdersInput) int
 		Recluster        func(childComplexity int, input model.ReclusterInput) int
 		ReplaySnapshots  func(childComplexity int, input model.ReplaySnapshotsInput) int
 		UpdateStore      func(childComplexity int, input model.UpdateStoreInput) int
@@ -483,6 +498,12 @@ type ComplexityRoot struct {
 		Field   func(childComplexity int) int
 		Key     func(childComplexity int) int
 		Message func(childComplexity int) int
+	}
+
+	OrderOutcome struct {
+		OrderID func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Status  func(childComplexity int) int
 	}
 
 	OverallDrift struct {
@@ -569,6 +590,24 @@ type ComplexityRoot struct {
 	ReplaySnapshotsPayload struct {
 		Run        func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	RescoreRun struct {
+		Counts      func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		Customers   func(childComplexity int) int
+		DriftEvents func(childComplexity int) int
+		Failure     func(childComplexity int) int
+		FinishedAt  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		Progress    func(childComplexity int) int
+		Seconds     func(childComplexity int) int
+		Slot        func(childComplexity int) int
+		StartedAt   func(childComplexity int) int
+		State       func(childComplexity int) int
+		Store       func(childComplexity int) int
+		Trigger     func(childComplexity int) int
 	}
 
 	RetentionPolicy struct {
@@ -823,6 +862,7 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
+		DriftEvents func(childComplexity int, filter *model.DriftEventFilter, after *string) int
 		RunProgress func(childComplexity int, runID string) int
 	}
 
@@ -1929,6 +1969,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftEvent.Overall(childComplexity), true
+	case "DriftEvent.provisional":
+		if e.ComplexityRoot.DriftEvent.Provisional == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftEvent.Provisional(childComplexity), true
 	case "DriftEvent.score":
 		if e.ComplexityRoot.DriftEvent.Score == nil {
 			break
@@ -2388,6 +2434,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ImportCounts.Orders(childComplexity), true
+	case "ImportCounts.problems":
+		if e.ComplexityRoot.ImportCounts.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportCounts.Problems(childComplexity), true
 	case "ImportCounts.rejected":
 		if e.ComplexityRoot.ImportCounts.Rejected == nil {
 			break
@@ -2400,6 +2452,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ImportCounts.Rows(childComplexity), true
+
+	case "ImportOrdersPayload.counts":
+		if e.ComplexityRoot.ImportOrdersPayload.Counts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportOrdersPayload.Counts(childComplexity), true
+	case "ImportOrdersPayload.outcomes":
+		if e.ComplexityRoot.ImportOrdersPayload.Outcomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportOrdersPayload.Outcomes(childComplexity), true
+	case "ImportOrdersPayload.run":
+		if e.ComplexityRoot.ImportOrdersPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportOrdersPayload.Run(childComplexity), true
+	case "ImportOrdersPayload.userErrors":
+		if e.ComplexityRoot.ImportOrdersPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportOrdersPayload.UserErrors(childComplexity), true
+
+	case "ImportProblem.reason":
+		if e.ComplexityRoot.ImportProblem.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportProblem.Reason(childComplexity), true
+	case "ImportProblem.rows":
+		if e.ComplexityRoot.ImportProblem.Rows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportProblem.Rows(childComplexity), true
 
 	case "ImportRun.counts":
 		if e.ComplexityRoot.ImportRun.Counts == nil {
@@ -2817,6 +2907,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ExportCustomer(childComplexity, args["input"].(model.ExportCustomerInput)), true
+	case "Mutation.importOrders":
+		if e.ComplexityRoot.Mutation.ImportOrders == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_importOrders_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ImportOrders(childComplexity, args["input"].(model.ImportOrdersInput)), true
 	case "Mutation.recluster":
 		if e.ComplexityRoot.Mutation.Recluster == nil {
 			break
@@ -2875,6 +2976,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NotFoundError.Message(childComplexity), true
+
+	case "OrderOutcome.orderId":
+		if e.ComplexityRoot.OrderOutcome.OrderID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OrderOutcome.OrderID(childComplexity), true
+	case "OrderOutcome.reason":
+		if e.ComplexityRoot.OrderOutcome.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OrderOutcome.Reason(childComplexity), true
+	case "OrderOutcome.status":
+		if e.ComplexityRoot.OrderOutcome.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OrderOutcome.Status(childComplexity), true
 
 	case "OverallDrift.coverage":
 		if e.ComplexityRoot.OverallDrift.Coverage == nil {
@@ -3296,6 +3416,97 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReplaySnapshotsPayload.UserErrors(childComplexity), true
+
+	case "RescoreRun.counts":
+		if e.ComplexityRoot.RescoreRun.Counts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Counts(childComplexity), true
+	case "RescoreRun.createdAt":
+		if e.ComplexityRoot.RescoreRun.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.CreatedAt(childComplexity), true
+	case "RescoreRun.customers":
+		if e.ComplexityRoot.RescoreRun.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Customers(childComplexity), true
+	case "RescoreRun.driftEvents":
+		if e.ComplexityRoot.RescoreRun.DriftEvents == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.DriftEvents(childComplexity), true
+	case "RescoreRun.failure":
+		if e.ComplexityRoot.RescoreRun.Failure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Failure(childComplexity), true
+	case "RescoreRun.finishedAt":
+		if e.ComplexityRoot.RescoreRun.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.FinishedAt(childComplexity), true
+	case "RescoreRun.id":
+		if e.ComplexityRoot.RescoreRun.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.ID(childComplexity), true
+	case "RescoreRun.kind":
+		if e.ComplexityRoot.RescoreRun.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Kind(childComplexity), true
+	case "RescoreRun.progress":
+		if e.ComplexityRoot.RescoreRun.Progress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Progress(childComplexity), true
+	case "RescoreRun.seconds":
+		if e.ComplexityRoot.RescoreRun.Seconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Seconds(childComplexity), true
+	case "RescoreRun.slot":
+		if e.ComplexityRoot.RescoreRun.Slot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Slot(childComplexity), true
+	case "RescoreRun.startedAt":
+		if e.ComplexityRoot.RescoreRun.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.StartedAt(childComplexity), true
+	case "RescoreRun.state":
+		if e.ComplexityRoot.RescoreRun.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.State(childComplexity), true
+	case "RescoreRun.store":
+		if e.ComplexityRoot.RescoreRun.Store == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Store(childComplexity), true
+	case "RescoreRun.trigger":
+		if e.ComplexityRoot.RescoreRun.Trigger == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RescoreRun.Trigger(childComplexity), true
 
 	case "RetentionPolicy.keepDays":
 		if e.ComplexityRoot.RetentionPolicy.KeepDays == nil {
@@ -4367,6 +4578,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subdivision.VarianceLimit(childComplexity), true
 
+	case "Subscription.driftEvents":
+		if e.ComplexityRoot.Subscription.DriftEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_driftEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.DriftEvents(childComplexity, args["filter"].(*model.DriftEventFilter), args["after"].(*string)), true
 	case "Subscription.runProgress":
 		if e.ComplexityRoot.Subscription.RunProgress == nil {
 			break
@@ -4476,6 +4698,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("DriftEventFilter", ec.unmarshalInputDriftEventFilter),
 			graphql.NewInputUnmarshaler("EraseCustomerInput", ec.unmarshalInputEraseCustomerInput),
 			graphql.NewInputUnmarshaler("ExportCustomerInput", ec.unmarshalInputExportCustomerInput),
+			graphql.NewInputUnmarshaler("ImportOrdersInput", ec.unmarshalInputImportOrdersInput),
+			graphql.NewInputUnmarshaler("OrderInput", ec.unmarshalInputOrderInput),
+			graphql.NewInputUnmarshaler("OrderLineInput", ec.unmarshalInputOrderLineInput),
 			graphql.NewInputUnmarshaler("ReclusterInput", ec.unmarshalInputReclusterInput),
 			graphql.NewInputUnmarshaler("ReplaySnapshotsInput", ec.unmarshalInputReplaySnapshotsInput),
 			graphql.NewInputUnmarshaler("RunFilter", ec.unmarshalInputRunFilter),
@@ -5073,7 +5298,17 @@ enum DriftCause {
   TIME
 }
 
-"A move on one axis over the threshold, between consecutive snapshots of one type under one model."
+extend type Subscription {
+  "Drift events as they are found, provisional ones too. Without a filter: MODERATE or worse, caused by orders."
+  driftEvents(
+    "Which ones; all unless told."
+    filter: DriftEventFilter
+    "The last event that was seen: what came since is sent first, so that a reconnection loses nothing."
+    after: ID
+  ): DriftEvent!
+}
+
+"A move on one axis over the threshold, between consecutive snapshots of one type under one model; or, provisional, from the last snapshot to where orders took the customer since."
 type DriftEvent implements Node {
   "The global identifier."
   id: ID!
@@ -5091,8 +5326,10 @@ type DriftEvent implements Node {
   toDate: Date!
   "The earlier snapshot; null once retention has let it go."
   fromSnapshot: Snapshot
-  "The later snapshot; null once retention has let it go."
+  "The later snapshot; null once retention has let it go, and for a provisional event."
   toSnapshot: Snapshot
+  "Whether it leads beyond the last snapshot: the next one tells whether the move stays. Lists leave such events out; they are gone once there is a snapshot or the customer moves again."
+  provisional: Boolean!
   "The model."
   modelVersion: Int!
   "From the threshold to 1."
@@ -5217,6 +5454,160 @@ type MembershipSeries {
   scores: FloatList!
 }
 `, BuiltIn: false},
+	{Name: "../schema/order.graphqls", Input: `extend type Mutation {
+  "Adds and replaces orders. Each counts for itself: one that is set aside says why. Touched customers are scored anew within seconds."
+  importOrders(
+    "What to import."
+    input: ImportOrdersInput!
+  ): ImportOrdersPayload! @cost(weight: 100)
+}
+
+"Orders to add or replace."
+input ImportOrdersInput {
+  "The store's key."
+  storeId: String!
+  "1 to 1,000 orders with at most 20,000 lines. One with an orderId that is there already replaces it; of several in one call the last that can be read counts."
+  orders: [OrderInput!]!
+  "1 to 255 bytes. The same key with the same orders within 24 hours gives the first answer again; with others it is INVALID."
+  idempotencyKey: String
+}
+
+"One order."
+input OrderInput {
+  "The identifier that the store uses."
+  orderId: String!
+  "The identifier that the store uses; an order without is set aside as GUEST."
+  customerId: String
+  "When it was placed; from 1970 to a day from now."
+  orderedAt: DateTime!
+  "The shop's word for its state, for example paid, voided, cancelled. Without one it counts."
+  status: String
+  "When it was cancelled; then it is, whatever its status. Where it is not told and the status says so: now."
+  cancelledAt: DateTime
+  "Whether it is a test."
+  test: Boolean! = false
+  "The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told."
+  currency: String
+  "Its lines."
+  lines: [OrderLineInput!]!
+}
+
+"One line of an order; null means that the shop does not know."
+input OrderLineInput {
+  "The article."
+  sku: String
+  "The category; levels are joined with \" > \"."
+  category: String
+  "Negative for a return."
+  quantity: Int!
+  "The price of one, before discount."
+  unitPrice: Decimal
+  "The amount off the whole line, not a rate."
+  discount: Decimal
+  "The amount refunded so far."
+  refunded: Decimal
+  "When the refund became known; the order's time unless told."
+  refundedAt: DateTime
+}
+
+"The answer of importOrders. Some orders may be set aside while others are imported."
+type ImportOrdersPayload {
+  "What happened to each order, in the order given; null where nothing was tried."
+  outcomes: [OrderOutcome!] @listSize(assumedSize: 100)
+  "What happened to the lines; null where nothing was tried."
+  counts: ImportCounts
+  "The run that scores the touched customers; null where none was touched, and before the first re-clustering."
+  run: RescoreRun
+  "Empty where everything went well."
+  userErrors: [UserError!]!
+}
+
+"What happened to one order."
+type OrderOutcome {
+  "The identifier that the store uses."
+  orderId: String!
+  "What happened."
+  status: OrderStatus!
+  "Why it, or the first of its lines, was set aside; null where nothing was."
+  reason: ImportReason
+}
+
+"What happened to an order of an import."
+enum OrderStatus {
+  "It is new."
+  CREATED
+  "It replaced an earlier copy; or, where there is a reason, the earlier copy was taken out for it, in whole or in part."
+  CHANGED
+  "It was there already, word for word, or was taken out before."
+  UNCHANGED
+  "It was set aside, and an earlier copy stays as it is."
+  REJECTED
+}
+
+"Why an order or a line was set aside."
+enum ImportReason {
+  "It names no customer."
+  GUEST
+  "The order was cancelled."
+  CANCELLED
+  "The order was voided: never paid."
+  VOIDED
+  "A test order."
+  TEST
+  "Its status is not one of the store's purchase statuses."
+  STATUS_NOT_COUNTED
+  "Quantity 0."
+  ZERO_QUANTITY
+  "No line of the order is left."
+  NO_LINES
+  "A value cannot be read, or the row is cut off."
+  UNREADABLE
+  "A value can be read and cannot be true, such as a date in the future."
+  IMPOSSIBLE
+}
+
+"Rows set aside for one reason."
+type ImportProblem {
+  "The reason."
+  reason: ImportReason!
+  "How many rows."
+  rows: Long!
+}
+
+"New thumbprints of customers whose orders changed, after what a shop's events brought was taken in."
+type RescoreRun implements Node & Run {
+  "The global identifier."
+  id: ID!
+  "What it does."
+  kind: RunKind!
+  "The store; null where it goes over all stores."
+  store: Store
+  "Where it stands."
+  state: RunState!
+  "How far it is."
+  progress: RunProgress!
+  "What started it."
+  trigger: RunTrigger!
+  "The planned time that the schedule started it for; null for every other trigger. A slot is worked on once."
+  slot: DateTime
+  "When it was made."
+  createdAt: DateTime!
+  "When the work began; null while queued."
+  startedAt: DateTime
+  "When it came to a final state; null until then."
+  finishedAt: DateTime
+  "How long the work took so far, in seconds."
+  seconds: Float!
+  "Why it failed, for people; null unless FAILED."
+  failure: String
+  "What happened to the lines of orders that events of the shop brought."
+  counts: ImportCounts!
+  "Customers scored anew."
+  customers: Int!
+  "Provisional drift events found."
+  driftEvents: Long!
+}
+`, BuiltIn: false},
 	{Name: "../schema/run.graphqls", Input: `"Work in the background: queued, running, then succeeded, failed or cancelled. Killed and started again it loses and doubles nothing."
 interface Run implements Node {
   "The global identifier."
@@ -5255,6 +5646,8 @@ enum RunKind {
   SNAPSHOT
   "Snapshots of the past, rebuilt from orders."
   REPLAY
+  "New thumbprints of customers whose orders changed."
+  RESCORE
   "Removal of what retention no longer keeps."
   CLEANUP
 }
@@ -5281,6 +5674,8 @@ enum RunTrigger {
   SCHEDULE
   "The command line."
   CLI
+  "An event from a shop."
+  WEBHOOK
 }
 
 "What a run is doing."
@@ -5543,7 +5938,7 @@ type ImportCounts {
   rows: Long!
   "Lines kept."
   imported: Long!
-  "Lines that are new or differ from what was there."
+  "Lines that are new, differ from what was there, or count no more."
   changed: Long!
   "Rows that name no customer."
   guests: Long!
@@ -5553,6 +5948,8 @@ type ImportCounts {
   orders: Long!
   "Customers with a line."
   customers: Long!
+  "Rows set aside, guests included, by reason."
+  problems: [ImportProblem!]! @listSize(assumedSize: 9)
 }
 
 "What to cluster, and how. What is not given is the installation's setting."
@@ -7408,6 +7805,8 @@ func (ec *executionContext) childFields_DriftEvent(ctx context.Context, field gr
 		return ec.fieldContext_DriftEvent_fromSnapshot(ctx, field)
 	case "toSnapshot":
 		return ec.fieldContext_DriftEvent_toSnapshot(ctx, field)
+	case "provisional":
+		return ec.fieldContext_DriftEvent_provisional(ctx, field)
 	case "modelVersion":
 		return ec.fieldContext_DriftEvent_modelVersion(ctx, field)
 	case "score":
@@ -7642,8 +8041,34 @@ func (ec *executionContext) childFields_ImportCounts(ctx context.Context, field 
 		return ec.fieldContext_ImportCounts_orders(ctx, field)
 	case "customers":
 		return ec.fieldContext_ImportCounts_customers(ctx, field)
+	case "problems":
+		return ec.fieldContext_ImportCounts_problems(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ImportCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportOrdersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "outcomes":
+		return ec.fieldContext_ImportOrdersPayload_outcomes(ctx, field)
+	case "counts":
+		return ec.fieldContext_ImportOrdersPayload_counts(ctx, field)
+	case "run":
+		return ec.fieldContext_ImportOrdersPayload_run(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportOrdersPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportOrdersPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reason":
+		return ec.fieldContext_ImportProblem_reason(ctx, field)
+	case "rows":
+		return ec.fieldContext_ImportProblem_rows(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportProblem", field.Name)
 }
 
 func (ec *executionContext) childFields_KCandidate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7748,6 +8173,18 @@ func (ec *executionContext) childFields_Model(ctx context.Context, field graphql
 		return ec.fieldContext_Model_subSegments(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Model", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderOutcome(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "orderId":
+		return ec.fieldContext_OrderOutcome_orderId(ctx, field)
+	case "status":
+		return ec.fieldContext_OrderOutcome_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_OrderOutcome_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderOutcome", field.Name)
 }
 
 func (ec *executionContext) childFields_OverallDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7896,6 +8333,42 @@ func (ec *executionContext) childFields_ReplaySnapshotsPayload(ctx context.Conte
 		return ec.fieldContext_ReplaySnapshotsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReplaySnapshotsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RescoreRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RescoreRun_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_RescoreRun_kind(ctx, field)
+	case "store":
+		return ec.fieldContext_RescoreRun_store(ctx, field)
+	case "state":
+		return ec.fieldContext_RescoreRun_state(ctx, field)
+	case "progress":
+		return ec.fieldContext_RescoreRun_progress(ctx, field)
+	case "trigger":
+		return ec.fieldContext_RescoreRun_trigger(ctx, field)
+	case "slot":
+		return ec.fieldContext_RescoreRun_slot(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_RescoreRun_createdAt(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_RescoreRun_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_RescoreRun_finishedAt(ctx, field)
+	case "seconds":
+		return ec.fieldContext_RescoreRun_seconds(ctx, field)
+	case "failure":
+		return ec.fieldContext_RescoreRun_failure(ctx, field)
+	case "counts":
+		return ec.fieldContext_RescoreRun_counts(ctx, field)
+	case "customers":
+		return ec.fieldContext_RescoreRun_customers(ctx, field)
+	case "driftEvents":
+		return ec.fieldContext_RescoreRun_driftEvents(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RescoreRun", field.Name)
 }
 
 func (ec *executionContext) childFields_RetentionPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -585,6 +585,38 @@ func (ec *executionContext) fieldContext_ImportCounts_customers(_ context.Contex
 	return graphql.NewScalarFieldContext("ImportCounts", field, false, false, "Long")
 }
 
+func (ec *executionContext) _ImportCounts_problems(ctx context.Context, field graphql.CollectedField, obj *model.ImportCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImportCounts_problems(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Problems, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.ImportProblem) graphql.Marshaler {
+			return ec.marshalNImportProblem2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐImportProblemᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ImportCounts_problems(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImportCounts",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ImportProblem(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ImportRun_id(ctx context.Context, field graphql.CollectedField, obj *model.ImportRun) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3028,6 +3060,11 @@ func (ec *executionContext) _Run(ctx context.Context, sel ast.SelectionSet, obj 
 			return graphql.Null
 		}
 		return ec._SnapshotRun(ctx, sel, obj)
+	case *model.RescoreRun:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RescoreRun(ctx, sel, obj)
 	case *model.ReplayRun:
 		if obj == nil {
 			return graphql.Null
@@ -3235,6 +3272,11 @@ func (ec *executionContext) _ImportCounts(ctx context.Context, sel ast.Selection
 			}
 		case "customers":
 			out.Values[i] = ec._ImportCounts_customers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "problems":
+			out.Values[i] = ec._ImportCounts_problems(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -4066,6 +4108,13 @@ func (ec *executionContext) unmarshalOClusteringOptionsInput2ᚖgithubᚗcomᚋq
 	}
 	res, err := ec.unmarshalInputClusteringOptionsInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOImportCounts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐImportCounts(ctx context.Context, sel ast.SelectionSet, v *model.ImportCounts) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ImportCounts(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOReclusterRun2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReclusterRun(ctx context.Context, sel ast.SelectionSet, v *model.ReclusterRun) graphql.Marshaler {

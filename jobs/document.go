@@ -26,6 +26,7 @@ type CustomerDocument struct {
 	Standing     *StandingDocument  `json:"standing"` // now; null where the customer has no place
 	Snapshots    []SnapshotDocument `json:"snapshots"`
 	DriftEvents  []EventDocument    `json:"drift_events"`
+	ShopOrders   []json.RawMessage  `json:"shop_orders,omitempty"` // as the shop's own messages told of them
 }
 
 // Amount is an amount of money in minor units; it is written as a decimal number in a string.
@@ -56,11 +57,14 @@ type (
 		Discount   *Amount   `json:"discount,omitempty"`
 		Refund     *Amount   `json:"refund,omitempty"`
 		RefundedAt time.Time `json:"refunded_at,omitzero"`
+		// CancelledAt is from when on the line counts no more.
+		CancelledAt time.Time `json:"cancelled_at,omitzero"`
 	}
 	// StandingDocument is where a customer stands under a model: by axis, the memberships by name of segment and the segment
 	// that the customer belongs to, and the features that this rests on.
 	StandingDocument struct {
 		Date         engine.Date                   `json:"date"`
+		At           time.Time                     `json:"at,omitzero"` // unless it is the day's begin
 		ModelVersion int                           `json:"model_version"`
 		Memberships  map[string]map[string]float64 `json:"fuzzy_memberships"`
 		Dominant     map[string]string             `json:"dominant_segments"`
@@ -90,6 +94,7 @@ type (
 		FromSegment  string      `json:"from_segment"`
 		ToSegment    string      `json:"to_segment"`
 		ByOrder      bool        `json:"by_order"`
+		Provisional  bool        `json:"provisional,omitempty"`
 		Anomaly      bool        `json:"anomaly"`
 		DetectedAt   time.Time   `json:"detected_at"`
 	}
@@ -112,6 +117,7 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 	}
 	if s := r.State; s != nil {
 		standing := newStanding(models[r.StateOf], r.StateAt, s.Thumbprint, s.Features)
+		standing.At = r.ScoredAt
 		d.Standing = &standing
 	}
 	for _, s := range r.Snapshots {
@@ -125,9 +131,12 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 		segments := models[e.ModelVersion].Axes[e.Axis].Segments
 		d.DriftEvents = append(d.DriftEvents, EventDocument{
 			Type: e.Type.String(), Axis: engine.Axes[e.Axis].Key, From: e.From, To: e.To, ModelVersion: e.ModelVersion, Score: e.Score,
-			FromSegment: segments[e.FromSegment].Name, ToSegment: segments[e.ToSegment].Name, ByOrder: e.ByOrder,
+			FromSegment: segments[e.FromSegment].Name, ToSegment: segments[e.ToSegment].Name, ByOrder: e.ByOrder, Provisional: e.Provisional,
 			Anomaly: e.AxisAnomaly || e.OverallAnomaly, DetectedAt: e.DetectedAt.UTC(),
 		})
+	}
+	for _, body := range r.Shop {
+		d.ShopOrders = append(d.ShopOrders, body)
 	}
 	return d
 }
@@ -144,7 +153,7 @@ func orderDocuments(lines []postgres.ImportLine) []OrderDocument {
 			places[id] = place
 			orders = append(orders, OrderDocument{OrderID: id})
 		}
-		line := LineDocument{OrderedAt: l.OrderedAt, SKU: l.SKU, Category: l.Category, Quantity: l.Quantity, Net: Amount(l.NetCents), RefundedAt: l.RefundedAt}
+		line := LineDocument{OrderedAt: l.OrderedAt, SKU: l.SKU, Category: l.Category, Quantity: l.Quantity, Net: Amount(l.NetCents), RefundedAt: l.RefundedAt, CancelledAt: l.CancelledAt}
 		if l.HasDiscount {
 			line.Discount = (*Amount)(&l.DiscountCents)
 		}

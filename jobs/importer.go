@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -94,6 +95,11 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 			}
 			return yield(lineOf(&record))
 		}, func(row ingest.Reject) error {
+			if row.Reason.Withdraws() && row.OrderID != "" {
+				if err := yield(withdrawal(row.OrderID, row.Reason, row.CancelledAt, store.KnownNow(o.Now))); err != nil {
+					return err
+				}
+			}
 			if reject == nil {
 				return nil
 			}
@@ -119,6 +125,18 @@ func lineOf(r *ingest.Record) *postgres.ImportLine {
 		OrderKey: r.OrderKey, Number: r.LineNo, OrderedAt: r.OrderedAt, SKU: r.SKU, Category: r.Category, Quantity: r.Quantity,
 		NetCents: r.NetCents, DiscountCents: r.DiscountCents, RefundCents: r.RefundCents, RefundedAt: r.RefundedAt,
 	}}
+}
+
+// withdrawal takes an order back that was stored before: from the time of its cancellation on, where that is not told from
+// when it became known. A test never was an order.
+func withdrawal(orderID string, reason ingest.Reason, cancelled, known time.Time) *postgres.ImportLine {
+	if cancelled.IsZero() {
+		cancelled = known
+	}
+	if reason == ingest.ReasonTest {
+		cancelled = time.Time{}
+	}
+	return &postgres.ImportLine{Withdrawn: true, Line: engine.Line{OrderKey: ingest.OrderKey(orderID), CancelledAt: cancelled.Truncate(time.Microsecond)}}
 }
 
 // plain gives a system fault without the path that the caller knows already.

@@ -209,6 +209,8 @@ func (r *Runner) work(ctx context.Context, run *engine.Run) error {
 		return r.cleanup(ctx, run)
 	case engine.RunSnapshot, engine.RunReplay:
 		return r.snapshots(ctx, run)
+	case engine.RunRescore:
+		return r.rescore(ctx, run)
 	default:
 		return fmt.Errorf("a run of kind %s cannot be worked on this way", run.Kind)
 	}

@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -19,7 +20,13 @@ import (
 	"github.com/quimbi/quimbi/jobs"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	// Each check of a property goes through a database; -rapid.checks asks for more.
+	if err := flag.Set("rapid.checks", "12"); err != nil {
+		panic(err)
+	}
+	pgtest.Main(m)
+}
 
 // clock stands long after the data of the tests.
 func clock() time.Time { return time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC) }
@@ -201,7 +208,7 @@ func wait(t *testing.T, db *postgres.DB, runID string) *engine.Run {
 	changed := make(chan struct{}, 100)
 	listening := make(chan struct{})
 	go func() {
-		_ = db.Listen(ctx, postgres.RunChannel, func() { close(listening) }, func(string) {
+		_ = db.Listen(ctx, []string{postgres.RunChannel}, func() { close(listening) }, func(string, string) {
 			select {
 			case changed <- struct{}{}:
 			default:

@@ -21,7 +21,8 @@ import (
 // works on it itself. All others are executed by whichever process has workers.
 type Queue struct {
 	*Runner
-	river *river.Client[pgx.Tx] // inserts only
+	river  *river.Client[pgx.Tx] // inserts only
+	orders chan struct{}         // holds the calls of ImportOrders that are worked on
 }
 
 // NewQueue makes a queue; the schema must be there before the first run is started.
@@ -30,7 +31,7 @@ func NewQueue(db *postgres.DB, settings Settings, log *slog.Logger, now func() t
 	if err != nil {
 		return nil, err
 	}
-	return &Queue{Runner: NewRunner(db, settings, log, now), river: client}, nil
+	return &Queue{Runner: NewRunner(db, settings, log, now), river: client, orders: make(chan struct{}, ordersAtOnce)}, nil
 }
 
 // submission is a run to be started.
@@ -42,7 +43,10 @@ type submission struct {
 // submit records a run with its job in one transaction. It gives nil where the slot was taken before, and the first run
 // again where the idempotency key was.
 func (q *Queue) submit(ctx context.Context, s submission) (*engine.Run, error) {
-	s.ID = uuid.NewString()
+	if err := checkKey(s.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	s.ID = newID()
 	var earlier *engine.Run
 	taken := false
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
@@ -74,8 +78,14 @@ func (q *Queue) submit(ctx context.Context, s submission) (*engine.Run, error) {
 	return q.db.Run(ctx, s.ID)
 }
 
+// newID makes the id of a run.
+func newID() string { return uuid.NewString() }
+
 func (q *Queue) enqueue(ctx context.Context, tx *postgres.Tx, storeID int32, runID string, kind engine.RunKind, at time.Time) error {
 	opts := &river.InsertOpts{Queue: startQueue, ScheduledAt: at}
+	if kind == engine.RunRescore {
+		opts.Queue = rescoreQueue
+	}
 	inserted, err := q.river.InsertTx(ctx, tx.Tx, startArgs{RunID: runID, RunKind: kind}, opts)
 	if err != nil {
 		return err

@@ -61,7 +61,15 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers, Tried: model}, 0)
 		})
 	}
-	return r.putInForce(ctx, run, store, model, table)
+	if err := r.putInForce(ctx, run, store, model, table); err != nil {
+		return err
+	}
+	// The run is over; what customers did since the day's begin is scored under the new model with it.
+	nobody := func(*postgres.Tx, int, int) error { return nil }
+	if err := r.scoreTouched(ctx, q.Store, nobody); err != nil {
+		r.log.WarnContext(ctx, "scoring what came since the model's day; the next snapshot will", "store", q.Store, "error", err)
+	}
+	return nil
 }
 
 // fitProgress writes a fit's progress, not too often, and stops a fit whose run is over.
@@ -91,6 +99,9 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 		}
 		model.Version = version
 		if err := tx.InsertModel(ctx, store.ID, run.ID, model); err != nil {
+			return err
+		}
+		if err := tx.TouchRescored(ctx, store.ID, model.AsOf); err != nil {
 			return err
 		}
 		scorer, next := model.NewScorer(), 0

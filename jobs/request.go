@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/ingest"
 )
 
 // Conflict is what happens where a customer has a snapshot of the type on the date.
@@ -35,6 +36,37 @@ type SnapshotRequest struct {
 	Trigger        engine.RunTrigger
 	IdempotencyKey string
 }
+
+// Order and OrderLine are orders as a call of the API states them.
+type (
+	Order     = ingest.Order
+	OrderLine = ingest.OrderLine
+)
+
+// OrdersRequest asks for orders to be merged.
+type OrdersRequest struct {
+	Store          *engine.Store
+	Orders         []Order // 1 to 1,000; of several with one id the last counts that can be read
+	Trigger        engine.RunTrigger
+	IdempotencyKey string
+}
+
+// OrdersAnswer is what became of them.
+type OrdersAnswer struct {
+	Outcomes []OrderOutcome `json:"outcomes"` // in the order of the request
+	Counts   ImportReport   `json:"counts"`   // of lines
+	RunID    string         `json:"run_id"`   // of the run that scores the touched customers; empty where none was touched
+}
+
+// OrderOutcome is what became of an order.
+type OrderOutcome struct {
+	OrderID string `json:"order_id"`
+	Status  string `json:"status"` // a postgres.OrderChange, or OrderRejected
+	Reason  string `json:"reason"` // an ingest.Reason; empty where nothing was set aside
+}
+
+// OrderRejected is the status of an order that was set aside and is not stored.
+const OrderRejected = "REJECTED"
 
 // ReplayRequest asks for snapshots of the past, on the type's own days in [From, To).
 type ReplayRequest struct {
@@ -124,6 +156,14 @@ type (
 		Dates        []engine.Date `json:"dates"`
 		Conflict     Conflict      `json:"conflict"`
 		ModelVersion int           `json:"model_version"`
+	}
+	// Rescore is the request of a run that takes in a shop's events and scores touched customers.
+	Rescore struct {
+		Store string `json:"store"`
+	}
+	// RescoreReport is its report: what became of the lines of orders that events brought.
+	RescoreReport struct {
+		Counts ImportReport `json:"counts"`
 	}
 	// Cleanup is the request of a cleanup.
 	Cleanup struct {

@@ -87,6 +87,9 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
+	if err := r.db.ForgetStreamed(ctx, run.StoreID, r.now()); err != nil {
+		return err
+	}
 	report := CleanupReport{Policies: policies}
 	for i := range policies {
 		p := &policies[i]

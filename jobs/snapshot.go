@@ -83,11 +83,14 @@ func (r *Runner) planned(ctx context.Context, tx *postgres.Tx, run *engine.Run, 
 // chunk writes a chunk's snapshots, drift events and states, and counts it, all in the transaction. The last one ends the run.
 func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) error {
 	counts, events, err := r.write(ctx, tx, c)
+	if err == nil {
+		err = tx.CopyDriftEvents(ctx, events)
+	}
 	if err != nil {
 		return fmt.Errorf("taking the snapshots of customers %d to %d: %w", c.Customers.From, c.Customers.To, err)
 	}
 	last, err := tx.ChunkDone(ctx, c.RunID, engine.StageScoring, postgres.ChunkCounts{
-		Created: counts.Created, Kept: counts.Kept, Replaced: counts.Replaced, Events: events,
+		Created: counts.Created, Kept: counts.Kept, Replaced: counts.Replaced, Events: int64(len(events)),
 	})
 	if err != nil || !last {
 		return err
@@ -95,57 +98,54 @@ func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) error {
 	return tx.FinishRun(ctx, c.RunID, engine.RunSucceeded, "", nil, 0)
 }
 
-// write takes the snapshots of a chunk.
-func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotCounts, int64, error) {
+// write takes the snapshots of a chunk and gives the drift events, which the caller writes last.
+func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotCounts, []engine.DriftEvent, error) {
 	var counts SnapshotCounts
 	store, err := r.db.StoreByKey(ctx, c.StoreKey)
 	if err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	if err := tx.ShareCustomers(ctx, store.ID); err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	model, err := r.models.get(ctx, r.db, store.ID, c.ModelVersion)
 	if err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	instants, err := r.instants(ctx, store, c.Dates)
 	if err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	if c.Replace {
 		if counts.Replaced, err = tx.RemoveSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates); err != nil {
-			return counts, 0, err
+			return counts, nil, err
 		}
 	}
 	existing, err := tx.ExistingSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates)
 	if err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	first := c.Dates[0]
 	before, err := tx.PreviousSnapshots(ctx, store.ID, c.Customers, c.Type, first-engine.Date(seriesGap*c.Type.Days()), first)
 	if err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	b := &batch{runner: r, store: store, model: model, chunk: c, instants: instants, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{}}
 	for _, t := range before {
 		b.before[t.CustomerID] = t
 	}
 	if err := b.read(ctx, tx); err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	if err := tx.CopySnapshots(ctx, b.snapshots); err != nil {
-		return counts, 0, err
-	}
-	if err := tx.CopyDriftEvents(ctx, b.events); err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	if err := tx.StateFromSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates[len(c.Dates)-1]); err != nil {
-		return counts, 0, err
+		return counts, nil, err
 	}
 	counts.Kept = int64(b.kept)
 	counts.Created = int64(len(b.snapshots)) - min(counts.Replaced, int64(len(b.snapshots)))
-	return counts, int64(len(b.events)), nil
+	return counts, b.events, nil
 }
 
 func index(snapshots []postgres.StoredThumbprint) map[postgres.SnapshotKey]postgres.StoredThumbprint {
@@ -230,33 +230,39 @@ func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine
 
 // note adds an event for every axis over the threshold.
 func (b *batch) note(s *postgres.WrittenSnapshot, from engine.Date, d engine.Drift) {
-	settings := &b.runner.settings
-	for a := range d.Axes {
-		axis := &d.Axes[a]
-		if axis.Status != engine.AxisOn || axis.Score < settings.DriftThreshold {
-			continue
-		}
-		b.events = append(b.events, engine.DriftEvent{
-			StoreID: s.StoreID, CustomerID: s.CustomerID, Axis: a, Type: s.Type, From: from, To: s.Date, ModelVersion: s.ModelVersion,
-			Score: axis.Score, FromSegment: axis.From, ToSegment: axis.To, ByOrder: s.Active,
-			AxisAnomaly:    axis.Score >= settings.AnomalyThreshold,
-			OverallAnomaly: d.Overall != nil && *d.Overall >= settings.AnomalyThreshold,
-			Overall:        d.Overall, Mean: d.Mean, Coverage: d.Coverage, LargestAxis: d.Largest, LargestScore: d.LargestScore, ModerateAxes: d.ModerateAxes,
-		})
-	}
+	b.events = append(b.events, b.runner.driftEvents(engine.DriftEvent{
+		StoreID: s.StoreID, CustomerID: s.CustomerID, Type: s.Type, From: from, To: s.Date, ModelVersion: s.ModelVersion, ByOrder: s.Active,
+	}, d)...)
 }
 
-// active tells whether a line or a refund of a customer fell into [from, to).
+// driftEvents gives an event for every axis over the threshold; what holds for all of them is in the base.
+func (r *Runner) driftEvents(base engine.DriftEvent, d engine.Drift) []engine.DriftEvent {
+	var events []engine.DriftEvent
+	for a := range d.Axes {
+		axis := &d.Axes[a]
+		if axis.Status != engine.AxisOn || axis.Score < r.settings.DriftThreshold {
+			continue
+		}
+		e := base
+		e.Axis, e.Score, e.FromSegment, e.ToSegment = a, axis.Score, axis.From, axis.To
+		e.AxisAnomaly = axis.Score >= r.settings.AnomalyThreshold
+		e.OverallAnomaly = d.Overall != nil && *d.Overall >= r.settings.AnomalyThreshold
+		e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes = d.Overall, d.Mean, d.Coverage, d.Largest, d.LargestScore, d.ModerateAxes
+		events = append(events, e)
+	}
+	return events
+}
+
+// active tells whether a line, a refund or a cancellation of a customer fell into [from, to).
 func active(lines []engine.Line, from, to time.Time) bool {
 	i := sort.Search(len(lines), func(i int) bool { return !lines[i].OrderedAt.Before(from) })
 	if i < len(lines) && lines[i].OrderedAt.Before(to) {
 		return true
 	}
+	within := func(at time.Time) bool { return !at.Before(from) && at.Before(to) }
 	for j := range lines[:i] {
-		if l := &lines[j]; l.RefundCents != 0 {
-			if at := l.RefundKnownAt(); !at.Before(from) && at.Before(to) {
-				return true
-			}
+		if l := &lines[j]; l.RefundCents != 0 && within(l.RefundKnownAt()) || within(l.CancelledAt) {
+			return true
 		}
 	}
 	return false
@@ -288,15 +294,17 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 		return total, err
 	}
 	err = r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		var events []engine.DriftEvent
 		for _, id := range q.Customers {
 			c := chunk{
 				StoreKey: q.Store.Key, Customers: postgres.CustomerRange{From: id, To: id}, Type: q.Type, Dates: dates,
 				ModelVersion: version, Replace: q.Conflict == ConflictReplace,
 			}
-			counts, _, err := r.write(ctx, tx, c)
+			counts, drift, err := r.write(ctx, tx, c)
 			if err != nil {
 				return err
 			}
+			events = append(events, drift...)
 			if counts.Kept > 0 && q.Conflict == ConflictFail {
 				return engine.Errorf(engine.CodeSnapshotExists, "there is a %s snapshot of %s already", q.Type, date)
 			}
@@ -307,7 +315,7 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 			total.Kept += counts.Kept
 			total.Replaced += counts.Replaced
 		}
-		return nil
+		return tx.CopyDriftEvents(ctx, events)
 	})
 	return total, err
 }

@@ -15,15 +15,20 @@ import (
 )
 
 const (
-	// startQueue is worked on apart from chunks, so that long fits do not hold up snapshots.
-	startQueue = "start"
-	chunkQueue = "chunk"
+	// startQueue is worked on apart from chunks, so that long fits do not hold up snapshots, and rescoreQueue apart from both.
+	startQueue   = "start"
+	chunkQueue   = "chunk"
+	rescoreQueue = "rescore"
 
 	chunkTimeout  = time.Minute
 	rescueAfter   = 2 * time.Minute
 	wholeTimeout  = 6 * time.Hour
 	snoozeForLive = 5 * time.Second
 	startsAtOnce  = 2
+	// A run that scores touched customers waits, while another one of the store works or a file is imported, as queued, so
+	// that what comes meanwhile joins it.
+	snoozeRescore  = time.Second
+	rescoresAtOnce = 2
 )
 
 // startArgs is the job that starts a run: it does the whole of a fit or a cleanup, and cuts snapshots into chunks.
@@ -55,6 +60,15 @@ func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error
 	if run.State.Final() || run.Total > 0 && (run.Kind == engine.RunSnapshot || run.Kind == engine.RunReplay) {
 		return nil // over, or cut into chunks already
 	}
+	if run.Kind == engine.RunRescore {
+		busy, err := w.queue.streaming(ctx, run)
+		if err != nil {
+			return err
+		}
+		if busy {
+			return river.JobSnooze(snoozeRescore)
+		}
+	}
 	hold, err := w.queue.begin(ctx, run)
 	switch {
 	case errors.Is(err, errBusy):
@@ -71,6 +85,27 @@ func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error
 		err = w.queue.work(ctx, run)
 	}
 	return w.outcome(ctx, run, job, err)
+}
+
+// streaming tells whether another run scores the store's touched customers, or an import goes on.
+func (q *Queue) streaming(ctx context.Context, run *engine.Run) (bool, error) {
+	busy, err := q.db.OrdersLocked(ctx, run.StoreID)
+	if err != nil || busy {
+		return busy, err
+	}
+	others, err := q.db.RunningRescores(ctx, run.StoreID)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range others {
+		if id == run.ID {
+			continue
+		}
+		if alive, err := q.alive(ctx, id); err != nil || alive {
+			return alive, err
+		}
+	}
+	return false, nil
 }
 
 // outcome decides what becomes of a run whose work gave an error: faults that a caller can understand are final, others are
@@ -160,7 +195,7 @@ func NewService(queue *Queue) (*Service, error) {
 	river.AddWorker(workers, &chunkWorker{queue: queue})
 	client, err := river.NewClient(queue.db.RiverDriver(), &river.Config{
 		Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: chunkAttempts,
-		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}},
+		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}, rescoreQueue: {MaxWorkers: rescoresAtOnce}},
 	})
 	if err != nil {
 		return nil, err

@@ -150,6 +150,98 @@ func (r *Resolver) timelineEvents(ctx context.Context, t *model.Timeline) ([]*mo
 	return events, err
 }
 
+// watchDrift sends drift events as they are found, those after a known one first.
+func (r *Resolver) watchDrift(ctx context.Context, f *model.DriftEventFilter, after *string) (<-chan *model.DriftEvent, error) {
+	q, err := r.driftQuery(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	q.Provisional, q.Window = true, postgres.Window{Limit: maxPage}
+	w := &driftWatch{resolver: r, query: q, events: make(chan *model.DriftEvent)}
+	var only int32
+	if f != nil && f.StoreID != nil {
+		store, err := r.storeByKey(ctx, *f.StoreID)
+		if err != nil {
+			return nil, err
+		}
+		w.key, only = f.StoreID, store.Store.ID
+	}
+	// The watch begins before the first look, so that no event falls between the two.
+	changes := r.Events.WatchDrift(ctx, only)
+	if after != nil {
+		id, err := idOf(*after, model.KindEvent)
+		if err != nil {
+			return nil, err
+		}
+		w.seen = id.Event
+	} else {
+		ids, _, err := r.stores(ctx, w.key)
+		if err != nil {
+			return nil, err
+		}
+		if w.seen, err = r.DB.NewestDrift(ctx, ids); err != nil {
+			return nil, err
+		}
+	}
+	go w.follow(ctx, changes)
+	return w.events, nil
+}
+
+// driftWatch is a subscriber to drift events.
+type driftWatch struct {
+	resolver *Resolver
+	key      *string // the store's; nil: all
+	query    postgres.DriftQuery
+	seen     int64 // the number of the last event that was looked at
+	events   chan *model.DriftEvent
+}
+
+func (w *driftWatch) follow(ctx context.Context, changes <-chan struct{}) {
+	defer close(w.events)
+	for {
+		if err := w.catchUp(ctx); err != nil {
+			if ctx.Err() == nil {
+				w.resolver.Log.ErrorContext(ctx, "following drift events", "error", err)
+			}
+			return
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp sends what is newer than the last event that was looked at. Numbers are given in the order in which events become
+// visible, so that up to the newest nothing comes later.
+func (w *driftWatch) catchUp(ctx context.Context) error {
+	r := w.resolver
+	ids, stores, err := r.stores(context.WithValue(ctx, loadersKey{}, r.newLoaders()), w.key)
+	if err != nil {
+		return err
+	}
+	newest, err := r.DB.NewestDrift(ctx, ids)
+	for err == nil && w.seen < newest {
+		var rows []*postgres.ListedEvent
+		if rows, err = r.DB.DriftBetween(ctx, ids, w.seen, newest, w.query); err != nil {
+			return err
+		}
+		for _, e := range rows {
+			select {
+			case w.events <- eventView(e, stores[e.StoreID]):
+				w.seen = e.ID
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if len(rows) < w.query.Limit {
+			w.seen = newest
+		}
+	}
+	return err
+}
+
 func (r *Resolver) driftEvent(ctx context.Context, store *model.Store, id int64) (*model.DriftEvent, error) {
 	e, err := r.DB.DriftEvent(ctx, store.Store.ID, id)
 	if err != nil {
@@ -166,6 +258,14 @@ func (r *Resolver) eventSnapshot(ctx context.Context, e *model.DriftEvent, date 
 		return nil, err
 	}
 	return &model.Snapshot{Snapshot: s, Customer: e.Customer}, nil
+}
+
+// laterSnapshot gives the snapshot that an event leads to; a provisional one leads to none yet.
+func (r *Resolver) laterSnapshot(ctx context.Context, e *model.DriftEvent) (*model.Snapshot, error) {
+	if e.Provisional {
+		return nil, nil
+	}
+	return r.eventSnapshot(ctx, e, e.To)
 }
 
 // eventSegment gives the dominant segment at one end of an event.

@@ -17,7 +17,7 @@ func (r *driftEventResolver) FromSnapshot(ctx context.Context, obj *model.DriftE
 }
 
 func (r *driftEventResolver) ToSnapshot(ctx context.Context, obj *model.DriftEvent) (*model.Snapshot, error) {
-	return r.eventSnapshot(ctx, obj, obj.To)
+	return r.laterSnapshot(ctx, obj)
 }
 
 func (r *driftEventResolver) FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error) {
@@ -26,6 +26,10 @@ func (r *driftEventResolver) FromSegment(ctx context.Context, obj *model.DriftEv
 
 func (r *driftEventResolver) ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error) {
 	return r.eventSegment(ctx, obj, obj.DriftEvent.ToSegment)
+}
+
+func (r *subscriptionResolver) DriftEvents(ctx context.Context, filter *model.DriftEventFilter, after *string) (<-chan *model.DriftEvent, error) {
+	return r.watchDrift(ctx, filter, after)
 }
 
 func (r *timelineResolver) DriftEvents(ctx context.Context, obj *model.Timeline) ([]*model.DriftEvent, error) {

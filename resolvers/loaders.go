@@ -191,9 +191,12 @@ func orNone[V any](v V, err error) (V, error) {
 
 type loadersKey struct{}
 
-// AroundOperations gives every operation loaders of its own.
+// AroundOperations gives every operation loaders of its own, and every message of a subscription too: what an earlier one has
+// read may be changed since.
 func (r *Resolver) AroundOperations(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	return next(context.WithValue(ctx, loadersKey{}, r.newLoaders()))
+	fresh := func(ctx context.Context) context.Context { return context.WithValue(ctx, loadersKey{}, r.newLoaders()) }
+	respond := next(fresh(ctx))
+	return func(ctx context.Context) *graphql.Response { return respond(fresh(ctx)) }
 }
 
 // AroundRootFields gives every field of a mutation loaders of its own: what an earlier field has read may be changed since.
@@ -218,7 +221,11 @@ func (r *Resolver) storeView(s *postgres.StoreView) *model.Store {
 
 // storeByKey gives a store. Fault: NOT_FOUND.
 func (r *Resolver) storeByKey(ctx context.Context, key string) (*model.Store, error) {
-	store, err := orNone(r.loaders(ctx).storeByKey.Load(ctx, key))
+	var store *model.Store
+	var err error
+	if clean(key) == key { // else no store can be called so
+		store, err = orNone(r.loaders(ctx).storeByKey.Load(ctx, key))
+	}
 	if err == nil && store == nil {
 		return nil, engine.Errorf(engine.CodeNotFound, "there is no store %q", short(key))
 	}

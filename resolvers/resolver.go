@@ -34,6 +34,8 @@ type Resolver struct {
 // Jobs starts and watches the work that no request does itself. Faults are engine errors: RUN_IN_PROGRESS with RunID,
 // RUN_FINISHED, SNAPSHOT_EXISTS, INSUFFICIENT_DATA, FEATURE_DISABLED, NOT_FOUND, INVALID.
 type Jobs interface {
+	// ImportOrders merges orders at once and has the touched customers scored soon.
+	ImportOrders(ctx context.Context, r jobs.OrdersRequest) (*jobs.OrdersAnswer, error)
 	// Recluster starts a new model of a store.
 	Recluster(ctx context.Context, r jobs.ReclusterRequest) (*engine.Run, error)
 	// SnapshotStore starts taking the snapshots of a store.

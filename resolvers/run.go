@@ -53,14 +53,17 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 		if err := decodeBoth(run, &q, &report); err != nil {
 			return nil, err
 		}
-		view := &model.ImportRun{RunBase: base, Source: q.Source, Counts: &model.ImportCounts{
-			Rows: report.Rows, Imported: report.Imported, Changed: report.Changed, Guests: report.Guests,
-			Rejected: report.Rejected, Orders: report.Orders, Customers: report.Customers,
-		}}
+		view := &model.ImportRun{RunBase: base, Source: q.Source, Counts: importCounts(report)}
 		if report.Format != "" {
 			view.Format = &report.Format
 		}
 		return view, nil
+	case engine.RunRescore:
+		report := jobs.RescoreReport{}
+		if err := decode(run.Report, &report); err != nil {
+			return nil, err
+		}
+		return &model.RescoreRun{RunBase: base, Counts: importCounts(report.Counts)}, nil
 	case engine.RunCleanup:
 		report := jobs.CleanupReport{}
 		if err := decode(run.Report, &report); err != nil {
@@ -260,6 +263,8 @@ func progressOf(run model.Run) *model.RunProgress {
 	case *model.SnapshotRun:
 		return run.Progress
 	case *model.ReplayRun:
+		return run.Progress
+	case *model.RescoreRun:
 		return run.Progress
 	case *model.CleanupRun:
 		return run.Progress

@@ -526,7 +526,7 @@ type ImportCounts struct {
 	Rows int64 `json:"rows"`
 	// Lines kept.
 	Imported int64 `json:"imported"`
-	// Lines that are new or differ from what was there.
+	// Lines that are new, differ from what was there, or count no more.
 	Changed int64 `json:"changed"`
 	// Rows that name no customer.
 	Guests int64 `json:"guests"`
@@ -536,6 +536,38 @@ type ImportCounts struct {
 	Orders int64 `json:"orders"`
 	// Customers with a line.
 	Customers int64 `json:"customers"`
+	// Rows set aside, guests included, by reason.
+	Problems []*ImportProblem `json:"problems"`
+}
+
+// Orders to add or replace.
+type ImportOrdersInput struct {
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// 1 to 1,000 orders with at most 20,000 lines. One with an orderId that is there already replaces it; of several in one call the last that can be read counts.
+	Orders []*OrderInput `json:"orders"`
+	// 1 to 255 bytes. The same key with the same orders within 24 hours gives the first answer again; with others it is INVALID.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// The answer of importOrders. Some orders may be set aside while others are imported.
+type ImportOrdersPayload struct {
+	// What happened to each order, in the order given; null where nothing was tried.
+	Outcomes []*OrderOutcome `json:"outcomes,omitempty"`
+	// What happened to the lines; null where nothing was tried.
+	Counts *ImportCounts `json:"counts,omitempty"`
+	// The run that scores the touched customers; null where none was touched, and before the first re-clustering.
+	Run *RescoreRun `json:"run,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// Rows set aside for one reason.
+type ImportProblem struct {
+	// The reason.
+	Reason string `json:"reason"`
+	// How many rows.
+	Rows int64 `json:"rows"`
 }
 
 // There are too few customers or orders to do it.
@@ -655,6 +687,54 @@ type NotFoundError struct {
 }
 
 func (NotFoundError) IsUserError() {}
+
+// One order.
+type OrderInput struct {
+	// The identifier that the store uses.
+	OrderID string `json:"orderId"`
+	// The identifier that the store uses; an order without is set aside as GUEST.
+	CustomerID *string `json:"customerId,omitempty"`
+	// When it was placed; from 1970 to a day from now.
+	OrderedAt time.Time `json:"orderedAt"`
+	// The shop's word for its state, for example paid, voided, cancelled. Without one it counts.
+	Status *string `json:"status,omitempty"`
+	// When it was cancelled; then it is, whatever its status. Where it is not told and the status says so: now.
+	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
+	// Whether it is a test.
+	Test bool `json:"test"`
+	// The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told.
+	Currency *string `json:"currency,omitempty"`
+	// Its lines.
+	Lines []*OrderLineInput `json:"lines"`
+}
+
+// One line of an order; null means that the shop does not know.
+type OrderLineInput struct {
+	// The article.
+	Sku *string `json:"sku,omitempty"`
+	// The category; levels are joined with " > ".
+	Category *string `json:"category,omitempty"`
+	// Negative for a return.
+	Quantity int `json:"quantity"`
+	// The price of one, before discount.
+	UnitPrice *int64 `json:"unitPrice,omitempty"`
+	// The amount off the whole line, not a rate.
+	Discount *int64 `json:"discount,omitempty"`
+	// The amount refunded so far.
+	Refunded *int64 `json:"refunded,omitempty"`
+	// When the refund became known; the order's time unless told.
+	RefundedAt *time.Time `json:"refundedAt,omitempty"`
+}
+
+// What happened to one order.
+type OrderOutcome struct {
+	// The identifier that the store uses.
+	OrderID string `json:"orderId"`
+	// What happened.
+	Status string `json:"status"`
+	// Why it, or the first of its lines, was set aside; null where nothing was.
+	Reason *string `json:"reason,omitempty"`
+}
 
 // The drift over all axes that are ON on both sides.
 type OverallDrift struct {

@@ -88,12 +88,20 @@ type (
 		ModelVersion int
 		Counts       *SnapshotCounts
 	}
+	// RescoreRun is new thumbprints of customers whose orders changed.
+	RescoreRun struct {
+		RunBase
+		Counts *ImportCounts
+	}
 	// CleanupRun is the removal of what retention no longer keeps.
 	CleanupRun struct {
 		RunBase
 		Report *CleanupReport
 	}
 )
+
+// Customers is how many were scored anew.
+func (r *RescoreRun) Customers() int { return int(r.Rows) }
 
 // Base makes the common part of a run; the caller sets Progress.Run to the whole.
 func Base(r *engine.Run, store *Store) RunBase {

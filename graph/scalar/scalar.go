@@ -56,11 +56,12 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 // UnmarshalDateTime reads an instant with a zone.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
-		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		// Where its zone leads out of the years that can be written it is none.
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil && t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, invalid("a DateTime is a string with a zone such as \"2026-01-31T19:00:00Z\"")
+	return time.Time{}, invalid("a DateTime is a string with a zone such as \"2026-01-31T19:00:00Z\", in the years 0 to 9999")
 }
 
 // MarshalDecimal writes an amount of minor units as a string with two decimals.

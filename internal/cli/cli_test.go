@@ -3,8 +3,10 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/pgtest"
+	"github.com/quimbi/quimbi/internal/server"
 )
 
 func TestMain(m *testing.M) {
@@ -163,5 +166,22 @@ func TestNumber(t *testing.T) {
 		if got := number(n); got != want {
 			t.Errorf("%d is written %q, want %q", n, got, want)
 		}
+	}
+}
+
+// TestWebhookSecrets reads several secrets a store, which do not show themselves.
+func TestWebhookSecrets(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(file, []byte("# shops\n\nour shop\tfirst-secret-of-it\r\n  our shop second-secret-of-it  \nother third-secret-of-all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := (&WebhookSecrets{WebhookSecrets: file}).read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]server.Secret{"our shop": {"first-secret-of-it", "second-secret-of-it"}, "other": {"third-secret-of-all"}}
+	if !maps.EqualFunc(want, got, slices.Equal) {
+		t.Errorf("the secrets are not those of the file, but of %d stores", len(got))
 	}
 }

@@ -74,7 +74,7 @@ func (c *demoCommand) Run(a *app) (err error) {
 	if err := a.print(result, result.describe); err != nil || listener == nil {
 		return err
 	}
-	return a.serve(o, listener, true)
+	return a.serve(o, listener, nil, true)
 }
 
 func (c *demoCommand) make(a *app, o *office, watch *stopwatch) (*summary, error) {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,9 +25,15 @@ type Listen struct {
 	Listen string `env:"LISTEN_ADDR" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve: an address of this machine alone."`
 }
 
+// WebhookSecrets is the file with what shops sign their messages with.
+type WebhookSecrets struct {
+	WebhookSecrets string `env:"WEBHOOK_SECRETS_FILE" placeholder:"FILE" help:"Secrets of shops that send order events to /webhooks/shopify/STORE: a line each, STORE and SECRET."`
+}
+
 type serveCommand struct {
 	Settings
 	Listen
+	WebhookSecrets
 	NoJobs   bool `xor:"jobs" help:"Only serve; others do the work."`
 	OnlyJobs bool `xor:"jobs" help:"Only do the work; others serve."`
 }
@@ -33,6 +41,10 @@ type serveCommand struct {
 // Run serves until it is stopped.
 func (c *serveCommand) Run(a *app) (err error) {
 	a.log = a.logger(slog.LevelInfo)
+	secrets, err := c.read()
+	if err != nil {
+		return err
+	}
 	var listener net.Listener
 	if !c.OnlyJobs {
 		if listener, err = c.open(a.ctx); err != nil {
@@ -45,7 +57,41 @@ func (c *serveCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(o, &err)
-	return a.serve(o, listener, !c.NoJobs)
+	return a.serve(o, listener, secrets, !c.NoJobs)
+}
+
+// minSecret is how short a secret may be.
+const minSecret = 16
+
+// read gives the secrets by store; none without a file. A store may have several.
+func (c *WebhookSecrets) read() (map[string][]server.Secret, error) {
+	if c.WebhookSecrets == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.WebhookSecrets)
+	if err != nil {
+		return nil, cannotOpen(c.WebhookSecrets, err)
+	}
+	secrets := map[string][]server.Secret{}
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		// A store's key may hold blanks, a secret does not. Neither is shown: they could stand the wrong way round.
+		at := strings.LastIndexAny(line, " \t")
+		if at < 0 {
+			return nil, engine.Errorf(engine.CodeInvalid, "line %d of %s must be a store's key and its secret, with a blank between", number, c.WebhookSecrets)
+		}
+		store, secret := strings.TrimSpace(line[:at]), line[at+1:]
+		if len(secret) < minSecret {
+			return nil, engine.Errorf(engine.CodeInvalid, "the secret in line %d of %s is shorter than %d bytes, which could be guessed", number, c.WebhookSecrets, minSecret)
+		}
+		secrets[store] = append(secrets[store], server.Secret(secret))
+	}
+	return secrets, nil
 }
 
 // open takes the address. Until there is access control only this machine may connect.
@@ -70,7 +116,7 @@ func (l Listen) open(ctx context.Context) (net.Listener, error) {
 
 // serve answers on a listener, where there is one, and does the scheduled work, where asked, until the program is stopped:
 // that is no failure.
-func (a *app) serve(o *office, listener net.Listener, work bool) error {
+func (a *app) serve(o *office, listener net.Listener, secrets map[string][]server.Secret, work bool) error {
 	group, ctx := errgroup.WithContext(a.ctx)
 	next := func(*engine.Store) time.Time { return time.Time{} }
 	if work {
@@ -86,7 +132,7 @@ func (a *app) serve(o *office, listener net.Listener, work bool) error {
 		api := server.New(server.Config{Log: a.log, Resolver: &resolvers.Resolver{
 			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
 			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, NextSnapshot: next,
-		}})
+		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify}})
 		group.Go(func() error { return hub.Run(ctx) })
 		group.Go(func() error { return api.Serve(ctx, listener) })
 		a.say("Serving http://%s/explorer/ (GraphQL at /graphql); Ctrl-C ends it.", listener.Addr())

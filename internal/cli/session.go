@@ -22,8 +22,9 @@ type session struct {
 	server *localpg.Server // nil: somebody else's server
 }
 
-// maxConns is how many connections a command needs at most: two for each worker, and some for holds and listening.
-func maxConns() int { return max(8, 2*runtime.GOMAXPROCS(0)+4) }
+// maxConns is how many connections a command needs at most: two for each worker, and some for holds, for calls that import
+// orders, and for listening.
+func maxConns() int { return max(16, 2*runtime.GOMAXPROCS(0)+12) }
 
 // closeTimeout bounds how long a private server may take to stop.
 const closeTimeout = 30 * time.Second

@@ -18,8 +18,10 @@ type CustomerRecord struct {
 	Snapshots []*engine.Snapshot
 	State     *State // nil where the customer has no place
 	StateAt   engine.Date
-	StateOf   int // the model's version
+	StateOf   int       // the model's version
+	ScoredAt  time.Time // the instant that the state is of; zero: the begin of StateAt
 	Events    []*ListedEvent
+	Shop      [][]byte // JSON: what the shop's own messages said of orders
 }
 
 // Models lists the versions of the models that the record refers to, each once.
@@ -43,7 +45,7 @@ SELECT ` + customerFields + ` FROM customer c WHERE c.store_id = $1 AND c.custom
 
 const recordLines = `-- name: RecordLines
 SELECT order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), discount_cents IS NOT NULL,
-  refund_cents, refunded_at
+  refund_cents, refunded_at, cancelled_at
 FROM customer_order WHERE store_id = $1 AND customer_id = $2 ORDER BY ordered_at, order_key, line_no`
 
 const recordSnapshots = `-- name: RecordSnapshots
@@ -51,11 +53,18 @@ SELECT ` + readSnapshotFields + `, s.feature, s.churn_risk, s.predicted_ltv_cent
 FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = $2 ORDER BY s.snapshot_date, s.snapshot_type`
 
 const recordState = `-- name: RecordState
-SELECT model_id, state_date, membership, dominant, feature FROM customer_state WHERE store_id = $1 AND customer_id = $2`
+SELECT model_id, state_date, rescored_at, membership, dominant, feature FROM customer_state WHERE store_id = $1 AND customer_id = $2`
 
 const recordEvents = `-- name: RecordEvents
 SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + `
 WHERE e.store_id = $1 AND e.customer_id = $2 ORDER BY e.to_date, e.snapshot_type, e.axis`
+
+// What is known of a shop's orders, and messages that were not taken in yet.
+const recordShop = `-- name: RecordShop
+SELECT body FROM (
+  SELECT customer_key, body, shop_number AS number FROM shop_order WHERE store_id = $1
+  UNION ALL SELECT customer_key, body, event_id FROM shop_event WHERE store_id = $1 AND body IS NOT NULL) o
+WHERE customer_key = $2 ORDER BY number`
 
 // CustomerRecord reads everything that is stored about a customer. Fault: NOT_FOUND.
 func (tx *Tx) CustomerRecord(ctx context.Context, ref CustomerRef) (*CustomerRecord, error) {
@@ -78,15 +87,18 @@ func (tx *Tx) CustomerRecord(ctx context.Context, ref CustomerRef) (*CustomerRec
 	if len(states) == 1 {
 		r.State = states[0]
 	}
-	r.Events, err = collect(ctx, tx, scanEvent, recordEvents, ref.StoreID, ref.CustomerID)
+	if r.Events, err = collect(ctx, tx, scanEvent, recordEvents, ref.StoreID, ref.CustomerID); err != nil {
+		return nil, err
+	}
+	r.Shop, err = collect(ctx, tx, pgx.RowTo[[]byte], recordShop, ref.StoreID, customer.Key)
 	return r, err
 }
 
 func scanRecordLine(row pgx.CollectableRow) (ImportLine, error) {
 	var l ImportLine
-	var refunded *time.Time
-	err := row.Scan(&l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.DiscountCents, &l.HasDiscount, &l.RefundCents, &refunded)
-	l.OrderedAt, l.RefundedAt = l.OrderedAt.UTC(), timeOf(refunded)
+	var refunded, cancelled *time.Time
+	err := row.Scan(&l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.DiscountCents, &l.HasDiscount, &l.RefundCents, &refunded, &cancelled)
+	l.OrderedAt, l.RefundedAt, l.CancelledAt = l.OrderedAt.UTC(), timeOf(refunded), timeOf(cancelled)
 	return l, err
 }
 
@@ -101,17 +113,28 @@ func scanRecordSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
 func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 	s := &State{CustomerID: r.ID}
 	var date time.Time
+	var scored *time.Time
 	var features []*float32
-	err := row.Scan(&r.StateOf, &date, &s.Membership, &s.Dominant, &features)
-	r.StateAt, s.Features = dateOf(date), featuresOf(features)
+	err := row.Scan(&r.StateOf, &date, &scored, &s.Membership, &s.Dominant, &features)
+	r.StateAt, r.ScoredAt, s.Features = dateOf(date), timeOf(scored), featuresOf(features)
 	return s, err
 }
 
 // customerTables are the tables with rows of customers, the customer's own last.
-var customerTables = []string{"drift_event", "snapshot", "customer_state", "customer_order", "customer"}
+var customerTables = []string{"drift_event", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
+
+// What a shop's own messages said names the customer by the store's identifier. A delivery is remembered, not what it said.
+var forgetMessages = map[string]string{
+	"shop_order": `-- name: EraseShopOrders
+DELETE FROM shop_order o USING customer c
+WHERE c.store_id = $1 AND c.customer_id = $2 AND o.store_id = c.store_id AND o.customer_key = c.customer_key`,
+	"shop_event": `-- name: EraseShopEvents
+UPDATE shop_event e SET body = NULL, customer_key = NULL FROM customer c
+WHERE c.store_id = $1 AND c.customer_id = $2 AND e.store_id = c.store_id AND e.customer_key = c.customer_key`,
+}
 
 const touchLines = `-- name: TouchLines
-INSERT INTO touched SELECT customer_id, ordered_at FROM customer_order WHERE store_id = $1 AND customer_id = $2`
+INSERT INTO touched SELECT customer_id, ordered_at, true FROM customer_order WHERE store_id = $1 AND customer_id = $2`
 
 // EraseCustomer removes every row of a customer and counts them by table; what features need to know of the store goes as
 // far as it was made from the customer's lines. The caller has locked the store's orders and its customers.
@@ -123,6 +146,15 @@ func (tx *Tx) EraseCustomer(ctx context.Context, store *engine.Store, customerID
 		return nil, err
 	}
 	removed := map[string]int64{}
+	for table, sql := range forgetMessages {
+		tag, err := tx.Exec(ctx, sql, store.ID, customerID)
+		if err != nil {
+			return nil, err
+		}
+		if n := tag.RowsAffected(); n > 0 { // most stores have no such messages
+			removed[table] = n
+		}
+	}
 	for _, table := range customerTables {
 		tag, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE store_id = $1 AND customer_id = $2", store.ID, customerID)
 		if err != nil {
@@ -130,10 +162,15 @@ func (tx *Tx) EraseCustomer(ctx context.Context, store *engine.Store, customerID
 		}
 		removed[table] = tag.RowsAffected()
 	}
-	if _, err := tx.Exec(ctx, removeReferences, store.ID, store.Zone.String()); err != nil {
+	var from time.Time
+	var revised bool
+	if err := tx.QueryRow(ctx, touchedSince).Scan(&from, &revised); err != nil {
 		return nil, err
 	}
-	_, err := tx.Exec(ctx, refreshStore, store.ID, int16(0))
+	if _, err := tx.Exec(ctx, removeReferences, store.ID, store.Zone.String(), from); err != nil {
+		return nil, err
+	}
+	_, err := tx.Exec(ctx, recountStore, store.ID, int16(0), from)
 	return removed, err
 }
 

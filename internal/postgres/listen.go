@@ -6,9 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Listen calls each with the payload of every notification on a channel, on a connection of its own, until the context is done
-// or the connection is lost. ready is called once nothing is missed any more.
-func (db *DB) Listen(ctx context.Context, channel string, ready func(), each func(payload string)) error {
+// Listen calls each with the payload of every notification on some channels, on a connection of its own, until the context is
+// done or the connection is lost. ready is called once nothing is missed any more.
+func (db *DB) Listen(ctx context.Context, channels []string, ready func(), each func(channel, payload string)) error {
 	pooled, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -16,8 +16,10 @@ func (db *DB) Listen(ctx context.Context, channel string, ready func(), each fun
 	// The connection listens until it is closed, so it does not go back to the pool.
 	conn := pooled.Hijack()
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
-		return err
+	for _, channel := range channels {
+		if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+			return err
+		}
 	}
 	ready()
 	for {
@@ -25,6 +27,6 @@ func (db *DB) Listen(ctx context.Context, channel string, ready func(), each fun
 		if err != nil {
 			return err
 		}
-		each(n.Payload)
+		each(n.Channel, n.Payload)
 	}
 }

@@ -74,13 +74,19 @@ func (db *DB) HasModel(ctx context.Context, storeID int32, version int) (bool, e
 	return known, err
 }
 
+// NewestModelVersion does the same as seen by the transaction.
+func (tx *Tx) NewestModelVersion(ctx context.Context, storeID int32) (int, error) {
+	var version int
+	err := tx.QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
+	return version, err
+}
+
 // NextModelVersion gives the number for a new model; no other one is given out for the store until the transaction ends.
 func (tx *Tx) NextModelVersion(ctx context.Context, storeID int32) (int, error) {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('model'), $1)", storeID); err != nil {
 		return 0, err
 	}
-	var version int
-	err := tx.QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
+	version, err := tx.NewestModelVersion(ctx, storeID)
 	return version + 1, err
 }
 

@@ -16,10 +16,14 @@ type ImportLine struct {
 	Customer string
 	engine.Line
 	HasDiscount bool
+	// Withdrawn makes it no line: the stored lines of OrderKey count no more from CancelledAt on; where that is zero they
+	// never counted, and go. An order that has lines in the same import stays.
+	Withdrawn bool
 }
 
+// known_at is the instant from which what is known of the store is other than before; revised says that something counts no more that did.
 const createTouched = `-- name: CreateTouched
-CREATE TEMPORARY TABLE touched (customer_id bigint NOT NULL, ordered_at timestamptz NOT NULL) ON COMMIT DROP`
+CREATE TEMPORARY TABLE touched (customer_id bigint NOT NULL, known_at timestamptz NOT NULL, revised boolean NOT NULL, order_key text) ON COMMIT DROP`
 
 // Of an order that is replaced whole, the lines that are not in the new copy go. A key that the import made names equal
 // rows, not an order.
@@ -27,19 +31,40 @@ const removeLines = `-- name: RemoveLines
 WITH replaced AS (SELECT order_key, max(line_no) AS lines FROM stage WHERE order_key NOT LIKE '~_%' OR order_key LIKE '~~%' GROUP BY order_key), gone AS (
   DELETE FROM customer_order o USING replaced r
   WHERE o.store_id = $1 AND o.order_key = r.order_key AND o.line_no > r.lines
-  RETURNING o.customer_id, o.ordered_at)
-INSERT INTO touched SELECT customer_id, ordered_at FROM gone`
+  RETURNING o.customer_id, o.ordered_at, o.order_key)
+INSERT INTO touched SELECT customer_id, ordered_at, true, order_key FROM gone`
+
+const createWithdrawn = `-- name: CreateWithdrawn
+CREATE TEMPORARY TABLE withdrawn (order_key text NOT NULL, cancelled_at timestamptz) ON COMMIT DROP`
+
+// An order that is cancelled again keeps the first time.
+const withdrawOrders = `-- name: WithdrawOrders
+WITH target AS (
+  SELECT * FROM withdrawn w WHERE NOT EXISTS (SELECT FROM stage s WHERE s.order_key = w.order_key)
+), gone AS (
+  DELETE FROM customer_order o USING target w WHERE o.store_id = $1 AND o.order_key = w.order_key AND w.cancelled_at IS NULL
+  RETURNING o.customer_id, o.ordered_at, o.order_key
+), cancelled AS (
+  UPDATE customer_order o SET cancelled_at = w.cancelled_at FROM target w
+  WHERE o.store_id = $1 AND o.order_key = w.order_key AND w.cancelled_at IS NOT NULL AND o.cancelled_at IS NULL
+  RETURNING o.customer_id, o.ordered_at, o.order_key
+)
+INSERT INTO touched SELECT customer_id, ordered_at, true, order_key FROM (SELECT * FROM gone UNION ALL SELECT * FROM cancelled) g`
 
 // A line that is there as it is needs no work, and a file that is imported again is full of them. Where a line moves to
-// another customer or time, it is known from where.
+// another customer, it is known from where. A refund that is new or another changes nothing of what was known before it.
 const findChanges = `-- name: FindChanges
 CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
-SELECT s.*, o.customer_id AS old_customer, o.ordered_at AS old_time
+SELECT s.*, o.customer_id AS old_customer, o.order_key IS NOT NULL AND r.revised AS revised,
+  CASE WHEN o.order_key IS NULL OR o.cancelled_at IS NOT NULL OR r.revised THEN least(o.ordered_at, s.ordered_at) ELSE coalesce(least(
+    CASE WHEN o.refund_cents <> 0 THEN coalesce(o.refunded_at, o.ordered_at) END,
+    CASE WHEN s.refund_cents <> 0 THEN coalesce(s.refunded_at, s.ordered_at) END), o.ordered_at) END AS known_at
 FROM stage s LEFT JOIN (customer_order o JOIN customer c ON c.store_id = o.store_id AND c.customer_id = o.customer_id)
   ON o.store_id = %[1]d AND c.store_id = %[1]d AND o.order_key = s.order_key AND o.line_no = s.line_no
-WHERE o.order_key IS NULL OR
-  (c.customer_key, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents, o.refund_cents, o.refunded_at) IS DISTINCT FROM
-  (s.customer_key, s.ordered_at, s.sku, s.category, s.quantity, s.net_cents, s.discount_cents, s.refund_cents, s.refunded_at)`
+CROSS JOIN LATERAL (SELECT
+  (c.customer_key, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents) IS DISTINCT FROM
+  (s.customer_key, s.ordered_at, s.sku, s.category, s.quantity, s.net_cents, s.discount_cents) AS revised) r
+WHERE o.order_key IS NULL OR r.revised OR o.cancelled_at IS NOT NULL OR (o.refund_cents, o.refunded_at) IS DISTINCT FROM (s.refund_cents, s.refunded_at)`
 
 // New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
 const mergeCustomers = `-- name: MergeCustomers
@@ -56,35 +81,55 @@ FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.cus
 ORDER BY customer_id, ordered_at, order_key, line_no
 ON CONFLICT (store_id, order_key, line_no) DO UPDATE SET
   customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, sku = excluded.sku, category = excluded.category, quantity = excluded.quantity,
-  net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at`
+  net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at,
+  cancelled_at = NULL`
 
 const touchChanged = `-- name: TouchChanged
 INSERT INTO touched
-SELECT customer_id, ordered_at FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.customer_key
-UNION ALL SELECT old_customer, old_time FROM changed WHERE old_customer IS NOT NULL`
+SELECT customer_id, known_at, revised FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.customer_key
+UNION ALL SELECT old_customer, known_at, revised FROM changed WHERE revised`
 
-// What is known of a customer without clustering, worked out anew for the customers that the import touched.
+// What is known of a customer without clustering, worked out anew for the customers that the import touched. A sum beyond
+// all reason must not end every later import.
 const refreshCustomers = `-- name: RefreshCustomers
 UPDATE customer c SET first_order_at = t.first_at, last_order_at = t.last_at, orders = t.orders, value_cents = t.value_cents
 FROM (
   SELECT u.customer_id, min(o.ordered_at) FILTER (WHERE o.quantity > 0) AS first_at, max(o.ordered_at) FILTER (WHERE o.quantity > 0) AS last_at,
          count(DISTINCT (o.ordered_at AT TIME ZONE $2)::date) FILTER (WHERE o.quantity > 0) AS orders,
-         coalesce(sum(o.net_cents - o.refund_cents), 0) AS value_cents
-  FROM (SELECT DISTINCT customer_id FROM touched) u LEFT JOIN customer_order o ON o.store_id = $1 AND o.customer_id = u.customer_id
+         greatest(least(coalesce(sum(o.net_cents - o.refund_cents), 0), 9e18), -9e18)::bigint AS value_cents
+  FROM (SELECT DISTINCT customer_id FROM touched) u
+  LEFT JOIN customer_order o ON o.store_id = $1 AND o.customer_id = u.customer_id AND o.cancelled_at IS NULL
   GROUP BY u.customer_id) t
 WHERE c.store_id = $1 AND c.customer_id = t.customer_id`
 
-const refreshStore = `-- name: RefreshStore
-UPDATE store SET columns = columns | $2, orders_version = orders_version + 1, customers = c.customers, first_order_at = c.first_at, last_order_at = c.last_at
-FROM (SELECT count(*) AS customers, min(first_order_at) AS first_at, max(last_order_at) AS last_at FROM customer WHERE store_id = $1) c
-WHERE store_id = $1`
+const touchedSince = `-- name: TouchedSince
+SELECT coalesce(min(known_at), '9999-01-01'), coalesce(bool_or(revised), false) FROM touched`
 
-// A reference rests on all lines before its month.
+// orders_version counts what concerns the references that may be in the making: those of months that have begun.
+const storeUpdate = `
+UPDATE store s SET columns = columns | $2, first_order_at = c.first_at, last_order_at = c.last_at, customers = c.customers,
+  orders_version = orders_version + CASE WHEN date_trunc('month', $3::timestamptz AT TIME ZONE s.time_zone) + interval '1 month' <=
+    (greatest(now(), c.last_at) + interval '1 day') AT TIME ZONE s.time_zone THEN 1 ELSE 0 END
+FROM c WHERE s.store_id = $1`
+
+const recountStore = `-- name: RecountStore
+WITH c AS (SELECT count(*) AS customers, min(first_order_at) AS first_at, max(last_order_at) AS last_at FROM customer WHERE store_id = $1)` + storeUpdate
+
+// Where nothing is gone, only what was touched can lie beyond the first or the last order.
+const growStore = `-- name: GrowStore
+WITH c AS (
+  SELECT s.customers + $4::int AS customers, least(s.first_order_at, t.first_at) AS first_at, greatest(s.last_order_at, t.last_at) AS last_at
+  FROM store s, (
+    SELECT min(c.first_order_at) AS first_at, max(c.last_order_at) AS last_at FROM customer c
+    WHERE c.store_id = $1 AND c.customer_id IN (SELECT customer_id FROM touched)) t
+  WHERE s.store_id = $1)` + storeUpdate
+
+// A reference rests on what was known before its month.
 const removeReferences = `-- name: RemoveReferences
-DELETE FROM feature_reference WHERE store_id = $1 AND month > (SELECT min(ordered_at AT TIME ZONE $2)::date FROM touched)`
+DELETE FROM feature_reference WHERE store_id = $1 AND month > ($3::timestamptz AT TIME ZONE $2)::date`
 
 // ImportLines merges lines into a store's orders in one transaction: all of them or none. It tells how many lines are new,
-// differ from what was there, or are gone from an order that was replaced.
+// differ from what was there, or count no more.
 func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (changed int64, err error) {
 	err = db.InTx(ctx, func(tx *Tx) error {
 		if _, err := tx.LockOrders(ctx, store); err != nil {
@@ -95,7 +140,7 @@ func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (
 			return err
 		}
 		if has {
-			changed, err = mergeOrders(ctx, tx, store, fill)
+			changed, _, err = mergeOrders(ctx, tx, store, fill)
 		} else {
 			changed, err = loadOrders(ctx, tx, store, fill)
 		}
@@ -104,45 +149,87 @@ func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (
 	return changed, err
 }
 
-// mergeOrders adds to the orders of a store that has some.
-func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (changed int64, err error) {
+// mergeOrders adds to the orders of a store that has some. wider is whether features of customers that have no line in the
+// import changed: what they know of the whole store did.
+func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (changed int64, wider bool, err error) {
 	for _, sql := range []string{"CREATE TEMPORARY TABLE stage" + stageColumns + " ON COMMIT DROP", createTouched} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
-	columns, err := copyStage(ctx, tx, "stage", fill)
+	staged, err := copyStage(ctx, tx, "stage", fill)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if _, err := tx.Exec(ctx, "ANALYZE stage"); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	gone, err := tx.Exec(ctx, removeLines, store.ID)
-	if err != nil {
-		return 0, err
+	steps := []string{removeLines}
+	if len(staged.withdrawn) > 0 {
+		if err := copyWithdrawn(ctx, tx, staged.withdrawn); err != nil {
+			return 0, false, err
+		}
+		steps = append(steps, withdrawOrders)
+	}
+	for _, sql := range steps {
+		gone, err := tx.Exec(ctx, sql, store.ID)
+		if err != nil {
+			return 0, false, err
+		}
+		changed += gone.RowsAffected()
 	}
 	found, err := tx.Exec(ctx, fmt.Sprintf(findChanges, store.ID))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	changed = gone.RowsAffected() + found.RowsAffected()
-	if changed == 0 {
-		return 0, nil
+	if changed += found.RowsAffected(); changed == 0 {
+		return 0, false, nil
 	}
-	for _, sql := range []string{mergeCustomers, mergeLines, touchChanged} {
+	added, err := tx.Exec(ctx, mergeCustomers, store.ID)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, sql := range []string{mergeLines, touchChanged} {
 		if _, err := tx.Exec(ctx, sql, store.ID); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
+	wider, err = refresh(ctx, tx, store, staged.columns, added.RowsAffected())
+	return changed, wider, err
+}
+
+func copyWithdrawn(ctx context.Context, tx *Tx, orders map[string]time.Time) error {
+	if _, err := tx.Exec(ctx, createWithdrawn); err != nil {
+		return err
+	}
+	rows := make([][]any, 0, len(orders))
+	for key, at := range orders {
+		rows = append(rows, []any{key, timeParam(at)})
+	}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"withdrawn"}, []string{"order_key", "cancelled_at"}, pgx.CopyFromRows(rows))
+	return err
+}
+
+// refresh brings what is kept of customers and of the store up to what was touched. It tells whether that concerns others.
+func refresh(ctx context.Context, tx *Tx, store *engine.Store, columns engine.Columns, newCustomers int64) (wider bool, err error) {
+	var from time.Time
+	var revised bool
+	if err := tx.QueryRow(ctx, touchedSince).Scan(&from, &revised); err != nil {
+		return false, err
+	}
 	if _, err := tx.Exec(ctx, refreshCustomers, store.ID, store.Zone.String()); err != nil {
-		return 0, err
+		return false, err
 	}
-	if _, err := tx.Exec(ctx, refreshStore, store.ID, int16(columns)); err != nil {
-		return 0, err
+	if revised {
+		_, err = tx.Exec(ctx, recountStore, store.ID, int16(columns), from)
+	} else {
+		_, err = tx.Exec(ctx, growStore, store.ID, int16(columns), from, newCustomers)
 	}
-	_, err = tx.Exec(ctx, removeReferences, store.ID, store.Zone.String())
-	return changed, err
+	if err != nil {
+		return false, err
+	}
+	removed, err := tx.Exec(ctx, removeReferences, store.ID, store.Zone.String(), from)
+	return removed.RowsAffected() > 0 || !store.Columns.Has(columns), err
 }
 
 // CustomerLines is one customer with its lines in the order of time.
@@ -159,15 +246,16 @@ type CustomerRange struct {
 
 const customerRanges = `-- name: CustomerRanges
 SELECT min(customer_id), max(customer_id) FROM
-  (SELECT customer_id, (row_number() OVER (ORDER BY customer_id) - 1) / $2 AS part FROM customer WHERE store_id = $1 AND orders > 0) c
+  (SELECT customer_id, (row_number() OVER (ORDER BY customer_id) - 1) / $2 AS part FROM customer c WHERE store_id = $1 AND (orders > 0
+    OR EXISTS (SELECT FROM customer_order o WHERE o.store_id = $1 AND o.customer_id = c.customer_id AND o.cancelled_at IS NOT NULL))) c
 GROUP BY part ORDER BY part`
 
-// CustomerRanges cuts the customers of a store who ever bought into ranges of at most size.
+// CustomerRanges cuts the customers of a store who ever bought, be it that they cancelled later, into ranges of at most size.
 func (db *DB) CustomerRanges(ctx context.Context, storeID int32, size int) ([]CustomerRange, error) {
 	return collect(ctx, db.pool, pgx.RowToStructByPos[CustomerRange], customerRanges, storeID, size)
 }
 
-const lineFields = `customer_id, order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), refund_cents, refunded_at`
+const lineFields = `customer_id, order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, ''), quantity, net_cents, coalesce(discount_cents, 0), refund_cents, refunded_at, cancelled_at`
 
 const lineOrder = ` ORDER BY customer_id, ordered_at, order_key, line_no`
 
@@ -192,6 +280,11 @@ func (tx *Tx) Lines(ctx context.Context, storeID int32, customers CustomerRange,
 	return lines(ctx, tx, customerLines, storeID, customers.From, customers.To, before)
 }
 
+// LinesOf does the same for named customers, as seen by the transaction.
+func (tx *Tx) LinesOf(ctx context.Context, storeID int32, customers []int64, before time.Time) iter.Seq2[CustomerLines, error] {
+	return lines(ctx, tx, linesOfCustomers, storeID, customers, before)
+}
+
 func lines(ctx context.Context, q querier, sql string, args ...any) iter.Seq2[CustomerLines, error] {
 	return func(yield func(CustomerLines, error) bool) {
 		rows, err := q.Query(ctx, sql, args...)
@@ -204,12 +297,12 @@ func lines(ctx context.Context, q querier, sql string, args ...any) iter.Seq2[Cu
 		for rows.Next() {
 			var id int64
 			var l engine.Line
-			var refundedAt *time.Time
-			if err := rows.Scan(&id, &l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.DiscountCents, &l.RefundCents, &refundedAt); err != nil {
+			var refundedAt, cancelledAt *time.Time
+			if err := rows.Scan(&id, &l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.DiscountCents, &l.RefundCents, &refundedAt, &cancelledAt); err != nil {
 				yield(CustomerLines{}, err)
 				return
 			}
-			l.RefundedAt = timeOf(refundedAt)
+			l.RefundedAt, l.CancelledAt = timeOf(refundedAt), timeOf(cancelledAt)
 			if id != current.CustomerID {
 				if len(current.Lines) > 0 && !yield(current, nil) {
 					return
@@ -240,7 +333,7 @@ ON CONFLICT (store_id, month) DO NOTHING`
 const ordersVersion = `-- name: OrdersVersion
 SELECT orders_version FROM store WHERE store_id = $1`
 
-// OrdersVersion counts the imports that changed something in the store's orders.
+// OrdersVersion counts the imports that changed what references of months that have begun rest on.
 func (db *DB) OrdersVersion(ctx context.Context, storeID int32) (int64, error) {
 	var version int64
 	err := db.pool.QueryRow(ctx, ordersVersion, storeID).Scan(&version)
@@ -267,7 +360,7 @@ func (db *DB) References(ctx context.Context, storeID int32, months []engine.Dat
 	return found, err
 }
 
-// InsertReference keeps a reference for later, if the store's orders are still those of the version it was worked out
+// InsertReference keeps a reference for later, if the orders it rests on are still those of the version it was worked out
 // from; one that is there already stays.
 func (db *DB) InsertReference(ctx context.Context, storeID int32, month engine.Date, body []byte, ordersVersion int64) error {
 	_, err := db.pool.Exec(ctx, insertReference, storeID, dateParam(month), body, ordersVersion)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,13 +18,14 @@ import (
 const loadCustomers = `-- name: LoadCustomers
 INSERT INTO customer (store_id, customer_key, first_order_at, last_order_at, orders, value_cents)
 SELECT $1, customer_key, min(ordered_at) FILTER (WHERE quantity > 0), max(ordered_at) FILTER (WHERE quantity > 0),
-       count(DISTINCT (ordered_at AT TIME ZONE $2)::date) FILTER (WHERE quantity > 0), sum(net_cents - refund_cents)
+       count(DISTINCT (ordered_at AT TIME ZONE $2)::date) FILTER (WHERE quantity > 0),
+       greatest(least(sum(net_cents - refund_cents), 9e18), -9e18)
 FROM %s GROUP BY customer_key ORDER BY customer_key COLLATE "C"`
 
 // CREATE TABLE AS is the one way to write rows that are read and sorted by several processes.
 const loadLines = `-- name: LoadLines
 CREATE TABLE %[1]s AS
-SELECT %[2]d::int AS store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at
+SELECT %[2]d::int AS store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at, NULL::timestamptz AS cancelled_at
 FROM %[3]s s JOIN customer c ON c.store_id = %[2]d AND c.customer_key = s.customer_key
 ORDER BY customer_id, ordered_at, order_key, line_no`
 
@@ -34,6 +36,7 @@ var completeLines = []string{
   ALTER refund_cents SET NOT NULL, ALTER refund_cents SET DEFAULT 0, ADD CHECK (store_id = %[2]d)`,
 	`ALTER TABLE %[1]s ADD PRIMARY KEY (store_id, order_key, line_no)`,
 	`CREATE INDEX ON %[1]s (store_id, customer_id, ordered_at)`,
+	`CREATE INDEX ON %[1]s (store_id, customer_id) WHERE cancelled_at IS NOT NULL`,
 	`ALTER TABLE customer_order ATTACH PARTITION %[1]s FOR VALUES IN (%[2]d)`,
 	`ANALYZE %[1]s`,
 }
@@ -58,7 +61,7 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 	if _, err := tx.Exec(ctx, "CREATE UNLOGGED TABLE "+stage+stageColumns); err != nil {
 		return 0, err
 	}
-	columns, err := copyStage(ctx, tx, stage, fill)
+	staged, err := copyStage(ctx, tx, stage, fill) // there is nothing yet that could be withdrawn
 	if err != nil {
 		return 0, err
 	}
@@ -77,6 +80,6 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 	if _, err := tx.Exec(ctx, "DROP TABLE "+stage); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, refreshStore, store.ID, int16(columns))
+	_, err = tx.Exec(ctx, recountStore, store.ID, int16(staged.columns), time.Time{})
 	return tag.RowsAffected(), err
 }

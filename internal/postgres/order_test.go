@@ -29,7 +29,7 @@ type orderBook map[lineKey]postgres.ImportLine
 func (b orderBook) take(lines []postgres.ImportLine) (changed int64) {
 	last := map[string]int32{}
 	for _, l := range lines {
-		if !strings.HasPrefix(l.OrderKey, "~") {
+		if !l.Withdrawn && !strings.HasPrefix(l.OrderKey, "~") {
 			last[l.OrderKey] = max(last[l.OrderKey], l.Number)
 		}
 	}
@@ -40,6 +40,14 @@ func (b orderBook) take(lines []postgres.ImportLine) (changed int64) {
 		}
 	}
 	for _, l := range lines {
+		if _, there := last[l.OrderKey]; l.Withdrawn && !there {
+			changed += b.withdraw(l.OrderKey, l.CancelledAt)
+		}
+	}
+	for _, l := range lines {
+		if l.Withdrawn {
+			continue
+		}
 		key := lineKey{l.OrderKey, l.Number}
 		if old, ok := b[key]; !ok || old != l {
 			b[key] = l
@@ -49,7 +57,24 @@ func (b orderBook) take(lines []postgres.ImportLine) (changed int64) {
 	return changed
 }
 
-// randomLines are some orders, each whole, and some rows without an order.
+// withdraw takes an order back: from a time on, or, where that is zero, altogether.
+func (b orderBook) withdraw(order string, at time.Time) (changed int64) {
+	for key, l := range b {
+		switch {
+		case key.order != order:
+		case at.IsZero():
+			delete(b, key)
+			changed++
+		case l.CancelledAt.IsZero():
+			l.CancelledAt = at
+			b[key] = l
+			changed++
+		}
+	}
+	return changed
+}
+
+// randomLines are some orders, each whole, some rows without an order, and some orders that are taken back.
 func randomLines(random *rand.Rand) (lines []postgres.ImportLine) {
 	start := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	line := func(order string, number int32) postgres.ImportLine {
@@ -75,6 +100,13 @@ func randomLines(random *rand.Rand) (lines []postgres.ImportLine) {
 		l.OrderedAt = start.Add(time.Duration(row) * time.Hour)
 		lines = append(lines, l)
 	}
+	for _, order := range random.Perm(12)[:random.IntN(3)] {
+		l := postgres.ImportLine{Withdrawn: true, Line: engine.Line{OrderKey: fmt.Sprintf("o%d", order)}}
+		if random.IntN(3) > 0 {
+			l.CancelledAt = start.Add(time.Duration(random.IntN(800)) * time.Hour)
+		}
+		lines = append(lines, l)
+	}
 	return lines
 }
 
@@ -93,16 +125,19 @@ func fillWith(lines []postgres.ImportLine) postgres.Fill {
 func storedLines(t *testing.T, pool *pgxpool.Pool, storeID int32) orderBook {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `SELECT c.customer_key, o.order_key, o.line_no, o.ordered_at, coalesce(o.sku, ''), coalesce(o.category, ''), o.quantity,
-  o.net_cents, o.discount_cents IS NOT NULL, coalesce(o.discount_cents, 0), o.refund_cents, o.refunded_at
+  o.net_cents, o.discount_cents IS NOT NULL, coalesce(o.discount_cents, 0), o.refund_cents, o.refunded_at, o.cancelled_at
 FROM customer_order o JOIN customer c USING (store_id, customer_id) WHERE o.store_id = $1`, storeID)
 	check(t, err)
 	book := orderBook{}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		var l postgres.ImportLine
-		var refunded *time.Time
+		var refunded, cancelled *time.Time
 		err := row.Scan(&l.Customer, &l.OrderKey, &l.Number, &l.OrderedAt, &l.SKU, &l.Category, &l.Quantity, &l.NetCents, &l.HasDiscount, &l.DiscountCents,
-			&l.RefundCents, &refunded)
+			&l.RefundCents, &refunded, &cancelled)
 		l.OrderedAt = l.OrderedAt.UTC()
+		if cancelled != nil {
+			l.CancelledAt = cancelled.UTC()
+		}
 		if refunded != nil {
 			l.RefundedAt = refunded.UTC()
 		}
@@ -126,6 +161,9 @@ func customerTotals(book orderBook) map[string]string {
 		if t == nil {
 			t = &totals{days: map[string]bool{}}
 			all[l.Customer] = t
+		}
+		if !l.CancelledAt.IsZero() {
+			continue
 		}
 		t.value += l.NetCents - l.RefundCents
 		if l.Quantity > 0 {
@@ -192,9 +230,89 @@ func TestImports(t *testing.T) {
 			if diff := cmp.Diff(customerTotals(book), storedTotals(t, pool, store.ID)); diff != "" {
 				t.Fatalf("seed %d, round %d: -want +stored:\n%s", seed, round, diff)
 			}
+			checkStore(t, pool, store.ID)
 			if again, err := db.ImportLines(t.Context(), store, fillWith(lines)); err != nil || again != 0 {
 				t.Fatalf("seed %d, round %d: the same lines once more changed %d (%v)", seed, round, again, err)
 			}
+		}
+	}
+}
+
+// checkStore holds what is kept of a store against what its customers say.
+func checkStore(t *testing.T, pool *pgxpool.Pool, storeID int32) {
+	t.Helper()
+	var kept, counted string
+	check(t, pool.QueryRow(t.Context(), `SELECT concat_ws(' ', s.customers, s.first_order_at, s.last_order_at), concat_ws(' ', c.customers, c.first_at, c.last_at)
+FROM store s, (SELECT count(*) AS customers, min(first_order_at) AS first_at, max(last_order_at) AS last_at FROM customer WHERE store_id = $1) c
+WHERE s.store_id = $1`, storeID).Scan(&kept, &counted))
+	if kept != counted {
+		t.Errorf("the store says %s, its customers %s", kept, counted)
+	}
+}
+
+// TestReferencesGo holds that what features know of the whole store goes where, and only where, what it rests on changed.
+func TestReferencesGo(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	store, err := db.EnsureStore(ctx, "shop")
+	check(t, err)
+	day := func(month time.Month, day int) time.Time { return time.Date(2026, month, day, 12, 0, 0, 0, time.UTC) }
+	line := func(order string, at time.Time) postgres.ImportLine {
+		return postgres.ImportLine{Customer: "a", Line: engine.Line{OrderKey: order, Number: 1, OrderedAt: at, Quantity: 1, NetCents: 100}}
+	}
+	refunded, again := line("jan", day(1, 5)), line("jan", day(1, 5))
+	refunded.RefundCents, refunded.RefundedAt = 50, day(3, 20)
+	again.RefundCents, again.RefundedAt = 90, day(4, 20)
+	cancelled := func(order string, at time.Time) postgres.ImportLine {
+		return postgres.ImportLine{Withdrawn: true, Line: engine.Line{OrderKey: order, CancelledAt: at}}
+	}
+	_, err = db.ImportLines(ctx, store, fillWith([]postgres.ImportLine{line("jan", day(1, 5)), line("feb", day(2, 5)), line("may", day(5, 5))}))
+	check(t, err)
+	for _, step := range []struct {
+		name  string
+		lines []postgres.ImportLine
+		left  string // the months of the references that stay, of January to June
+	}{
+		{"nothing", []postgres.ImportLine{line("jan", day(1, 5))}, "1 2 3 4 5 6"},
+		{"an order of this month", []postgres.ImportLine{line("new", day(6, 5))}, "1 2 3 4 5 6"},
+		{"a late order", []postgres.ImportLine{line("late", day(3, 5))}, "1 2 3"},
+		{"a refund", []postgres.ImportLine{refunded}, "1 2 3"},
+		{"a further refund: the first one's date is gone", []postgres.ImportLine{again}, "1 2 3"},
+		{"a cancellation", []postgres.ImportLine{cancelled("feb", day(4, 5))}, "1 2"},
+		{"it stands after all", []postgres.ImportLine{line("feb", day(2, 5))}, "1 2"},
+		{"another day", []postgres.ImportLine{line("may", day(4, 25))}, "1 2 3 4"},
+		{"no order at all", []postgres.ImportLine{cancelled("jan", time.Time{})}, "1"},
+	} {
+		version, err := db.OrdersVersion(ctx, store.ID)
+		check(t, err)
+		for month := time.January; month <= time.June; month++ {
+			check(t, db.InsertReference(ctx, store.ID, engine.NewDate(2026, month, 1), []byte("{}"), version))
+		}
+		_, err = db.ImportLines(ctx, store, fillWith(step.lines))
+		check(t, err)
+		var left string
+		check(t, pool.QueryRow(ctx, `SELECT string_agg(extract(month FROM month)::text, ' ' ORDER BY month) FROM feature_reference WHERE store_id = $1`, store.ID).Scan(&left))
+		if left != step.left {
+			t.Errorf("%s: the references of %s stay, want %s", step.name, left, step.left)
+		}
+		checkStore(t, pool, store.ID)
+	}
+}
+
+// TestHugeSums must not keep later orders of the customer out.
+func TestHugeSums(t *testing.T) {
+	t.Parallel()
+	db := postgres.New(pgtest.DB(t))
+	store, err := db.EnsureStore(t.Context(), "shop")
+	check(t, err)
+	for i := range 4 {
+		line := postgres.ImportLine{Customer: "a", Line: engine.Line{OrderKey: fmt.Sprint(i), Number: 1, OrderedAt: time.Now(), Quantity: 1, NetCents: 5e18}}
+		other := line
+		other.OrderKey += "b"
+		if changed, err := db.ImportLines(t.Context(), store, fillWith([]postgres.ImportLine{line, other})); err != nil || changed != 2 {
+			t.Fatalf("import %d changed %d lines: %v", i, changed, err)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type DriftQuery struct {
 	AnomaliesOnly  bool
 	FromSegments   []SegmentAt
 	ToSegments     []SegmentAt
+	Provisional    bool // provisional ones too
 	After, Before  *DriftCursor
 	Window
 }
@@ -46,7 +47,7 @@ type ListedEvent struct {
 }
 
 const eventFields = `e.event_id, e.axis, e.snapshot_type, e.from_date, e.to_date, e.model_id, e.score, e.from_segment, e.to_segment, e.by_order,
-  e.axis_anomaly, e.overall_anomaly, e.overall, e.mean_score, e.coverage, e.largest_axis, e.largest_score, e.moderate_axes, e.detected_at, ` + customerFields
+  e.axis_anomaly, e.overall_anomaly, e.overall, e.mean_score, e.coverage, e.largest_axis, e.largest_score, e.moderate_axes, e.provisional, e.detected_at, ` + customerFields
 
 func scanEvent(row pgx.CollectableRow) (*ListedEvent, error) {
 	var e ListedEvent
@@ -55,7 +56,7 @@ func scanEvent(row pgx.CollectableRow) (*ListedEvent, error) {
 	var first, last *time.Time
 	targets := []any{
 		&e.ID, &e.Axis, &kind, &from, &to, &e.ModelVersion, &e.Score, &e.FromSegment, &e.ToSegment, &e.ByOrder, &e.AxisAnomaly, &e.OverallAnomaly, &e.Overall,
-		&e.Mean, &e.Coverage, &e.LargestAxis, &e.LargestScore, &e.ModerateAxes, &e.DetectedAt,
+		&e.Mean, &e.Coverage, &e.LargestAxis, &e.LargestScore, &e.ModerateAxes, &e.Provisional, &e.DetectedAt,
 	}
 	err := row.Scan(append(targets, customerTargets(&e.Customer, &first, &last)...)...)
 	e.Type, e.From, e.To = engine.SnapshotType(kind), dateOf(from), dateOf(to)
@@ -71,6 +72,9 @@ var minScores = map[engine.Severity]string{
 }
 
 func (q *DriftQuery) filter(s *statement) {
+	if !q.Provisional {
+		s.where("NOT e.provisional")
+	}
 	if condition, ok := minScores[q.MinSeverity]; ok {
 		s.where(condition)
 	}
@@ -180,6 +184,27 @@ func (db *DB) CountCustomerDrift(ctx context.Context, ref CustomerRef, q DriftQu
 	var count int
 	err := db.pool.QueryRow(ctx, "-- name: CountCustomerDrift\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
+}
+
+// DriftBetween gives events of stores with numbers over one and up to another, in the order of their numbers.
+func (db *DB) DriftBetween(ctx context.Context, storeIDs []int32, after, to int64, q DriftQuery) ([]*ListedEvent, error) {
+	var s statement
+	s.where("e.store_id = ANY (?)", storeIDs)
+	s.where("e.event_id > ? AND e.event_id <= ?", after, to)
+	q.filter(&s)
+	return collect(ctx, db.pool, scanEvent, `-- name: DriftBetween
+SELECT `+eventFields+` FROM drift_event e`+customerOfEvent+` WHERE true`+s.and()+`
+ORDER BY e.event_id LIMIT `+s.arg(q.Limit), s.args...)
+}
+
+const newestDrift = `-- name: NewestDrift
+SELECT coalesce(max(event_id), 0) FROM drift_event WHERE store_id = ANY ($1)`
+
+// NewestDrift gives the number of the newest event of stores, 0 without any.
+func (db *DB) NewestDrift(ctx context.Context, storeIDs []int32) (int64, error) {
+	var id int64
+	err := db.pool.QueryRow(ctx, newestDrift, storeIDs).Scan(&id)
+	return id, err
 }
 
 const driftEventByID = `-- name: DriftEventByID

@@ -17,8 +17,8 @@ func ownSnapshot(day string) string {
 }
 
 // pastCustomers stands in place of table customer of store t, as everything was and was known at the beginning of a day:
-// counts and value from a snapshot of the day where there is one, else from the lines before it, less the refunds that were
-// known. Who had neither by then is not there. computed is whether there is no snapshot; model_id, dominant and largest_drift
+// counts and value from a snapshot of the day where there is one, else from the lines before it, less the refunds and
+// cancellations that were known. Who had neither by then is not there. computed is whether there is no snapshot; model_id, dominant and largest_drift
 // are the snapshot's.
 func pastCustomers(day string) string {
 	begin := "(" + day + "::date::timestamp AT TIME ZONE t.time_zone)"
@@ -28,7 +28,8 @@ func pastCustomers(day string) string {
       SELECT min(o.ordered_at) FILTER (WHERE o.quantity > 0) AS first_order_at, max(o.ordered_at) FILTER (WHERE o.quantity > 0) AS last_order_at,
         count(*) AS lines, count(DISTINCT (o.ordered_at AT TIME ZONE t.time_zone)::date) FILTER (WHERE o.quantity > 0)::int AS orders,
         (sum(o.net_cents) - coalesce(sum(o.refund_cents) FILTER (WHERE greatest(o.ordered_at, o.refunded_at) < ` + begin + `), 0))::bigint AS value_cents
-      FROM customer_order o WHERE o.store_id = c.store_id AND o.customer_id = c.customer_id AND o.ordered_at < ` + begin + `) l
+      FROM customer_order o WHERE o.store_id = c.store_id AND o.customer_id = c.customer_id AND o.ordered_at < ` + begin + `
+        AND (o.cancelled_at IS NULL OR o.cancelled_at >= ` + begin + `)) l
     LEFT JOIN LATERAL ` + ownSnapshot(day) + ` s ON true
     WHERE c.store_id = t.store_id AND (l.lines > 0 OR s.customer_id IS NOT NULL))`
 }
@@ -80,7 +81,9 @@ func (db *DB) SnapshotsAt(ctx context.Context, refs []CustomerRef, day engine.Da
 
 const lacksSnapshots = `-- name: LacksSnapshots
 SELECT EXISTS (SELECT FROM store t JOIN customer c ON c.store_id = t.store_id
-  WHERE t.store_id = ANY ($1) AND c.first_order_at < ($2::date::timestamp AT TIME ZONE t.time_zone)
+  WHERE t.store_id = ANY ($1) AND (c.first_order_at < ($2::date::timestamp AT TIME ZONE t.time_zone) OR EXISTS (
+      SELECT FROM customer_order o WHERE o.store_id = c.store_id AND o.customer_id = c.customer_id AND o.quantity > 0
+        AND o.ordered_at < ($2::date::timestamp AT TIME ZONE t.time_zone) AND o.cancelled_at >= ($2::date::timestamp AT TIME ZONE t.time_zone)))
     AND NOT EXISTS (SELECT FROM snapshot s WHERE s.store_id = c.store_id AND s.customer_id = c.customer_id AND s.snapshot_date = $2::date))`
 
 // LacksSnapshots tells whether some customer of the stores who had bought by the beginning of a day has no snapshot of it.

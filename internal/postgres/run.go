@@ -209,7 +209,7 @@ func (db *DB) SlotBefore(ctx context.Context, storeID int32, kind engine.RunKind
 }
 
 const runningRuns = `-- name: RunningRuns
-SELECT ` + runFields + ` FROM run WHERE state = 'RUNNING' AND (trigger = 'CLI' OR total = 0 OR kind IN ('RECLUSTER', 'CLEANUP')) ORDER BY created_at, run_id`
+SELECT ` + runFields + ` FROM run WHERE state = 'RUNNING' AND (trigger = 'CLI' OR total = 0 OR kind IN ('RECLUSTER', 'CLEANUP', 'RESCORE')) ORDER BY created_at, run_id`
 
 // HeldRuns gives the runs that are worked on as a whole by one process, if by any: see Hold.
 func (db *DB) HeldRuns(ctx context.Context) ([]*engine.Run, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,19 +65,40 @@ func featuresOf(stored []*float32) []float32 {
 
 var driftColumns = []string{
 	"store_id", "customer_id", "axis", "snapshot_type", "from_date", "to_date", "model_id", "score", "from_segment", "to_segment",
-	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes",
+	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes", "provisional",
 }
 
-// CopyDriftEvents writes drift events; the database numbers them.
+// DriftChannel is the channel on which the numbers of stores with new drift events are told.
+const DriftChannel = "quimbi_drift"
+
+// Events of the whole database are numbered in the order in which their transactions end, so that a watcher who has seen
+// one has missed none before it. So this is called last in a transaction: it keeps others out until the end.
+const lockDriftEvents = `SELECT pg_advisory_xact_lock(hashtext('drift'))`
+
+const notifyDrift = `SELECT pg_notify('quimbi_drift', store_id::text) FROM unnest($1::int[]) s(store_id)`
+
+// CopyDriftEvents writes drift events and tells watchers; the database numbers them.
 func (tx *Tx) CopyDriftEvents(ctx context.Context, events []engine.DriftEvent) error {
 	if len(events) == 0 {
 		return nil
+	}
+	if _, err := tx.Exec(ctx, lockDriftEvents); err != nil {
+		return err
+	}
+	stores := []int32{events[0].StoreID}
+	for i := range events {
+		if id := events[i].StoreID; !slices.Contains(stores, id) {
+			stores = append(stores, id)
+		}
+	}
+	if _, err := tx.Exec(ctx, notifyDrift, stores); err != nil {
+		return err
 	}
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"drift_event"}, driftColumns, pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
 		e := &events[i]
 		return []any{
 			e.StoreID, e.CustomerID, e.Axis, int16(e.Type), dateParam(e.From), dateParam(e.To), e.ModelVersion, e.Score, e.FromSegment, e.ToSegment,
-			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes,
+			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes, e.Provisional,
 		}, nil
 	}))
 	return err
@@ -124,7 +146,7 @@ const removeSnapshots = `-- name: RemoveSnapshots
 DELETE FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = ANY ($5)`
 
 const removeDriftEvents = `-- name: RemoveDriftEvents
-DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5)`
+DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5) AND NOT provisional`
 
 // RemoveSnapshots takes away what is to be replaced, with the drift events that ended on it. It gives the number of snapshots.
 func (tx *Tx) RemoveSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) (int64, error) {
@@ -146,22 +168,32 @@ func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers Cu
 	return collect(ctx, tx, scanThumbprint, previousSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(before), dateParam(since))
 }
 
-// A state never goes back: neither to an older model, nor to an older day under the same model.
+// A state never goes back: neither to an older model, nor to an older moment under the same model. Whoever writes several
+// does so by customer, so that none waits for another in a ring.
 const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
-  model_id = excluded.model_id, state_date = excluded.state_date, membership = excluded.membership, dominant = excluded.dominant,
-  feature = excluded.feature, largest_drift = excluded.largest_drift, updated_at = now()
-WHERE (excluded.model_id, excluded.state_date) >= (s.model_id, s.state_date)`
+  model_id = excluded.model_id, state_date = excluded.state_date, rescored_at = excluded.rescored_at, membership = excluded.membership,
+  dominant = excluded.dominant, feature = excluded.feature, largest_drift = excluded.largest_drift, updated_at = now()
+WHERE (excluded.model_id, excluded.state_date, coalesce(excluded.rescored_at, '-infinity')) >= (s.model_id, s.state_date, coalesce(s.rescored_at, '-infinity'))`
 
 // A replay under an earlier model says nothing of where customers stand now.
 const stateFromSnapshots = `-- name: StateFromSnapshots
 INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift)
 SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift
 FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5
-  AND model_id = (SELECT max(model_id) FROM segment_model WHERE store_id = $1)` + stateConflict
+  AND model_id = (SELECT max(model_id) FROM segment_model WHERE store_id = $1)
+ORDER BY customer_id` + stateConflict
 
-// StateFromSnapshots brings the present state of the customers of a range up to their snapshots of a date.
+// What was provisional before the snapshot is told by the snapshot.
+const removeConfirmed = `-- name: RemoveConfirmed
+DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND provisional AND to_date < $4`
+
+// StateFromSnapshots brings the present state of the customers of a range up to their snapshots of a date, and removes the
+// provisional drift before it.
 func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, date engine.Date) error {
-	_, err := tx.Exec(ctx, stateFromSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(date))
+	if _, err := tx.Exec(ctx, stateFromSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(date)); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, removeConfirmed, storeID, customers.From, customers.To, dateParam(date))
 	return err
 }
 
@@ -169,42 +201,56 @@ func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers C
 type State struct {
 	CustomerID int64
 	engine.Thumbprint
-	Features []float32
+	Features     []float32
+	LargestDrift *float64 // over the axes, from the snapshot before; nil where there is none to compare
 }
 
 const createStateStage = `-- name: CreateStateStage
-CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[]) ON COMMIT DROP`
+CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[], largest_drift real) ON COMMIT DROP`
 
 // A customer who was erased since a fit read the orders has no state.
 const stateFromStage = `-- name: StateFromStage
-INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature)
-SELECT $1, g.customer_id, $2, $3, g.membership, g.dominant, g.feature
-FROM state_stage g JOIN customer c ON c.store_id = $1 AND c.customer_id = g.customer_id` + stateConflict
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, rescored_at, membership, dominant, feature, largest_drift)
+SELECT $1, g.customer_id, $2, $3, $4, g.membership, g.dominant, g.feature, g.largest_drift
+FROM state_stage g JOIN customer c ON c.store_id = $1 AND c.customer_id = g.customer_id ORDER BY g.customer_id` + stateConflict
 
 // A customer whom the new model does not know, since it was fitted on an earlier day, keeps no place under an old one.
 const removeOldStates = `-- name: RemoveOldStates
 DELETE FROM customer_state WHERE store_id = $1 AND model_id < $2`
 
+const removeOldProvisional = `-- name: RemoveOldProvisional
+DELETE FROM drift_event WHERE store_id = $1 AND provisional AND model_id < $2`
+
 // WriteStates puts the states of all customers under a new model. next gives one after another and false at the end; those
 // who were erased meanwhile are left out. The caller shares the store's customers.
 func (tx *Tx) WriteStates(ctx context.Context, storeID int32, model int, date engine.Date, next func() (State, bool)) error {
+	if err := tx.writeStates(ctx, storeID, model, date, time.Time{}, next); err != nil {
+		return err
+	}
+	for _, sql := range []string{removeOldStates, removeOldProvisional} {
+		if _, err := tx.Exec(ctx, sql, storeID, model); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeStates writes states as of an instant, zero for 00:00 of the day.
+func (tx *Tx) writeStates(ctx context.Context, storeID int32, model int, date engine.Date, at time.Time, next func() (State, bool)) error {
 	if _, err := tx.Exec(ctx, createStateStage); err != nil {
 		return err
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, []string{"customer_id", "membership", "dominant", "feature"}, pgx.CopyFromFunc(func() ([]any, error) {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, []string{"customer_id", "membership", "dominant", "feature", "largest_drift"}, pgx.CopyFromFunc(func() ([]any, error) {
 		s, ok := next()
 		if !ok {
 			return nil, nil
 		}
-		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features)}, nil
+		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features), s.LargestDrift}, nil
 	}))
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, stateFromStage, storeID, model, dateParam(date)); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, removeOldStates, storeID, model)
+	_, err = tx.Exec(ctx, stateFromStage, storeID, model, dateParam(date), timeParam(at))
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Fill hands every line of an import to yield, which gives an error when the import cannot go on, and tells which optional
-// columns the lines fill. Lines with the same key and number must not come twice.
+// columns the lines fill. Lines with the same key and number must not come twice, and withdrawals may come in between.
 type Fill func(yield func(*ImportLine) error) (engine.Columns, error)
 
 // stageColumns are the columns of a stage, the table that the lines of an import come to first.
@@ -32,36 +32,43 @@ const stageWidth = 11
 // stageBuffer is how many bytes pass at once from the reader of a file to the COPY.
 const stageBuffer = 1 << 16
 
+// staged is what an import holds beside its lines.
+type staged struct {
+	columns   engine.Columns
+	withdrawn map[string]time.Time // by order key, when it was cancelled
+}
+
 // copyStage writes the lines to the stage while they are read. They are put into the wire's own form here: pgx's general
 // way takes as long as reading the file does.
-func copyStage(ctx context.Context, tx *Tx, stage string, fill Fill) (engine.Columns, error) {
+func copyStage(ctx context.Context, tx *Tx, stage string, fill Fill) (staged, error) {
 	reader, writer := io.Pipe()
 	type outcome struct {
-		columns engine.Columns
-		err     error
+		staged
+		err error
 	}
 	filled := make(chan outcome, 1)
 	go func() {
-		w := &stageWriter{out: bufio.NewWriterSize(writer, stageBuffer)}
+		w := &stageWriter{out: bufio.NewWriterSize(writer, stageBuffer), withdrawn: map[string]time.Time{}}
 		w.begin()
 		columns, err := fill(w.line)
 		err = errors.Join(err, w.end(err))
 		writer.CloseWithError(err)
-		filled <- outcome{columns, err}
+		filled <- outcome{staged{columns, w.withdrawn}, err}
 	}()
 	_, copyErr := tx.Conn().PgConn().CopyFrom(ctx, reader, fmt.Sprintf(copyToStage, stage))
 	reader.Close()
 	result := <-filled
 	if result.err != nil && !errors.Is(result.err, io.ErrClosedPipe) {
-		return 0, result.err // the COPY's fault is only that it got no further
+		return staged{}, result.err // the COPY's fault is only that it got no further
 	}
-	return result.columns, copyErr
+	return result.staged, copyErr
 }
 
 // stageWriter writes rows in the binary form of COPY.
 type stageWriter struct {
-	out *bufio.Writer // keeps its first error and gives it again
-	row []byte
+	out       *bufio.Writer // keeps its first error and gives it again
+	row       []byte
+	withdrawn map[string]time.Time
 }
 
 func (w *stageWriter) begin() {
@@ -69,6 +76,10 @@ func (w *stageWriter) begin() {
 }
 
 func (w *stageWriter) line(l *ImportLine) error {
+	if l.Withdrawn {
+		w.withdrawn[l.OrderKey] = l.CancelledAt
+		return nil
+	}
 	b := binary.BigEndian.AppendUint16(w.row[:0], stageWidth)
 	b = appendText(b, l.Customer)
 	b = appendText(b, l.OrderKey)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 )
@@ -21,7 +22,7 @@ const removeAllReferences = `-- name: RemoveAllReferences
 DELETE FROM feature_reference WHERE store_id = $1`
 
 const touchAll = `-- name: TouchAll
-INSERT INTO touched SELECT customer_id, now() FROM customer WHERE store_id = $1`
+INSERT INTO touched SELECT customer_id, now(), true FROM customer WHERE store_id = $1`
 
 // SetZone changes the time zone of a store whose orders are locked: instants stay, purchases are counted anew by the days
 // of the new zone, and what features need to know of the store by month goes. Fault: INVALID for a zone that the database
@@ -35,7 +36,7 @@ func (tx *Tx) SetZone(ctx context.Context, storeID int32, zone string) error {
 		{createTouched, nil},
 		{touchAll, []any{storeID}},
 		{refreshCustomers, []any{storeID, zone}},
-		{refreshStore, []any{storeID, int16(0)}},
+		{recountStore, []any{storeID, int16(0), time.Time{}}},
 		{removeAllReferences, []any{storeID}},
 	} {
 		if _, err := tx.Exec(ctx, step.sql, step.args...); err != nil {

@@ -84,7 +84,7 @@ func newEmptyAPI(t *testing.T) *api {
 	s := server.New(server.Config{Log: log, Resolver: &resolvers.Resolver{
 		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
 		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(),
-	}})
+	}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify}})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -103,6 +103,9 @@ func newEmptyAPI(t *testing.T) *api {
 	})
 	return a
 }
+
+// secrets are those of stores that send events; one of them changes its own.
+var secrets = map[string][]server.Secret{"shop": {"an older secret", "the shop's secret"}, "other": {"the other's secret"}}
 
 func settings() jobs.Settings {
 	s := jobs.DefaultSettings()
