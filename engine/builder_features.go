@@ -97,9 +97,10 @@ func (b *Builder) finish(i int, in *Instant, events bool) {
 	f := &b.features
 	today, table := b.lookUp(i, in)
 	if h.changed {
-		f.Purchases = len(h.orders)
+		f.PurchaseHistory = PurchaseHistory{
+			Purchases: len(h.orders), FirstAt: h.orders[0].day, LastAt: h.lastDay(), RepeatCents: h.net - h.orders[0].net,
+		}
 		f.ValueCents = h.net - h.refundSum
-		f.FirstAt, f.LastAt = h.orders[0].day, h.lastDay()
 		b.setPurchases()
 		b.setGaps()
 		b.setRefunds()

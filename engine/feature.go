@@ -7,12 +7,9 @@ import (
 
 // Features is what one customer's orders say at one instant.
 type Features struct {
-	// Purchases is the number of days with at least one line of positive quantity; never 0: before the first one there is nothing to tell.
-	Purchases int
+	PurchaseHistory
 	// ValueCents is the value of all orders, less discounts and the refunds known by then.
 	ValueCents int64
-	// FirstAt and LastAt are the days of the first and the last purchase, in the store's zone.
-	FirstAt, LastAt Date
 	// Active is whether a line, a refund or a cancellation fell into the interval since the instant before (in the first instant: ever).
 	Active bool
 	// Values holds all features in the registry's order, in their Scale, NaN where undefined. len is FeatureCount.
@@ -39,6 +36,7 @@ type Table struct {
 	ValueCents []int64
 	TenureDays []int32   // since the first purchase, at least 1
 	Values     []float32 // Len() x FeatureCount, row-major
+	Histories  []PurchaseHistory
 }
 
 // Len is the number of customers.
@@ -51,6 +49,7 @@ func (t *Table) Append(customerID int64, f *Features) {
 	t.ValueCents = append(t.ValueCents, f.ValueCents)
 	t.TenureDays = append(t.TenureDays, int32(max(1, t.AsOf-f.FirstAt)))
 	t.Values = append(t.Values, f.Values...)
+	t.Histories = append(t.Histories, f.PurchaseHistory)
 }
 
 // Row gives the features of customer i; the slice is the table's own.

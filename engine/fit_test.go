@@ -22,7 +22,11 @@ func randomTable(n int, seed uint64) *Table {
 	random := rand.New(rand.NewPCG(seed, 7))
 	t := &Table{AsOf: NewDate(2026, 3, 1), Columns: everyColumn}
 	for i := range n {
-		f := Features{Purchases: 1 + random.IntN(3)*random.IntN(8), ValueCents: int64(random.IntN(100_000)), FirstAt: t.AsOf - Date(1+random.IntN(900))}
+		f := Features{
+			PurchaseHistory: PurchaseHistory{Purchases: 1 + random.IntN(3)*random.IntN(8)},
+			ValueCents:      int64(random.IntN(100_000)),
+		}
+		f.FirstAt = t.AsOf - Date(1+random.IntN(900))
 		for a := range Axes {
 			group := float64(4 * random.IntN(3))
 			for range Axes[a].Features {

@@ -21,6 +21,8 @@ type Model struct {
 	Axes [AxisCount]AxisModel `json:"axes"`
 	// Repeat is the report on customers with several purchases; nil in models made before there was one.
 	Repeat *PartReport `json:"repeat,omitempty"`
+	// Predictor is nil in models made before there were predictions.
+	Predictor *Predictor `json:"predictor,omitempty"`
 }
 
 // AxisModel is the clustering of one axis. Unless Status is ON only Status, Reason and Eligible are set.

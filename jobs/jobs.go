@@ -25,6 +25,8 @@ type Settings struct {
 	Params           engine.Params
 	Snapshots        bool // whether snapshots are scheduled, and may be asked for
 	StoreFeatures    bool // whether snapshots keep their features
+	StoreScores      bool // whether snapshots keep churn risk and lifetime value
+	Prediction       engine.PredictionSettings
 	Retention        map[engine.SnapshotType]int
 	DriftThreshold   float64
 	AnomalyThreshold float64
@@ -40,7 +42,8 @@ func DefaultRetention() map[engine.SnapshotType]int {
 // DefaultSettings are those of the source document.
 func DefaultSettings() Settings {
 	return Settings{
-		Params: engine.DefaultParams(), Snapshots: true, StoreFeatures: true, Retention: DefaultRetention(),
+		Params: engine.DefaultParams(), Snapshots: true, StoreFeatures: true, StoreScores: true, Retention: DefaultRetention(),
+		Prediction:     engine.DefaultPredictionSettings(),
 		DriftThreshold: 0.1, AnomalyThreshold: 0.5, DriftLevel: engine.LevelRoots,
 	}
 }
@@ -48,6 +51,9 @@ func DefaultSettings() Settings {
 // Validate tells what is wrong with the settings.
 func (s *Settings) Validate() error {
 	if err := s.Params.Validate(); err != nil {
+		return err
+	}
+	if err := s.Prediction.Validate(); err != nil {
 		return err
 	}
 	if s.DriftThreshold <= 0 || s.DriftThreshold > 1 {

@@ -61,6 +61,9 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers, Tried: model}, 0)
 		})
 	}
+	if model.Predictor, err = engine.FitPredictor(ctx, table, r.settings.Prediction); err != nil {
+		return err
+	}
 	if err := r.putInForce(ctx, run, store, model, table); err != nil {
 		return err
 	}
@@ -160,6 +163,7 @@ func (r *Runner) table(ctx context.Context, store *engine.Store, asOf engine.Dat
 		table.ValueCents = append(table.ValueCents, parts[i].ValueCents...)
 		table.TenureDays = append(table.TenureDays, parts[i].TenureDays...)
 		table.Values = append(table.Values, parts[i].Values...)
+		table.Histories = append(table.Histories, parts[i].Histories...)
 		parts[i] = engine.Table{}
 	}
 	return table, nil

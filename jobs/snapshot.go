@@ -211,6 +211,9 @@ func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine
 	if b.runner.settings.StoreFeatures {
 		s.Features = slices.Clone(f.Values)
 	}
+	if b.runner.settings.StoreScores {
+		s.ChurnRisk, s.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, key.Date)
+	}
 	since := key.Date - engine.Date(b.chunk.Type.Days())
 	if from != nil {
 		since = from.Date

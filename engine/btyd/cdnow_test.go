@@ -12,21 +12,26 @@ import (
 	"time"
 )
 
-// cdnow is the 1/10 sample of CDNOW (Fader, Hardie 2001), calibrated on 1997-01-01 to 1997-09-30.
+// cdnow is CDNOW (Fader, Hardie 2001), calibrated on 1997-01-01 to 1997-09-30.
 type cdnow struct {
 	histories []History
 	spends    []Spend
 }
 
-// loadCDNOW reads the sample; a purchase is a distinct customer-day with positive quantity.
+// loadCDNOW reads the 1/10 sample; a purchase is a distinct customer-day with positive quantity.
 func loadCDNOW(t testing.TB) cdnow {
 	t.Helper()
-	data, err := readCDNOW()
+	return load(t, readSample)
+}
+
+func load(t testing.TB, read func() (cdnow, error)) cdnow {
+	t.Helper()
+	data, err := read()
 	if os.IsNotExist(err) {
 		if os.Getenv("CI") == "true" {
-			t.Fatalf("the CDNOW sample must be there in CI: %v", err)
+			t.Fatalf("CDNOW must be there in CI: %v", err)
 		}
-		t.Skip("shared/data/cdnow_sample.csv.gz is not beside the repository")
+		t.Skip("shared/data does not lie beside the repository")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +39,13 @@ func loadCDNOW(t testing.TB) cdnow {
 	return data
 }
 
-var readCDNOW = sync.OnceValues(func() (cdnow, error) {
-	path, err := filepath.Abs("../../../shared/data/cdnow_sample.csv.gz")
+var (
+	readSample = sync.OnceValues(func() (cdnow, error) { return readCDNOW("cdnow_sample.csv.gz") })
+	readFull   = sync.OnceValues(func() (cdnow, error) { return readCDNOW("cdnow_full.csv.gz") })
+)
+
+func readCDNOW(name string) (cdnow, error) {
+	path, err := filepath.Abs(filepath.Join("../../../shared/data", name))
 	if err != nil {
 		return cdnow{}, err
 	}
@@ -98,4 +108,4 @@ var readCDNOW = sync.OnceValues(func() (cdnow, error) {
 		}
 	}
 	return data, nil
-})
+}

@@ -124,8 +124,10 @@ func fitPurchases[M Model](
 
 	parameters := exponentials(top.logs)
 	model := build(parameters)
-	reason := outOfRange(model.ParameterNames(), parameters)
-	if reason == "" {
+	reason := ""
+	if fault := outOfRange(model.ParameterNames(), parameters); fault != "" {
+		reason = fault + ", so this history does not show dropout"
+	} else {
 		reason = hidden(parameters)
 	}
 	return &Fit[M]{
@@ -138,7 +140,7 @@ func fitPurchases[M Model](
 func outOfRange(names []string, parameters []float64) string {
 	for i, v := range parameters {
 		if !(v >= 1e-3 && v <= 1e4) {
-			return fmt.Sprintf("parameter %s = %.3g has run out of its range 0.001 to 10000, so this history does not show dropout", names[i], v)
+			return fmt.Sprintf("parameter %s = %.3g has run out of its range 0.001 to 10000", names[i], v)
 		}
 	}
 	return ""

@@ -128,7 +128,7 @@ func FitGammaGamma(ctx context.Context, spends []Spend, options FitOptions) (*Sp
 	if len(fit.StandardErrors) == 3 {
 		fit.StandardErrors[2] *= data.unit
 	}
-	fit.Reason = outOfRange(model.ParameterNames(), p)
+	fit.Reason = outOfRange([]string{"p", "q", "gamma/mean"}, p)
 	if fit.Reason == "" && model.Q <= 1 {
 		fit.Reason = fmt.Sprintf("q = %.3g is not above 1, so the population has no mean spend; the median is used", model.Q)
 	}

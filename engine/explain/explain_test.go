@@ -25,7 +25,8 @@ var shop = sync.OnceValues(func() (*engine.Table, *engine.Model) {
 	random := rand.New(rand.NewPCG(5, 9))
 	table := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.ColumnOrderID | engine.ColumnReturns}
 	for i := range customers {
-		f := engine.Features{Purchases: 1 + random.IntN(4)*random.IntN(12), FirstAt: table.AsOf - engine.Date(1+random.IntN(900))}
+		var f engine.Features
+		f.Purchases, f.FirstAt = 1+random.IntN(4)*random.IntN(12), table.AsOf-engine.Date(1+random.IntN(900))
 		for a := range engine.Axes {
 			group := float64(2 * random.IntN(3))
 			for range engine.Axes[a].Features {

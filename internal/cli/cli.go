@@ -51,6 +51,7 @@ type commands struct {
 	Customer  customerCommand  `cmd:"" help:"Export or erase everything that is stored about one customer."`
 	Explain   explainCommand   `cmd:"" help:"Tell why a customer stands where it does, and what would move it."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`
+	Models    modelsCommand    `cmd:"" help:"Fit purchase and spend models of a store's customers, and predict with them."`
 	Cluster   clusterCommand   `cmd:"" help:"Cluster a file of numbers by fuzzy c-means; no database is needed."`
 	Doctor    doctorCommand    `cmd:"" help:"Check whether everything that is needed is there."`
 }

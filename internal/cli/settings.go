@@ -18,12 +18,14 @@ type Settings struct {
 
 	Snapshots     bool `env:"ENABLE_TEMPORAL_SNAPSHOTS" default:"true" negatable:"" group:"Snapshots" help:"Take snapshots."`
 	StoreFeatures bool `env:"SNAPSHOT_STORE_FEATURES" default:"true" negatable:"" group:"Snapshots" help:"Keep the features with a snapshot, so that it can be scored again."`
-	StoreML       bool `name:"store-ml" env:"SNAPSHOT_STORE_ML" default:"true" negatable:"" group:"Snapshots" help:"Keep churn risk and lifetime value; takes effect with the predictions."`
+	StoreML       bool `name:"store-ml" env:"SNAPSHOT_STORE_ML" default:"true" negatable:"" group:"Snapshots" help:"Keep churn risk and lifetime value with a snapshot."`
 	KeepDaily     int  `env:"SNAPSHOT_DAILY_RETENTION" default:"7" group:"Snapshots" help:"Days that daily snapshots are kept."`
 	KeepWeekly    int  `env:"SNAPSHOT_WEEKLY_RETENTION" default:"60" group:"Snapshots" help:"Days that weekly snapshots are kept."`
 	KeepMonthly   int  `env:"SNAPSHOT_MONTHLY_RETENTION" default:"365" group:"Snapshots" help:"Days that monthly snapshots are kept."`
 	KeepQuarterly int  `env:"SNAPSHOT_QUARTERLY_RETENTION" default:"730" group:"Snapshots" help:"Days that quarterly snapshots are kept."`
 	KeepYearly    int  `env:"SNAPSHOT_YEARLY_RETENTION" default:"1826" group:"Snapshots" help:"Days that yearly snapshots are kept."`
+
+	predictionFlags
 
 	DriftThreshold   float64 `env:"DRIFT_THRESHOLD" default:"0.1" group:"Drift" help:"Drift from which there is an event."`
 	AnomalyThreshold float64 `env:"DRIFT_ANOMALY_THRESHOLD" default:"0.5" group:"Drift" help:"Drift from which an event is an anomaly."`
@@ -51,7 +53,8 @@ func (s *Settings) jobs() (jobs.Settings, error) {
 	p.ChooseK, p.KMin, p.KMax = s.ChooseK, s.KMin, s.KMax
 	p.Hierarchical = s.Hierarchical
 	s.take(p)
-	settings.Snapshots, settings.StoreFeatures = s.Snapshots, s.StoreFeatures
+	settings.Snapshots, settings.StoreFeatures, settings.StoreScores = s.Snapshots, s.StoreFeatures, s.StoreML
+	settings.Prediction = s.prediction()
 	settings.Retention = map[engine.SnapshotType]int{
 		engine.Daily: s.KeepDaily, engine.Weekly: s.KeepWeekly, engine.Monthly: s.KeepMonthly, engine.Quarterly: s.KeepQuarterly, engine.Yearly: s.KeepYearly,
 	}
@@ -60,4 +63,15 @@ func (s *Settings) jobs() (jobs.Settings, error) {
 		settings.DriftLevel = engine.LevelLeaves
 	}
 	return settings, settings.Validate()
+}
+
+// predictionFlags say what of the future is predicted.
+type predictionFlags struct {
+	ChurnHorizon int     `name:"churn-horizon" env:"CHURN_HORIZON_DAYS" default:"90" group:"Predictions" help:"Days without an order that count as lost."`
+	Margin       float64 `env:"LTV_MARGIN" default:"1" group:"Predictions" help:"The share of revenue that counts in lifetime value, up to 1."`
+	Discount     float64 `name:"monthly-discount" env:"LTV_MONTHLY_DISCOUNT" default:"0.01" group:"Predictions" help:"The discount of future value, a month."`
+}
+
+func (f *predictionFlags) prediction() engine.PredictionSettings {
+	return engine.PredictionSettings{HorizonDays: f.ChurnHorizon, Margin: f.Margin, Discount: f.Discount}
 }

@@ -271,6 +271,25 @@ func (db *DB) CustomersByKey(ctx context.Context, keys []CustomerKey) (map[Custo
 	return customers, err
 }
 
+const customerKeys = `-- name: CustomerKeys
+SELECT customer_id, customer_key FROM customer WHERE store_id = $1`
+
+// CustomerKeys gives the names that a store uses for all its customers, by number.
+func (db *DB) CustomerKeys(ctx context.Context, storeID int32) (map[int64]string, error) {
+	keys := map[int64]string{}
+	rows, err := db.pool.Query(ctx, customerKeys, storeID)
+	if err != nil {
+		return nil, err
+	}
+	var id int64
+	var key string
+	_, err = pgx.ForEachRow(rows, []any{&id, &key}, func() error {
+		keys[id] = key
+		return nil
+	})
+	return keys, err
+}
+
 func splitRefs(refs []CustomerRef) (stores []int32, customers []int64) {
 	for _, r := range refs {
 		stores, customers = append(stores, r.StoreID), append(customers, r.CustomerID)

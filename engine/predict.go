@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/quimbi/quimbi/engine/btyd"
+)
+
+// Prediction is whether and how much a customer will buy, with the parts that lead to it.
+type Prediction struct {
+	AsOf        Date
+	HorizonDays int
+	// Identifiable is false where the store's history does not show when customers leave: then PAlive is nil, and the rest
+	// takes every customer as active. IdentifiableReason says why, as a sentence.
+	Identifiable       bool
+	IdentifiableReason string
+	// ChurnRisk is NoPurchase after calibration, never 0 or 1.
+	ChurnRisk float64
+	// NoPurchase is the probability of no purchase within the horizon.
+	NoPurchase float64
+	PAlive     *float64
+	// Expected is the number of purchases within the horizon.
+	Expected   float64
+	DaysSilent int
+	// UsualGapDays is the median time between purchases; nil with fewer than two.
+	UsualGapDays *float64
+	// GapProbability is the share of active customers like this one who are silent for so long; nil for a one-time buyer.
+	GapProbability *float64
+	Next           *NextOrder
+	// OrderValueCents is the expected value of one purchase, LTVCents that of the purchases of the next 12 months; nil
+	// where ValueReason says why.
+	OrderValueCents *int64
+	LTVCents        *int64
+	ValueReason     PredictionReason
+}
+
+// NextOrder is when the next purchase is due, if the customer is still active.
+type NextOrder struct {
+	Date, From Date  // the median, and the lower end of the interval
+	To         *Date // nil where it lies too far ahead
+}
+
+const (
+	nextOrderShare     = 0.8 // of the interval
+	maxNextOrderDays   = 730
+	maxNextOrderToDays = 3650
+)
+
+// NextOrderProbability is the share of active customers whose next purchase falls in the interval of NextOrder.
+func NextOrderProbability() float64 { return nextOrderShare }
+
+// Scores are the two numbers of a snapshot; nil where no model could be fitted. The history must be of purchases before
+// the day, and not empty.
+func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, ltvCents *int64) {
+	if p == nil || p.Purchases == nil || h.Purchases == 0 {
+		return nil, nil
+	}
+	repeats, m := h.Repeats(asOf), p.Purchases.Predictor()
+	risk := p.Calibration.Apply(m.NoPurchase(repeats, p.horizonWeeks()))
+	_, ltvCents = p.value(m, h, repeats)
+	return &risk, ltvCents
+}
+
+func (p *Predictor) horizonWeeks() float64 {
+	return float64(p.Settings.HorizonDays) / btyd.DaysPerWeek
+}
+
+func (p *Predictor) value(m btyd.Model, h PurchaseHistory, repeats btyd.History) (orderCents, ltvCents *int64) {
+	if p.Spend == nil {
+		return nil, nil
+	}
+	value := p.Spend.ExpectedValue(h.Spend())
+	order, ltv := toCents(value), toCents(btyd.LTV(m, repeats, value, p.Settings.LTVOptions()))
+	return &order, &ltv
+}
+
+func toCents(value float64) int64 { return int64(math.Round(math.Min(value*centsPerUnit, 1<<53))) }
+
+// Predict says what is to be expected of a customer as of 00:00 of a day: only the purchases before it count. A reason is
+// given in place of a prediction where there is none; a nil predictor is that of a model made before there were any.
+func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, PredictionReason) {
+	if p == nil {
+		return nil, PredictionNotFitted
+	}
+	if p.Purchases == nil {
+		return nil, p.Reason
+	}
+	purchases = purchasesBefore(purchases, asOf)
+	h := HistoryBefore(purchases, asOf)
+	if h.Purchases == 0 {
+		return nil, PredictionBeforePurchase
+	}
+	repeats, m, weeks := h.Repeats(asOf), p.Purchases.Predictor(), p.horizonWeeks()
+	d := &Prediction{
+		AsOf: asOf, HorizonDays: p.Settings.HorizonDays,
+		Identifiable: p.Purchases.Identifiable, IdentifiableReason: p.Purchases.Reason,
+		NoPurchase: m.NoPurchase(repeats, weeks), Expected: m.Expected(repeats, weeks),
+		DaysSilent: int(asOf - h.LastAt), Next: nextOrder(m, repeats, asOf), ValueReason: p.SpendReason,
+	}
+	d.ChurnRisk = p.Calibration.Apply(d.NoPurchase)
+	if d.Identifiable {
+		alive := m.PAlive(repeats)
+		d.PAlive = &alive
+	}
+	if gap, ok := usualGap(purchases); ok {
+		d.UsualGapDays = &gap
+		// Seen at the last purchase, the customer would be silent for so long with this probability.
+		silent := m.Active().NoPurchase(btyd.History{X: repeats.X, Tx: repeats.Tx, T: repeats.Tx}, repeats.T-repeats.Tx)
+		d.GapProbability = &silent
+	}
+	d.OrderValueCents, d.LTVCents = p.value(m, h, repeats)
+	return d, PredictionGiven
+}
+
+// nextOrder is nil where no order is expected within two years.
+func nextOrder(m btyd.Model, h btyd.History, asOf Date) *NextOrder {
+	after := func(probability float64) (days float64, ok bool) {
+		weeks, ok := btyd.NextPurchase(m.Active(), h, probability)
+		return math.Round(weeks * btyd.DaysPerWeek), ok
+	}
+	median, ok := after(0.5)
+	if !ok || median > maxNextOrderDays {
+		return nil
+	}
+	low, _ := after((1 - nextOrderShare) / 2)
+	next := &NextOrder{Date: asOf + Date(median), From: asOf + Date(low)}
+	if high, ok := after((1 + nextOrderShare) / 2); ok && high <= maxNextOrderToDays {
+		to := asOf + Date(high)
+		next.To = &to
+	}
+	return next
+}
+
+// Explanation says the prediction in words.
+func (d *Prediction) Explanation() string {
+	text := fmt.Sprintf("Ordered once, %s ago.", days(float64(d.DaysSilent)))
+	if d.UsualGapDays != nil && d.GapProbability != nil {
+		text = fmt.Sprintf("Usually %s between orders, silent for %d: such a gap happens to %s of active customers like this.",
+			days(*d.UsualGapDays), d.DaysSilent, percent(*d.GapProbability))
+	}
+	text += fmt.Sprintf(" The chance of no order in the next %s is %s", days(float64(d.HorizonDays)), percent(d.ChurnRisk))
+	if !d.Identifiable {
+		return text + "; every customer counts as active here, since the store's history does not show when customers leave."
+	}
+	return text + fmt.Sprintf(", and that of being a customer still is %s.", percent(*d.PAlive))
+}
+
+func days(n float64) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%.0f days", n)
+}
+
+// percent never says 0 or 100: neither is certain.
+func percent(p float64) string {
+	switch {
+	case p < 0.01:
+		return "under 1 %"
+	case p > 0.99:
+		return "over 99 %"
+	default:
+		return fmt.Sprintf("%.0f %%", 100*p)
+	}
+}

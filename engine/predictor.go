@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quimbi/quimbi/engine/btyd"
+)
+
+// PredictionSettings say what of the future is predicted. They are frozen in a model, so that all scores of one version
+// mean the same.
+type PredictionSettings struct {
+	// HorizonDays is the time within which a customer without a purchase counts as lost.
+	HorizonDays int `json:"horizonDays"`
+	// Margin is the share of revenue that counts in lifetime value.
+	Margin float64 `json:"margin"`
+	// Discount is that of future value, a month.
+	Discount float64 `json:"monthlyDiscount"`
+}
+
+// DefaultPredictionSettings are those of the specification.
+func DefaultPredictionSettings() PredictionSettings {
+	o := btyd.DefaultLTVOptions()
+	return PredictionSettings{HorizonDays: 90, Margin: o.Margin, Discount: o.Discount}
+}
+
+// Validate tells what is wrong with the settings.
+func (s *PredictionSettings) Validate() error {
+	switch {
+	case s.HorizonDays < 1 || s.HorizonDays > maxHorizonDays:
+		return Errorf(CodeInvalid, "the churn horizon must be from 1 to %d days, is %d", maxHorizonDays, s.HorizonDays)
+	case !(s.Margin > 0 && s.Margin <= 1):
+		return Errorf(CodeInvalid, "the margin must be over 0 and at most 1, is %g", s.Margin)
+	case !(s.Discount >= 0 && s.Discount < 1):
+		return Errorf(CodeInvalid, "the monthly discount must be from 0 to under 1, is %g", s.Discount)
+	}
+	return nil
+}
+
+const maxHorizonDays = 730
+
+// LTVOptions are the settings of lifetime value, which looks 12 months ahead.
+func (s *PredictionSettings) LTVOptions() btyd.LTVOptions {
+	o := btyd.DefaultLTVOptions()
+	o.Margin, o.Discount = s.Margin, s.Discount
+	return o
+}
+
+// PredictionReason says why there is no prediction, or no value in it.
+type PredictionReason string
+
+// The reasons.
+const (
+	PredictionGiven           PredictionReason = ""
+	PredictionNoModel         PredictionReason = "NOT_CLUSTERED"         // the store has no model yet
+	PredictionNotFitted       PredictionReason = "MODEL_WITHOUT"         // the model is of a version without predictions
+	PredictionTooFew          PredictionReason = "TOO_FEW_CUSTOMERS"     // or too few who bought again
+	PredictionNoOptimum       PredictionReason = "NO_OPTIMUM"            // the likelihood has no maximum that could be found
+	PredictionSpendDegenerate PredictionReason = "SPEND_DOES_NOT_VARY"   // within customers, so there is no spend model
+	PredictionNotStored       PredictionReason = "NOT_STORED"            // the snapshot was taken without scores
+	PredictionBeforePurchase  PredictionReason = "BEFORE_FIRST_PURCHASE" // the customer had not bought yet
+)
+
+// Predictor is the part of a model that predicts purchases and their value: the modified beta-geometric/NBD model, since
+// BG/NBD takes every customer with one purchase for alive, and Gamma-Gamma.
+type Predictor struct {
+	Settings PredictionSettings `json:"settings"`
+	// Purchases is nil where Reason says why.
+	Purchases *btyd.Fit[btyd.MBGNBD] `json:"purchases,omitempty"`
+	Reason    PredictionReason       `json:"reason,omitempty"`
+	// Spend is nil where SpendReason says why.
+	Spend       *btyd.SpendFit   `json:"spend,omitempty"`
+	SpendReason PredictionReason `json:"spendReason,omitempty"`
+	Calibration Calibration      `json:"calibration"`
+}
+
+// FitPredictor fits the purchase and spend models on the histories of a table, as of its day. A model that cannot be
+// fitted says so in its reason; that is no error.
+func FitPredictor(ctx context.Context, t *Table, settings PredictionSettings) (*Predictor, error) {
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Predictor{Settings: settings, Calibration: Uncalibrated()}
+	histories, spends := make([]btyd.History, len(t.Histories)), make([]btyd.Spend, len(t.Histories))
+	for i, h := range t.Histories {
+		histories[i], spends[i] = h.Repeats(t.AsOf), h.Spend()
+	}
+	groups, _ := btyd.GroupHistories(histories) // none is rejected: days are in order
+	var err error
+	p.Purchases, err = btyd.FitMBGNBD(ctx, groups, btyd.FitOptions{})
+	if p.Reason, err = unfitted(err); err != nil {
+		return nil, err
+	}
+	p.Spend, err = btyd.FitGammaGamma(ctx, spends, btyd.FitOptions{})
+	if p.SpendReason, err = unfitted(err); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// unfitted tells the faults of data from others.
+func unfitted(err error) (PredictionReason, error) {
+	switch {
+	case err == nil:
+		return PredictionGiven, nil
+	case errors.Is(err, btyd.ErrTooFew):
+		return PredictionTooFew, nil
+	case errors.Is(err, btyd.ErrNoOptimum):
+		return PredictionNoOptimum, nil
+	case errors.Is(err, btyd.ErrDegenerateSpend):
+		return PredictionSpendDegenerate, nil
+	default:
+		return PredictionGiven, err
+	}
+}

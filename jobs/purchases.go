@@ -1,0 +1,30 @@
+package jobs
+
+import (
+	"context"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// CustomerHistory is a customer with what it bought.
+type CustomerHistory struct {
+	CustomerID int64
+	engine.PurchaseHistory
+}
+
+// Histories sums up the purchases of a store's customers up to and including a day, in one pass over the orders, in the
+// order of the customers' numbers. Those who had not bought by then are left out.
+func (r *Runner) Histories(ctx context.Context, store *engine.Store, until engine.Date) ([]CustomerHistory, error) {
+	builder := engine.NewBuilder(store.Zone, store.Columns)
+	var histories []CustomerHistory
+	for customer, err := range r.db.Lines(ctx, store.ID, everyone, (until + 1).In(store.Zone)) {
+		if err != nil {
+			return nil, err
+		}
+		h := engine.HistoryBefore(builder.Purchases(customer.Lines), until+1)
+		if h.Purchases > 0 {
+			histories = append(histories, CustomerHistory{customer.CustomerID, h})
+		}
+	}
+	return histories, nil
+}
