@@ -53,7 +53,7 @@ func NextOrderProbability() float64 { return nextOrderShare }
 // Scores are the two numbers of a snapshot; nil where no model could be fitted. The history must be of purchases before
 // the day, and not empty.
 func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, ltvCents *int64) {
-	if p == nil || p.Purchases == nil || h.Purchases == 0 {
+	if p.Fault() != PredictionGiven || h.Purchases == 0 {
 		return nil, nil
 	}
 	repeats, m := h.Repeats(asOf), p.Purchases.Predictor()
@@ -77,14 +77,23 @@ func (p *Predictor) value(m btyd.Model, h PurchaseHistory, repeats btyd.History)
 
 func toCents(value float64) int64 { return int64(math.Round(math.Min(value*centsPerUnit, 1<<53))) }
 
-// Predict says what is to be expected of a customer as of 00:00 of a day: only the purchases before it count. A reason is
-// given in place of a prediction where there is none; a nil predictor is that of a model made before there were any.
-func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, PredictionReason) {
-	if p == nil {
-		return nil, PredictionNotFitted
+// Fault says why nothing can be predicted of anybody; a nil predictor is that of a model made before there were any.
+func (p *Predictor) Fault() PredictionReason {
+	switch {
+	case p == nil:
+		return PredictionNotFitted
+	case p.Purchases == nil:
+		return p.Reason
+	default:
+		return PredictionGiven
 	}
-	if p.Purchases == nil {
-		return nil, p.Reason
+}
+
+// Predict says what is to be expected of a customer as of 00:00 of a day: only the purchases before it count. A reason is
+// given in place of a prediction where there is none.
+func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, PredictionReason) {
+	if reason := p.Fault(); reason != PredictionGiven {
+		return nil, reason
 	}
 	purchases = purchasesBefore(purchases, asOf)
 	h := HistoryBefore(purchases, asOf)

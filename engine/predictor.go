@@ -113,3 +113,37 @@ func unfitted(err error) (PredictionReason, error) {
 		return PredictionGiven, err
 	}
 }
+
+// FittedModel is a purchase or spend model as it was fitted, to be shown.
+type FittedModel struct {
+	Name string // mbg_nbd or gamma_gamma
+	// Parameters are named by Names; they and StandardErrors, of equal length or empty, are missing where Reason says why.
+	Names                      []string
+	Parameters, StandardErrors []float64
+	LogLikelihood              float64
+	Customers                  int
+	Identifiable               bool
+	IdentifiableReason         string
+	Correlation                *float64 // of frequency and mean value, of a spend model alone
+	Reason                     PredictionReason
+}
+
+// Models lists the fits.
+func (p *Predictor) Models() []FittedModel {
+	if p == nil {
+		return nil
+	}
+	purchases := FittedModel{Name: btyd.MBGNBD{}.Name(), Reason: p.Reason}
+	if f := p.Purchases; f != nil {
+		purchases.Names, purchases.Parameters, purchases.StandardErrors = f.Model.ParameterNames(), f.Model.Parameters(), f.StandardErrors
+		purchases.LogLikelihood, purchases.Customers = f.LogLikelihood, f.Customers
+		purchases.Identifiable, purchases.IdentifiableReason = f.Identifiable, f.Reason
+	}
+	spend := FittedModel{Name: btyd.GammaGamma{}.Name(), Reason: p.SpendReason}
+	if f := p.Spend; f != nil {
+		spend.Names, spend.Parameters, spend.StandardErrors = f.Model.ParameterNames(), f.Model.Parameters(), f.StandardErrors
+		spend.LogLikelihood, spend.Customers, spend.Correlation = f.LogLikelihood, f.Customers, &f.Correlation
+		spend.Identifiable, spend.IdentifiableReason = f.Identifiable, f.Reason
+	}
+	return []FittedModel{purchases, spend}
+}

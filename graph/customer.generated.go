@@ -25,6 +25,8 @@ type CustomerResolver interface {
 	DominantPaths(ctx context.Context, obj *model.Customer, axes []string, level engine.Level) ([]*string, error)
 	Persona(ctx context.Context, obj *model.Customer, level engine.Level) (*model.Persona, error)
 	PathTo(ctx context.Context, obj *model.Customer, segmentID string) (*model.Counterfactual, error)
+	Prediction(ctx context.Context, obj *model.Customer) (*model.Prediction, error)
+	PredictionReason(ctx context.Context, obj *model.Customer) (*engine.PredictionReason, error)
 	LatestSnapshot(ctx context.Context, obj *model.Customer, typeArg engine.SnapshotType) (*model.Snapshot, error)
 	Snapshots(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) (*model.Page[*model.Snapshot], error)
 	Timeline(ctx context.Context, obj *model.Customer, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) (*model.Timeline, error)
@@ -1285,6 +1287,61 @@ func (ec *executionContext) fieldContext_Customer_pathTo(ctx context.Context, fi
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Customer_prediction(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Customer_prediction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Customer().Prediction(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Prediction) graphql.Marshaler {
+			return ec.marshalOPrediction2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPrediction(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Customer_prediction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Customer",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Prediction(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Customer_predictionReason(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Customer_predictionReason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Customer().PredictionReason(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.PredictionReason) graphql.Marshaler {
+			return ec.marshalOPredictionReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐPredictionReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Customer_predictionReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Customer", field, true, true, "PredictionReason")
 }
 
 func (ec *executionContext) _Customer_latestSnapshot(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
@@ -2931,6 +2988,18 @@ func (ec *executionContext) _Customer(ctx context.Context, sel ast.SelectionSet,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Customer_pathTo(ctx, field, obj)
+				})
+		case "prediction":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Customer_prediction(ctx, field, obj)
+				})
+		case "predictionReason":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Customer_predictionReason(ctx, field, obj)
 				})
 		case "latestSnapshot":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -2207,6 +2207,52 @@ func (ec *executionContext) fieldContext_Timeline_overallDriftScores(_ context.C
 	return graphql.NewScalarFieldContext("Timeline", field, true, false, "FloatList")
 }
 
+func (ec *executionContext) _Timeline_churnRiskScores(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Timeline_churnRiskScores(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChurnRiskScores(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []float64) graphql.Marshaler {
+			return ec.marshalNFloatList2ᚕfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Timeline_churnRiskScores(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Timeline", field, true, false, "FloatList")
+}
+
+func (ec *executionContext) _Timeline_predictedLtvs(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Timeline_predictedLtvs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PredictedLtvs(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*int64) graphql.Marshaler {
+			return ec.marshalNDecimal2ᚕᚖint64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Timeline_predictedLtvs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Timeline", field, true, false, "Decimal")
+}
+
 func (ec *executionContext) _Timeline_orders(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3192,6 +3238,16 @@ func (ec *executionContext) _Timeline(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "overallDriftScores":
 			out.Values[i] = ec._Timeline_overallDriftScores(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "churnRiskScores":
+			out.Values[i] = ec._Timeline_churnRiskScores(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "predictedLtvs":
+			out.Values[i] = ec._Timeline_predictedLtvs(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}

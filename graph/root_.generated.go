@@ -202,26 +202,28 @@ type ComplexityRoot struct {
 	}
 
 	Customer struct {
-		AsOf           func(childComplexity int) int
-		Computed       func(childComplexity int) int
-		CustomerID     func(childComplexity int) int
-		DominantPaths  func(childComplexity int, axes []string, level engine.Level) int
-		DriftAnalysis  func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) int
-		DriftEvents    func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
-		FirstOrderAt   func(childComplexity int) int
-		Freshness      func(childComplexity int) int
-		ID             func(childComplexity int) int
-		LastOrderAt    func(childComplexity int) int
-		LatestSnapshot func(childComplexity int, typeArg engine.SnapshotType) int
-		OrderCount     func(childComplexity int) int
-		PathTo         func(childComplexity int, segmentID string) int
-		Persona        func(childComplexity int, level engine.Level) int
-		Snapshots      func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
-		Store          func(childComplexity int) int
-		StoreID        func(childComplexity int) int
-		Thumbprint     func(childComplexity int, axes []string, level engine.Level) int
-		Timeline       func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) int
-		TotalValue     func(childComplexity int) int
+		AsOf             func(childComplexity int) int
+		Computed         func(childComplexity int) int
+		CustomerID       func(childComplexity int) int
+		DominantPaths    func(childComplexity int, axes []string, level engine.Level) int
+		DriftAnalysis    func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) int
+		DriftEvents      func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
+		FirstOrderAt     func(childComplexity int) int
+		Freshness        func(childComplexity int) int
+		ID               func(childComplexity int) int
+		LastOrderAt      func(childComplexity int) int
+		LatestSnapshot   func(childComplexity int, typeArg engine.SnapshotType) int
+		OrderCount       func(childComplexity int) int
+		PathTo           func(childComplexity int, segmentID string) int
+		Persona          func(childComplexity int, level engine.Level) int
+		Prediction       func(childComplexity int) int
+		PredictionReason func(childComplexity int) int
+		Snapshots        func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
+		Store            func(childComplexity int) int
+		StoreID          func(childComplexity int) int
+		Thumbprint       func(childComplexity int, axes []string, level engine.Level) int
+		Timeline         func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) int
+		TotalValue       func(childComplexity int) int
 	}
 
 	CustomerConnection struct {
@@ -480,6 +482,12 @@ type ComplexityRoot struct {
 		Version     func(childComplexity int) int
 	}
 
+	ModelParameter struct {
+		Name          func(childComplexity int) int
+		StandardError func(childComplexity int) int
+		Value         func(childComplexity int) int
+	}
+
 	Mutation struct {
 		CancelRun        func(childComplexity int, input model.CancelRunInput) int
 		CleanupSnapshots func(childComplexity int, input *model.CleanupSnapshotsInput) int
@@ -491,6 +499,13 @@ type ComplexityRoot struct {
 		Recluster        func(childComplexity int, input model.ReclusterInput) int
 		ReplaySnapshots  func(childComplexity int, input model.ReplaySnapshotsInput) int
 		UpdateStore      func(childComplexity int, input model.UpdateStoreInput) int
+	}
+
+	NextOrder struct {
+		Date        func(childComplexity int) int
+		From        func(childComplexity int) int
+		Probability func(childComplexity int) int
+		To          func(childComplexity int) int
 	}
 
 	NotFoundError struct {
@@ -526,6 +541,38 @@ type ComplexityRoot struct {
 	Persona struct {
 		Segments func(childComplexity int) int
 		Strength func(childComplexity int) int
+	}
+
+	Prediction struct {
+		AsOf                  func(childComplexity int) int
+		ChurnRisk             func(childComplexity int) int
+		DaysSilent            func(childComplexity int) int
+		ExpectedOrderValue    func(childComplexity int) int
+		ExpectedPurchases     func(childComplexity int) int
+		Explanation           func(childComplexity int) int
+		GapProbability        func(childComplexity int) int
+		HorizonDays           func(childComplexity int) int
+		Identifiable          func(childComplexity int) int
+		IdentifiableReason    func(childComplexity int) int
+		ModelVersion          func(childComplexity int) int
+		NextOrder             func(childComplexity int) int
+		NoPurchaseProbability func(childComplexity int) int
+		PAlive                func(childComplexity int) int
+		PredictedLtv          func(childComplexity int) int
+		UsualGapDays          func(childComplexity int) int
+		ValueReason           func(childComplexity int) int
+	}
+
+	PurchaseModel struct {
+		AsOf               func(childComplexity int) int
+		Correlation        func(childComplexity int) int
+		Customers          func(childComplexity int) int
+		Identifiable       func(childComplexity int) int
+		IdentifiableReason func(childComplexity int) int
+		LogLikelihood      func(childComplexity int) int
+		Name               func(childComplexity int) int
+		Parameters         func(childComplexity int) int
+		Reason             func(childComplexity int) int
 	}
 
 	Query struct {
@@ -732,6 +779,7 @@ type ComplexityRoot struct {
 	}
 
 	Snapshot struct {
+		ChurnRiskScore       func(childComplexity int) int
 		Computed             func(childComplexity int) int
 		CreatedAt            func(childComplexity int) int
 		Customer             func(childComplexity int) int
@@ -743,6 +791,9 @@ type ComplexityRoot struct {
 		ID                   func(childComplexity int) int
 		ModelVersion         func(childComplexity int) int
 		OrdersAtSnapshot     func(childComplexity int) int
+		PredictedLtv         func(childComplexity int) int
+		Prediction           func(childComplexity int) int
+		PredictionReason     func(childComplexity int) int
 		Replayed             func(childComplexity int) int
 		StoreID              func(childComplexity int) int
 		TenureMonths         func(childComplexity int) int
@@ -816,6 +867,7 @@ type ComplexityRoot struct {
 		Model             func(childComplexity int, version *int) int
 		Name              func(childComplexity int) int
 		Now               func(childComplexity int) int
+		PurchaseModels    func(childComplexity int) int
 		RetentionPolicies func(childComplexity int) int
 		Runs              func(childComplexity int, filter *model.RunFilter, first *int, after *string, last *int, before *string) int
 		Settings          func(childComplexity int) int
@@ -868,6 +920,7 @@ type ComplexityRoot struct {
 
 	Timeline struct {
 		Axes               func(childComplexity int) int
+		ChurnRiskScores    func(childComplexity int) int
 		Computed           func(childComplexity int) int
 		Dates              func(childComplexity int) int
 		DriftEvents        func(childComplexity int) int
@@ -876,6 +929,7 @@ type ComplexityRoot struct {
 		ModelVersions      func(childComplexity int) int
 		Orders             func(childComplexity int) int
 		OverallDriftScores func(childComplexity int) int
+		PredictedLtvs      func(childComplexity int) int
 		TotalValues        func(childComplexity int) int
 	}
 
@@ -1758,6 +1812,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Customer.Persona(childComplexity, args["level"].(engine.Level)), true
+	case "Customer.prediction":
+		if e.ComplexityRoot.Customer.Prediction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Customer.Prediction(childComplexity), true
+	case "Customer.predictionReason":
+		if e.ComplexityRoot.Customer.PredictionReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Customer.PredictionReason(childComplexity), true
 	case "Customer.snapshots":
 		if e.ComplexityRoot.Customer.Snapshots == nil {
 			break
@@ -2841,6 +2907,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Model.Version(childComplexity), true
 
+	case "ModelParameter.name":
+		if e.ComplexityRoot.ModelParameter.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelParameter.Name(childComplexity), true
+	case "ModelParameter.standardError":
+		if e.ComplexityRoot.ModelParameter.StandardError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelParameter.StandardError(childComplexity), true
+	case "ModelParameter.value":
+		if e.ComplexityRoot.ModelParameter.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelParameter.Value(childComplexity), true
+
 	case "Mutation.cancelRun":
 		if e.ComplexityRoot.Mutation.CancelRun == nil {
 			break
@@ -2951,6 +3036,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateStore(childComplexity, args["input"].(model.UpdateStoreInput)), true
+
+	case "NextOrder.date":
+		if e.ComplexityRoot.NextOrder.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NextOrder.Date(childComplexity), true
+	case "NextOrder.from":
+		if e.ComplexityRoot.NextOrder.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NextOrder.From(childComplexity), true
+	case "NextOrder.probability":
+		if e.ComplexityRoot.NextOrder.Probability == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NextOrder.Probability(childComplexity), true
+	case "NextOrder.to":
+		if e.ComplexityRoot.NextOrder.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NextOrder.To(childComplexity), true
 
 	case "NotFoundError.code":
 		if e.ComplexityRoot.NotFoundError.Code == nil {
@@ -3076,6 +3186,164 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Persona.Strength(childComplexity), true
+
+	case "Prediction.asOf":
+		if e.ComplexityRoot.Prediction.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.AsOf(childComplexity), true
+	case "Prediction.churnRisk":
+		if e.ComplexityRoot.Prediction.ChurnRisk == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.ChurnRisk(childComplexity), true
+	case "Prediction.daysSilent":
+		if e.ComplexityRoot.Prediction.DaysSilent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.DaysSilent(childComplexity), true
+	case "Prediction.expectedOrderValue":
+		if e.ComplexityRoot.Prediction.ExpectedOrderValue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.ExpectedOrderValue(childComplexity), true
+	case "Prediction.expectedPurchases":
+		if e.ComplexityRoot.Prediction.ExpectedPurchases == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.ExpectedPurchases(childComplexity), true
+	case "Prediction.explanation":
+		if e.ComplexityRoot.Prediction.Explanation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.Explanation(childComplexity), true
+	case "Prediction.gapProbability":
+		if e.ComplexityRoot.Prediction.GapProbability == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.GapProbability(childComplexity), true
+	case "Prediction.horizonDays":
+		if e.ComplexityRoot.Prediction.HorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.HorizonDays(childComplexity), true
+	case "Prediction.identifiable":
+		if e.ComplexityRoot.Prediction.Identifiable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.Identifiable(childComplexity), true
+	case "Prediction.identifiableReason":
+		if e.ComplexityRoot.Prediction.IdentifiableReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.IdentifiableReason(childComplexity), true
+	case "Prediction.modelVersion":
+		if e.ComplexityRoot.Prediction.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.ModelVersion(childComplexity), true
+	case "Prediction.nextOrder":
+		if e.ComplexityRoot.Prediction.NextOrder == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.NextOrder(childComplexity), true
+	case "Prediction.noPurchaseProbability":
+		if e.ComplexityRoot.Prediction.NoPurchaseProbability == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.NoPurchaseProbability(childComplexity), true
+	case "Prediction.pAlive":
+		if e.ComplexityRoot.Prediction.PAlive == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.PAlive(childComplexity), true
+	case "Prediction.predictedLtv":
+		if e.ComplexityRoot.Prediction.PredictedLtv == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.PredictedLtv(childComplexity), true
+	case "Prediction.usualGapDays":
+		if e.ComplexityRoot.Prediction.UsualGapDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.UsualGapDays(childComplexity), true
+	case "Prediction.valueReason":
+		if e.ComplexityRoot.Prediction.ValueReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.ValueReason(childComplexity), true
+
+	case "PurchaseModel.asOf":
+		if e.ComplexityRoot.PurchaseModel.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.AsOf(childComplexity), true
+	case "PurchaseModel.correlation":
+		if e.ComplexityRoot.PurchaseModel.Correlation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Correlation(childComplexity), true
+	case "PurchaseModel.customers":
+		if e.ComplexityRoot.PurchaseModel.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Customers(childComplexity), true
+	case "PurchaseModel.identifiable":
+		if e.ComplexityRoot.PurchaseModel.Identifiable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Identifiable(childComplexity), true
+	case "PurchaseModel.identifiableReason":
+		if e.ComplexityRoot.PurchaseModel.IdentifiableReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.IdentifiableReason(childComplexity), true
+	case "PurchaseModel.logLikelihood":
+		if e.ComplexityRoot.PurchaseModel.LogLikelihood == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.LogLikelihood(childComplexity), true
+	case "PurchaseModel.name":
+		if e.ComplexityRoot.PurchaseModel.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Name(childComplexity), true
+	case "PurchaseModel.parameters":
+		if e.ComplexityRoot.PurchaseModel.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Parameters(childComplexity), true
+	case "PurchaseModel.reason":
+		if e.ComplexityRoot.PurchaseModel.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Reason(childComplexity), true
 
 	case "Query.customer":
 		if e.ComplexityRoot.Query.Customer == nil {
@@ -3984,6 +4252,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SegmentRule.Text(childComplexity), true
 
+	case "Snapshot.churnRiskScore":
+		if e.ComplexityRoot.Snapshot.ChurnRiskScore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.ChurnRiskScore(childComplexity), true
 	case "Snapshot.computed":
 		if e.ComplexityRoot.Snapshot.Computed == nil {
 			break
@@ -4055,6 +4329,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Snapshot.OrdersAtSnapshot(childComplexity), true
+	case "Snapshot.predictedLtv":
+		if e.ComplexityRoot.Snapshot.PredictedLtv == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.PredictedLtv(childComplexity), true
+	case "Snapshot.prediction":
+		if e.ComplexityRoot.Snapshot.Prediction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.Prediction(childComplexity), true
+	case "Snapshot.predictionReason":
+		if e.ComplexityRoot.Snapshot.PredictionReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.PredictionReason(childComplexity), true
 	case "Snapshot.replayed":
 		if e.ComplexityRoot.Snapshot.Replayed == nil {
 			break
@@ -4399,6 +4691,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Now(childComplexity), true
+	case "Store.purchaseModels":
+		if e.ComplexityRoot.Store.PurchaseModels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Store.PurchaseModels(childComplexity), true
 	case "Store.retentionPolicies":
 		if e.ComplexityRoot.Store.RetentionPolicies == nil {
 			break
@@ -4607,6 +4905,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.Axes(childComplexity), true
+	case "Timeline.churnRiskScores":
+		if e.ComplexityRoot.Timeline.ChurnRiskScores == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.ChurnRiskScores(childComplexity), true
 	case "Timeline.computed":
 		if e.ComplexityRoot.Timeline.Computed == nil {
 			break
@@ -4655,6 +4959,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.OverallDriftScores(childComplexity), true
+	case "Timeline.predictedLtvs":
+		if e.ComplexityRoot.Timeline.PredictedLtvs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.PredictedLtvs(childComplexity), true
 	case "Timeline.totalValues":
 		if e.ComplexityRoot.Timeline.TotalValues == nil {
 			break
@@ -4845,6 +5155,10 @@ type Customer implements Node {
     "The segment wanted, of the model under which the customer stands."
     segmentId: ID!
   ): Counterfactual @cost(weight: 50)
+  "Churn risk and value as of the store's now, by the model in force; null where predictionReason says why."
+  prediction: Prediction
+  "Why there is no prediction; null where there is one."
+  predictionReason: PredictionReason
   "The newest snapshot of a type; null where there is none."
   latestSnapshot(
     "The type."
@@ -5418,6 +5732,10 @@ type Timeline {
   computed: [Boolean!]!
   "The overall drift from the date before; null as on OverallDrift, on the first date and after a gap."
   overallDriftScores: FloatList!
+  "The churn risk, from 0 to 1; null where it was not stored."
+  churnRiskScores: FloatList!
+  "The predicted lifetime values; null where they were not stored."
+  predictedLtvs: [Decimal]!
   "The purchases so far."
   orders: [Int!]!
   "The value of all orders so far, as in a snapshot."
@@ -5606,6 +5924,114 @@ type RescoreRun implements Node & Run {
   customers: Int!
   "Provisional drift events found."
   driftEvents: Long!
+}
+`, BuiltIn: false},
+	{Name: "../schema/prediction.graphqls", Input: `"Whether and how much a customer will buy, with the parts that lead to it."
+type Prediction {
+  "As of 00:00 of this day in the store's time zone: only the purchases before it count."
+  asOf: Date!
+  "The model whose fits it rests on."
+  modelVersion: Int!
+  "The horizon of churn risk, in days."
+  horizonDays: Int!
+  "The probability of no order within the horizon, from 0 to 1 and never either: that of the purchase model, calibrated once outcomes are known."
+  churnRisk: Float!
+  "The same before calibration."
+  noPurchaseProbability: Float!
+  "Whether the store's history shows when customers leave. If not, pAlive is null, and the rest takes every customer as active."
+  identifiable: Boolean!
+  "Why it does not, in words; null where it does."
+  identifiableReason: String
+  "The probability of being a customer still, from 0 to 1; null where the history does not show when customers leave."
+  pAlive: Float
+  "Expected purchases within the horizon."
+  expectedPurchases: Float!
+  "Days since the last purchase."
+  daysSilent: Int!
+  "The median days between the customer's purchases; null with fewer than two of them."
+  usualGapDays: Float
+  "The share of active customers like this one who are silent for so long, from 0 to 1; null for a one-time buyer."
+  gapProbability: Float
+  "When the next order is due; null where none is expected within 730 days."
+  nextOrder: NextOrder
+  "The expected value of one order; null where valueReason says why."
+  expectedOrderValue: Decimal
+  "The value of the next 12 months, discounted; nothing past is in it. Null where valueReason says why."
+  predictedLtv: Decimal
+  "Why there is no value; null where there is one."
+  valueReason: PredictionReason
+  "The prediction in words, for example: Usually 21 days between orders, silent for 58: such a gap happens to 3 % of active customers like this."
+  explanation: String!
+}
+
+"When the next order is due, if the customer is still active."
+type NextOrder {
+  "The median."
+  date: Date!
+  "The interval's first day."
+  from: Date!
+  "The interval's last day; null where it lies more than 3650 days ahead."
+  to: Date
+  "How likely the next order falls in the interval, from 0 to 1."
+  probability: Float!
+}
+
+"Why there is no prediction, or no value in it."
+enum PredictionReason {
+  "The store has not been clustered yet."
+  NOT_CLUSTERED
+  "The model was made before models predicted; a new one will."
+  MODEL_WITHOUT
+  "The store has fewer than 200 customers, or fewer than 50 who bought again."
+  TOO_FEW_CUSTOMERS
+  "No fit of the model to the store's history was found."
+  NO_OPTIMUM
+  "Customers spend the same every time, so there is no model of what they spend."
+  SPEND_DOES_NOT_VARY
+  "The snapshot was taken without scores."
+  NOT_STORED
+  "The customer had not bought yet."
+  BEFORE_FIRST_PURCHASE
+}
+
+"A model of purchases or of spend."
+enum PurchaseModelName {
+  "Purchases; customers may leave after any purchase, the first one too."
+  MBG_NBD
+  "The value of an order."
+  GAMMA_GAMMA
+}
+
+"A model of purchases or of spend as it was fitted to a store; time is in weeks, value in the store's currency."
+type PurchaseModel {
+  "Which."
+  name: PurchaseModelName!
+  "Fitted on the purchases before this day."
+  asOf: Date!
+  "In the literature's order: r, alpha, a, b; p, q, gamma. Empty where reason says why."
+  parameters: [ModelParameter!]! @listSize(assumedSize: 4)
+  "Summed over customers; null without parameters."
+  logLikelihood: Float
+  "How many customers it was fitted on."
+  customers: Int!
+  "Whether the history shows when customers leave; of a spend model, whether its mean exists."
+  identifiable: Boolean!
+  "Why not, in words; null where it is."
+  identifiableReason: String
+  "Of frequency and mean value, from -1 to 1; over 0.3 either way the values are doubtful, since the model takes them for independent. Null but for GAMMA_GAMMA."
+  correlation: Float
+  "Why it could not be fitted; null where it was."
+  reason: PredictionReason
+}
+
+"A parameter of a fitted model."
+type ModelParameter {
+  "For example alpha."
+  name: String!
+  "Over 0."
+  value: Float!
+  "Null where it could not be worked out."
+  standardError: Float
 }
 `, BuiltIn: false},
 	{Name: "../schema/run.graphqls", Input: `"Work in the background: queued, running, then succeeded, failed or cancelled. Killed and started again it loses and doubles nothing."
@@ -7011,6 +7437,14 @@ type Snapshot implements Node {
     "The leaves of the trees or their roots."
     level: SegmentLevel! = LEAVES
   ): [String]!
+  "The probability of no order within the model's horizon, from 0 to 1; null where it was not stored."
+  churnRiskScore: Float
+  "The value of the next 12 months; null where it was not stored."
+  predictedLtv: Decimal
+  "Both with their parts; null where predictionReason says why."
+  prediction: Prediction
+  "Why there is no prediction; null where there is one."
+  predictionReason: PredictionReason
   "Purchases so far."
   ordersAtSnapshot: Int!
   "The value of all orders so far, less discounts and the refunds known by then."
@@ -7248,6 +7682,8 @@ type Store implements Node {
     "The one in force unless told."
     version: Int
   ): Model
+  "The purchase and spend models of the model in force, and whether they can be trusted; empty before the first re-clustering."
+  purchaseModels: [PurchaseModel!]! @listSize(assumedSize: 2)
   "The newest run."
   latestRun(
     "Of this kind; of any unless told."
@@ -7723,6 +8159,10 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_persona(ctx, field)
 	case "pathTo":
 		return ec.fieldContext_Customer_pathTo(ctx, field)
+	case "prediction":
+		return ec.fieldContext_Customer_prediction(ctx, field)
+	case "predictionReason":
+		return ec.fieldContext_Customer_predictionReason(ctx, field)
 	case "latestSnapshot":
 		return ec.fieldContext_Customer_latestSnapshot(ctx, field)
 	case "snapshots":
@@ -8175,6 +8615,32 @@ func (ec *executionContext) childFields_Model(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Model", field.Name)
 }
 
+func (ec *executionContext) childFields_ModelParameter(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ModelParameter_name(ctx, field)
+	case "value":
+		return ec.fieldContext_ModelParameter_value(ctx, field)
+	case "standardError":
+		return ec.fieldContext_ModelParameter_standardError(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ModelParameter", field.Name)
+}
+
+func (ec *executionContext) childFields_NextOrder(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "date":
+		return ec.fieldContext_NextOrder_date(ctx, field)
+	case "from":
+		return ec.fieldContext_NextOrder_from(ctx, field)
+	case "to":
+		return ec.fieldContext_NextOrder_to(ctx, field)
+	case "probability":
+		return ec.fieldContext_NextOrder_probability(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NextOrder", field.Name)
+}
+
 func (ec *executionContext) childFields_OrderOutcome(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "orderId":
@@ -8229,6 +8695,70 @@ func (ec *executionContext) childFields_Persona(ctx context.Context, field graph
 		return ec.fieldContext_Persona_strength(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Persona", field.Name)
+}
+
+func (ec *executionContext) childFields_Prediction(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "asOf":
+		return ec.fieldContext_Prediction_asOf(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_Prediction_modelVersion(ctx, field)
+	case "horizonDays":
+		return ec.fieldContext_Prediction_horizonDays(ctx, field)
+	case "churnRisk":
+		return ec.fieldContext_Prediction_churnRisk(ctx, field)
+	case "noPurchaseProbability":
+		return ec.fieldContext_Prediction_noPurchaseProbability(ctx, field)
+	case "identifiable":
+		return ec.fieldContext_Prediction_identifiable(ctx, field)
+	case "identifiableReason":
+		return ec.fieldContext_Prediction_identifiableReason(ctx, field)
+	case "pAlive":
+		return ec.fieldContext_Prediction_pAlive(ctx, field)
+	case "expectedPurchases":
+		return ec.fieldContext_Prediction_expectedPurchases(ctx, field)
+	case "daysSilent":
+		return ec.fieldContext_Prediction_daysSilent(ctx, field)
+	case "usualGapDays":
+		return ec.fieldContext_Prediction_usualGapDays(ctx, field)
+	case "gapProbability":
+		return ec.fieldContext_Prediction_gapProbability(ctx, field)
+	case "nextOrder":
+		return ec.fieldContext_Prediction_nextOrder(ctx, field)
+	case "expectedOrderValue":
+		return ec.fieldContext_Prediction_expectedOrderValue(ctx, field)
+	case "predictedLtv":
+		return ec.fieldContext_Prediction_predictedLtv(ctx, field)
+	case "valueReason":
+		return ec.fieldContext_Prediction_valueReason(ctx, field)
+	case "explanation":
+		return ec.fieldContext_Prediction_explanation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Prediction", field.Name)
+}
+
+func (ec *executionContext) childFields_PurchaseModel(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_PurchaseModel_name(ctx, field)
+	case "asOf":
+		return ec.fieldContext_PurchaseModel_asOf(ctx, field)
+	case "parameters":
+		return ec.fieldContext_PurchaseModel_parameters(ctx, field)
+	case "logLikelihood":
+		return ec.fieldContext_PurchaseModel_logLikelihood(ctx, field)
+	case "customers":
+		return ec.fieldContext_PurchaseModel_customers(ctx, field)
+	case "identifiable":
+		return ec.fieldContext_PurchaseModel_identifiable(ctx, field)
+	case "identifiableReason":
+		return ec.fieldContext_PurchaseModel_identifiableReason(ctx, field)
+	case "correlation":
+		return ec.fieldContext_PurchaseModel_correlation(ctx, field)
+	case "reason":
+		return ec.fieldContext_PurchaseModel_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PurchaseModel", field.Name)
 }
 
 func (ec *executionContext) childFields_ReclusterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8603,6 +9133,14 @@ func (ec *executionContext) childFields_Snapshot(ctx context.Context, field grap
 		return ec.fieldContext_Snapshot_thumbprint(ctx, field)
 	case "dominantPaths":
 		return ec.fieldContext_Snapshot_dominantPaths(ctx, field)
+	case "churnRiskScore":
+		return ec.fieldContext_Snapshot_churnRiskScore(ctx, field)
+	case "predictedLtv":
+		return ec.fieldContext_Snapshot_predictedLtv(ctx, field)
+	case "prediction":
+		return ec.fieldContext_Snapshot_prediction(ctx, field)
+	case "predictionReason":
+		return ec.fieldContext_Snapshot_predictionReason(ctx, field)
 	case "ordersAtSnapshot":
 		return ec.fieldContext_Snapshot_ordersAtSnapshot(ctx, field)
 	case "totalValueAtSnapshot":
@@ -8741,6 +9279,8 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_axis(ctx, field)
 	case "model":
 		return ec.fieldContext_Store_model(ctx, field)
+	case "purchaseModels":
+		return ec.fieldContext_Store_purchaseModels(ctx, field)
 	case "latestRun":
 		return ec.fieldContext_Store_latestRun(ctx, field)
 	case "runs":
@@ -8843,6 +9383,10 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_computed(ctx, field)
 	case "overallDriftScores":
 		return ec.fieldContext_Timeline_overallDriftScores(ctx, field)
+	case "churnRiskScores":
+		return ec.fieldContext_Timeline_churnRiskScores(ctx, field)
+	case "predictedLtvs":
+		return ec.fieldContext_Timeline_predictedLtvs(ctx, field)
 	case "orders":
 		return ec.fieldContext_Timeline_orders(ctx, field)
 	case "totalValues":

@@ -139,6 +139,29 @@ func (ec *executionContext) marshalNDecimal2ᚕint64ᚄ(ctx context.Context, sel
 	return ret
 }
 
+func (ec *executionContext) unmarshalNDecimal2ᚕᚖint64(ctx context.Context, v any) ([]*int64, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*int64, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalODecimal2ᚖint64(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNDecimal2ᚕᚖint64(ctx context.Context, sel ast.SelectionSet, v []*int64) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalODecimal2ᚖint64(ctx, sel, v[i])
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNFloatList2ᚕfloat64(ctx context.Context, v any) ([]float64, error) {
 	res, err := scalar.UnmarshalFloatList(v)
 	return res, graphql.ErrorOnPath(ctx, err)

@@ -23,6 +23,9 @@ type SnapshotResolver interface {
 	Thumbprint(ctx context.Context, obj *model.Snapshot, axes []string, level engine.Level) ([]*model.AxisMembership, error)
 	DominantPaths(ctx context.Context, obj *model.Snapshot, axes []string, level engine.Level) ([]*string, error)
 
+	Prediction(ctx context.Context, obj *model.Snapshot) (*model.Prediction, error)
+	PredictionReason(ctx context.Context, obj *model.Snapshot) (*engine.PredictionReason, error)
+
 	ExpiresAt(ctx context.Context, obj *model.Snapshot) (*time.Time, error)
 }
 
@@ -833,6 +836,107 @@ func (ec *executionContext) fieldContext_Snapshot_dominantPaths(ctx context.Cont
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Snapshot_churnRiskScore(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_churnRiskScore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChurnRiskScore(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_churnRiskScore(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Snapshot", field, true, false, "Float")
+}
+
+func (ec *executionContext) _Snapshot_predictedLtv(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_predictedLtv(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PredictedLtv(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalODecimal2ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_predictedLtv(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Snapshot", field, true, false, "Decimal")
+}
+
+func (ec *executionContext) _Snapshot_prediction(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_prediction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Snapshot().Prediction(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Prediction) graphql.Marshaler {
+			return ec.marshalOPrediction2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPrediction(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_prediction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Snapshot",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Prediction(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Snapshot_predictionReason(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_predictionReason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Snapshot().PredictionReason(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.PredictionReason) graphql.Marshaler {
+			return ec.marshalOPredictionReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐPredictionReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_predictionReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Snapshot", field, true, true, "PredictionReason")
 }
 
 func (ec *executionContext) _Snapshot_ordersAtSnapshot(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
@@ -2002,6 +2106,28 @@ func (ec *executionContext) _Snapshot(ctx context.Context, sel ast.SelectionSet,
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Snapshot_dominantPaths(ctx, field, obj)
+				})
+		case "churnRiskScore":
+			out.Values[i] = ec._Snapshot_churnRiskScore(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "predictedLtv":
+			out.Values[i] = ec._Snapshot_predictedLtv(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "prediction":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Snapshot_prediction(ctx, field, obj)
+				})
+		case "predictionReason":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Snapshot_predictionReason(ctx, field, obj)
 				})
 		case "ordersAtSnapshot":
 			out.Values[i] = ec._Snapshot_ordersAtSnapshot(ctx, field, obj)

@@ -23,6 +23,7 @@ type StoreResolver interface {
 	Axes(ctx context.Context, obj *model.Store, keys []string) ([]*model.Axis, error)
 	Axis(ctx context.Context, obj *model.Store, key string) (*model.Axis, error)
 	Model(ctx context.Context, obj *model.Store, version *int) (*model.Model, error)
+	PurchaseModels(ctx context.Context, obj *model.Store) ([]*model.PurchaseModel, error)
 	LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error)
 	Runs(ctx context.Context, obj *model.Store, filter *model.RunFilter, first *int, after *string, last *int, before *string) (*model.Page[model.Run], error)
 	RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error)
@@ -667,6 +668,38 @@ func (ec *executionContext) fieldContext_Store_model(ctx context.Context, field 
 	if fc.Args, err = ec.field_Store_model_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Store_purchaseModels(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_purchaseModels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Store().PurchaseModels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.PurchaseModel) graphql.Marshaler {
+			return ec.marshalNPurchaseModel2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPurchaseModelᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_purchaseModels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PurchaseModel(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -1395,6 +1428,12 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Store_model(ctx, field, obj)
+				})
+		case "purchaseModels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_purchaseModels(ctx, field, obj)
 				})
 		case "latestRun":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -29,6 +29,16 @@ func (r *customerResolver) PathTo(ctx context.Context, obj *model.Customer, segm
 	return r.pathTo(ctx, obj, segmentID)
 }
 
+func (r *customerResolver) Prediction(ctx context.Context, obj *model.Customer) (*model.Prediction, error) {
+	p, _, err := r.customerPrediction(ctx, obj)
+	return p, err
+}
+
+func (r *customerResolver) PredictionReason(ctx context.Context, obj *model.Customer) (*engine.PredictionReason, error) {
+	_, reason, err := r.customerPrediction(ctx, obj)
+	return model.PredictionReason(reason), err
+}
+
 func (r *customerResolver) LatestSnapshot(ctx context.Context, obj *model.Customer, typeArg engine.SnapshotType) (*model.Snapshot, error) {
 	return r.latestSnapshot(ctx, obj, typeArg)
 }

@@ -31,6 +31,16 @@ func (r *snapshotResolver) DominantPaths(ctx context.Context, obj *model.Snapsho
 	return model.DominantPaths(m, obj.Snapshot.Thumbprint, axes, level)
 }
 
+func (r *snapshotResolver) Prediction(ctx context.Context, obj *model.Snapshot) (*model.Prediction, error) {
+	p, _, err := r.snapshotPrediction(ctx, obj)
+	return p, err
+}
+
+func (r *snapshotResolver) PredictionReason(ctx context.Context, obj *model.Snapshot) (*engine.PredictionReason, error) {
+	_, reason, err := r.snapshotPrediction(ctx, obj)
+	return model.PredictionReason(reason), err
+}
+
 func (r *snapshotResolver) ExpiresAt(ctx context.Context, obj *model.Snapshot) (*time.Time, error) {
 	return r.expiry(ctx, obj)
 }

@@ -34,6 +34,10 @@ func (r *storeResolver) Model(ctx context.Context, obj *model.Store, version *in
 	return r.modelView(ctx, obj, version)
 }
 
+func (r *storeResolver) PurchaseModels(ctx context.Context, obj *model.Store) ([]*model.PurchaseModel, error) {
+	return r.purchaseModels(ctx, obj)
+}
+
 func (r *storeResolver) LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error) {
 	return r.latestRun(ctx, obj, kind)
 }

@@ -82,6 +82,12 @@ func (s *Snapshot) TenureMonths() *float64 {
 	return &months
 }
 
+// ChurnRiskScore is the probability of no order within the model's horizon.
+func (s *Snapshot) ChurnRiskScore() *float64 { return s.ChurnRisk }
+
+// PredictedLtv is in minor units.
+func (s *Snapshot) PredictedLtv() *int64 { return s.LTVCents }
+
 // dataVersion is the version of the stored form.
 const dataVersion = "v1.0"
 

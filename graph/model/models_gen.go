@@ -670,8 +670,30 @@ type MembershipSeries struct {
 	Scores []float64 `json:"scores"`
 }
 
+// A parameter of a fitted model.
+type ModelParameter struct {
+	// For example alpha.
+	Name string `json:"name"`
+	// Over 0.
+	Value float64 `json:"value"`
+	// Null where it could not be worked out.
+	StandardError *float64 `json:"standardError,omitempty"`
+}
+
 // Everything that can be changed.
 type Mutation struct {
+}
+
+// When the next order is due, if the customer is still active.
+type NextOrder struct {
+	// The median.
+	Date engine.Date `json:"date"`
+	// The interval's first day.
+	From engine.Date `json:"from"`
+	// The interval's last day; null where it lies more than 3650 days ahead.
+	To *engine.Date `json:"to,omitempty"`
+	// How likely the next order falls in the interval, from 0 to 1.
+	Probability float64 `json:"probability"`
 }
 
 // Something named in the arguments does not exist, or not for this caller.
@@ -772,6 +794,28 @@ type Persona struct {
 	Segments []*SegmentMembership `json:"segments"`
 	// The product of the memberships, from 0 to 1.
 	Strength float64 `json:"strength"`
+}
+
+// A model of purchases or of spend as it was fitted to a store; time is in weeks, value in the store's currency.
+type PurchaseModel struct {
+	// Which.
+	Name PurchaseModelName `json:"name"`
+	// Fitted on the purchases before this day.
+	AsOf engine.Date `json:"asOf"`
+	// In the literature's order: r, alpha, a, b; p, q, gamma. Empty where reason says why.
+	Parameters []*ModelParameter `json:"parameters"`
+	// Summed over customers; null without parameters.
+	LogLikelihood *float64 `json:"logLikelihood,omitempty"`
+	// How many customers it was fitted on.
+	Customers int `json:"customers"`
+	// Whether the history shows when customers leave; of a spend model, whether its mean exists.
+	Identifiable bool `json:"identifiable"`
+	// Why not, in words; null where it is.
+	IdentifiableReason *string `json:"identifiableReason,omitempty"`
+	// Of frequency and mean value, from -1 to 1; over 0.3 either way the values are doubtful, since the model takes them for independent. Null but for GAMMA_GAMMA.
+	Correlation *float64 `json:"correlation,omitempty"`
+	// Why it could not be fitted; null where it was.
+	Reason *engine.PredictionReason `json:"reason,omitempty"`
 }
 
 // Everything that can be read.
@@ -1490,6 +1534,64 @@ func (e *OrderDirection) UnmarshalJSON(b []byte) error {
 }
 
 func (e OrderDirection) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A model of purchases or of spend.
+type PurchaseModelName string
+
+const (
+	// Purchases; customers may leave after any purchase, the first one too.
+	PurchaseModelNameMbgNbd PurchaseModelName = "MBG_NBD"
+	// The value of an order.
+	PurchaseModelNameGammaGamma PurchaseModelName = "GAMMA_GAMMA"
+)
+
+var AllPurchaseModelName = []PurchaseModelName{
+	PurchaseModelNameMbgNbd,
+	PurchaseModelNameGammaGamma,
+}
+
+func (e PurchaseModelName) IsValid() bool {
+	switch e {
+	case PurchaseModelNameMbgNbd, PurchaseModelNameGammaGamma:
+		return true
+	}
+	return false
+}
+
+func (e PurchaseModelName) String() string {
+	return string(e)
+}
+
+func (e *PurchaseModelName) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PurchaseModelName(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PurchaseModelName", str)
+	}
+	return nil
+}
+
+func (e PurchaseModelName) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PurchaseModelName) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PurchaseModelName) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -64,6 +64,21 @@ func (t *Timeline) TotalValues() []int64 {
 	return column(t.Rows, func(s *engine.Snapshot) int64 { return s.ValueCents })
 }
 
+// ChurnRiskScores are NaN where none was stored.
+func (t *Timeline) ChurnRiskScores() []float64 {
+	return column(t.Rows, func(s *engine.Snapshot) float64 {
+		if s.ChurnRisk == nil {
+			return math.NaN()
+		}
+		return *s.ChurnRisk
+	})
+}
+
+// PredictedLtvs are in minor units.
+func (t *Timeline) PredictedLtvs() []*int64 {
+	return column(t.Rows, func(s *engine.Snapshot) *int64 { return s.LTVCents })
+}
+
 // OverallDriftScores are the drifts from the date before, NaN where there is none.
 func (t *Timeline) OverallDriftScores() []float64 {
 	return t.driftColumn(func(d *engine.Drift) (float64, bool) {

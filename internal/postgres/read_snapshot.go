@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -9,7 +10,10 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-const readSnapshotFields = `s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active, s.replayed, s.created_at`
+const readSnapshotFields = `s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active, s.replayed, s.created_at, s.churn_risk, s.predicted_ltv_cents`
+
+// riskDigits is how finely a churn risk is told: a real holds no more.
+const riskDigits = 1e6
 
 func scanSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
 	return scanSnapshotWith(row)
@@ -23,8 +27,11 @@ func scanSnapshotWith(row pgx.CollectableRow, more ...any) (*engine.Snapshot, er
 	var features []*float32
 	err := row.Scan(append([]any{
 		&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
-		&s.Active, &s.Replayed, &s.CreatedAt, &features,
+		&s.Active, &s.Replayed, &s.CreatedAt, &s.ChurnRisk, &s.LTVCents, &features,
 	}, more...)...)
+	if s.ChurnRisk != nil {
+		*s.ChurnRisk = math.Round(*s.ChurnRisk*riskDigits) / riskDigits // it is stored as real
+	}
 	s.Type, s.Date, s.FirstAt, s.Features = engine.SnapshotType(kind), dateOf(date), dateOf(first), featuresOf(features)
 	return &s, err
 }
@@ -181,7 +188,7 @@ const timelineRows = `-- name: Timeline
 SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 CROSS JOIN LATERAL (
   SELECT s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active,
-         s.replayed, s.created_at, CASE WHEN s.model_id <> $6 OR $8 THEN s.feature END AS feature
+         s.replayed, s.created_at, s.churn_risk, s.predicted_ltv_cents, CASE WHEN s.model_id <> $6 OR $8 THEN s.feature END AS feature
   FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = $3 AND s.snapshot_date >= $4 AND s.snapshot_date < $5
   ORDER BY s.snapshot_date DESC LIMIT $7) s
 ORDER BY s.snapshot_date DESC`

@@ -1,0 +1,75 @@
+package model
+
+import (
+	"strings"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// Prediction is what is to be expected of a customer, and the model that it comes from.
+type Prediction struct {
+	*engine.Prediction
+	ModelVersion int
+}
+
+// NoPurchaseProbability is the probability of no order within the horizon, before calibration.
+func (p *Prediction) NoPurchaseProbability() float64 { return p.NoPurchase }
+
+// IdentifiableReason is null where the history shows when customers leave.
+func (p *Prediction) IdentifiableReason() *string { return textOrNull(p.Prediction.IdentifiableReason) }
+
+// ExpectedPurchases is that within the horizon.
+func (p *Prediction) ExpectedPurchases() float64 { return p.Expected }
+
+// NextOrder is null where none is expected soon.
+func (p *Prediction) NextOrder() *NextOrder {
+	if p.Next == nil {
+		return nil
+	}
+	return &NextOrder{Date: p.Next.Date, From: p.Next.From, To: p.Next.To, Probability: engine.NextOrderProbability()}
+}
+
+// ExpectedOrderValue is in minor units.
+func (p *Prediction) ExpectedOrderValue() *int64 { return p.OrderValueCents }
+
+// PredictedLtv is in minor units.
+func (p *Prediction) PredictedLtv() *int64 { return p.LTVCents }
+
+// ValueReason is null where there is a value.
+func (p *Prediction) ValueReason() *engine.PredictionReason {
+	return PredictionReason(p.Prediction.ValueReason)
+}
+
+// PredictionReason is null where there is no reason.
+func PredictionReason(r engine.PredictionReason) *engine.PredictionReason {
+	if r == engine.PredictionGiven {
+		return nil
+	}
+	return &r
+}
+
+// NewPurchaseModels shows the fits of a model; m is nil before the first re-clustering.
+func NewPurchaseModels(m *engine.Model) []*PurchaseModel {
+	list := []*PurchaseModel{}
+	if m == nil {
+		return list
+	}
+	for _, f := range m.Predictor.Models() {
+		shown := &PurchaseModel{
+			Name: PurchaseModelName(strings.ToUpper(f.Name)), AsOf: m.AsOf, Parameters: []*ModelParameter{}, Customers: f.Customers,
+			Identifiable: f.Identifiable, IdentifiableReason: textOrNull(f.IdentifiableReason), Correlation: f.Correlation, Reason: PredictionReason(f.Reason),
+		}
+		for i, name := range f.Names {
+			p := &ModelParameter{Name: name, Value: f.Parameters[i]}
+			if i < len(f.StandardErrors) {
+				p.StandardError = &f.StandardErrors[i]
+			}
+			shown.Parameters = append(shown.Parameters, p)
+		}
+		if len(f.Parameters) > 0 {
+			shown.LogLikelihood = &f.LogLikelihood
+		}
+		list = append(list, shown)
+	}
+	return list
+}
