@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -167,6 +168,46 @@ func TestMainJob(t *testing.T) {
 	check(t, err)
 	if left+plan.Policies[1].ReplayedCount != count || oldest < plan.Policies[1].Cutoff {
 		t.Errorf("%d snapshots from %s on are left of %d after a cutoff at %s", left, oldest, count, plan.Policies[1].Cutoff)
+	}
+	testScores(t, q, db, store)
+}
+
+// testScores holds the scores of the newest weekly snapshots to what was known of the customers then, and to the setting.
+func testScores(t *testing.T, q *jobs.Queue, db *postgres.DB, store *engine.Store) {
+	t.Helper()
+	ctx := t.Context()
+	model, err := db.NewestModel(ctx, store.ID)
+	check(t, err)
+	date := day(t, "1998-06-28")
+	histories, err := q.Histories(ctx, store, date-1)
+	check(t, err)
+	refs := make([]postgres.CustomerRef, len(histories))
+	for i, h := range histories {
+		refs[i] = postgres.CustomerRef{StoreID: store.ID, CustomerID: h.CustomerID}
+	}
+	found, err := db.LatestSnapshots(ctx, refs, engine.Weekly)
+	check(t, err)
+	if len(found) != 2357 {
+		t.Fatalf("%d snapshots", len(found))
+	}
+	for i, h := range histories {
+		s := found[refs[i]]
+		risk, ltv := model.Predictor.Scores(h.PurchaseHistory, date)
+		if s.ChurnRisk == nil || s.LTVCents == nil || math.Abs(*s.ChurnRisk-*risk) > 2e-6 || *s.LTVCents != *ltv {
+			t.Fatalf("customer %d has %v and %v, want %g and %d", h.CustomerID, s.ChurnRisk, s.LTVCents, *risk, *ltv)
+		}
+	}
+
+	settings := jobs.DefaultSettings()
+	settings.StoreScores = false
+	silent, err := jobs.NewQueue(db, settings, slog.New(slog.DiscardHandler), clock)
+	check(t, err)
+	_, err = silent.SnapshotCustomers(ctx, jobs.SnapshotRequest{Store: store, Type: engine.Yearly, Customers: []int64{refs[0].CustomerID}})
+	check(t, err)
+	found, err = db.LatestSnapshots(ctx, refs[:1], engine.Yearly)
+	check(t, err)
+	if s := found[refs[0]]; s == nil || s.ChurnRisk != nil || s.LTVCents != nil {
+		t.Errorf("SNAPSHOT_STORE_ML=false stored %+v", s)
 	}
 }
 

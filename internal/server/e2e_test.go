@@ -32,6 +32,7 @@ func TestCDNOW(t *testing.T) {
 	a.replaySample(t, store)
 	t.Run("reads", func(t *testing.T) { a.testReads(t) })
 	t.Run("explains", func(t *testing.T) { a.testExplains(t, store) })
+	t.Run("predictions", func(t *testing.T) { a.testPredictions(t) })
 	t.Run("createSnapshot", func(t *testing.T) { a.testCreateSnapshot(t) })
 	t.Run("createSnapshots of named customers", func(t *testing.T) { a.testNamedSnapshots(t) })
 	t.Run("createSnapshots of the store", func(t *testing.T) { a.testStoreSnapshots(t) })

@@ -1,0 +1,146 @@
+package server_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/quimbi/quimbi/internal/pgtest"
+)
+
+// prediction is what the API says of a customer's future.
+type prediction struct {
+	AsOf                             string
+	ModelVersion, HorizonDays        int
+	ChurnRisk, NoPurchaseProbability float64
+	Identifiable                     bool
+	PAlive                           *float64
+	ExpectedPurchases                float64
+	DaysSilent                       int
+	UsualGapDays, GapProbability     *float64
+	NextOrder                        *struct{ Date, From string }
+	ExpectedOrderValue, PredictedLtv *string
+	ValueReason                      *string
+	Explanation                      string
+}
+
+const predictionFields = `asOf modelVersion horizonDays churnRisk noPurchaseProbability identifiable identifiableReason pAlive expectedPurchases daysSilent
+  usualGapDays gapProbability nextOrder { date from to probability } expectedOrderValue predictedLtv valueReason explanation`
+
+// testPredictions holds the predictions of a real shop to each other: those of snapshots to what was stored with them, and
+// those of customers to the snapshots.
+func (a *api) testPredictions(t *testing.T) {
+	var got struct {
+		Store struct {
+			PurchaseModels []struct {
+				Name         string
+				Customers    int
+				Identifiable bool
+				Correlation  *float64
+				Reason       *string
+				Parameters   []struct {
+					Name                 string
+					Value, StandardError float64
+				}
+			}
+		}
+		Customers struct {
+			Nodes []struct {
+				OrderCount       int
+				Prediction       *prediction
+				PredictionReason *string
+				LatestSnapshot   struct {
+					Date             string
+					ChurnRiskScore   float64
+					PredictedLtv     *string
+					Prediction       *prediction
+					PredictionReason *string
+				}
+			}
+		}
+	}
+	const query = `query ($first: Int!) {
+  store(key: "cdnow") { purchaseModels { name customers identifiable identifiableReason correlation reason logLikelihood asOf parameters { name value standardError } } }
+  customers(filter: {storeId: "cdnow"}, orderBy: {field: CUSTOMER_ID}, first: $first) { nodes { orderCount prediction { ` + predictionFields + ` } predictionReason
+    latestSnapshot { date churnRiskScore predictedLtv predictionReason prediction { ` + predictionFields + ` } } } } }`
+	for _, first := range []int{10, 100} {
+		counter := pgtest.Queries(t, a.pool)
+		a.data(t, &got, query, map[string]any{"first": first})
+		counter.AtMost(t, 5)
+	}
+	models := got.Store.PurchaseModels
+	if len(models) != 2 || models[0].Name != "MBG_NBD" || models[1].Name != "GAMMA_GAMMA" || models[0].Customers != sampleCustomers || models[1].Correlation == nil {
+		t.Fatalf("%+v", models)
+	}
+	// As of 1 July 1998; a second implementation gave these values.
+	for i, want := range []float64{0.61813, 8.65557, 0.55572, 1.01561} {
+		if p := models[0].Parameters[i]; math.Abs(p.Value-want) > 1e-4*want || !(p.StandardError > 0) {
+			t.Errorf("%+v, want %g", p, want)
+		}
+	}
+	once := 0
+	for _, c := range got.Customers.Nodes {
+		s := c.LatestSnapshot
+		if c.Prediction == nil || s.Prediction == nil || c.PredictionReason != nil || s.PredictionReason != nil {
+			t.Fatalf("%+v", c)
+		}
+		if p := s.Prediction; p.ChurnRisk != s.ChurnRiskScore || *p.PredictedLtv != *s.PredictedLtv || p.AsOf != s.Date || math.Abs(p.NoPurchaseProbability-p.ChurnRisk) > 1e-6 {
+			t.Errorf("the snapshot's scores are %g and %s, its prediction is %+v", s.ChurnRiskScore, *s.PredictedLtv, p)
+		}
+		for _, p := range []*prediction{c.Prediction, s.Prediction} {
+			if !(p.ChurnRisk > 0 && p.ChurnRisk < 1) || p.PAlive == nil || !(*p.PAlive > 0 && *p.PAlive < 1) || p.HorizonDays != 90 || p.ModelVersion != 1 || p.ExpectedOrderValue == nil {
+				t.Errorf("%+v", p)
+			}
+			if (p.UsualGapDays == nil) != strings.HasPrefix(p.Explanation, "Ordered once") {
+				t.Errorf("%+v", p)
+			}
+		}
+		if c.OrderCount == 1 {
+			once++
+			if c.Prediction.GapProbability != nil {
+				t.Errorf("a one-time buyer has a gap: %+v", c.Prediction)
+			}
+		}
+		if c.Prediction.AsOf != "1998-07-01" || c.Prediction.DaysSilent < s.Prediction.DaysSilent-3 {
+			t.Errorf("as of %s, silent for %d days; in the snapshot %d", c.Prediction.AsOf, c.Prediction.DaysSilent, s.Prediction.DaysSilent)
+		}
+	}
+	if once == 0 {
+		t.Error("there is no one-time buyer among the customers")
+	}
+	var line struct {
+		Customer struct {
+			Timeline struct {
+				Dates           []string
+				ChurnRiskScores []*float64
+				PredictedLtvs   []*string
+			}
+		}
+	}
+	a.data(t, &line, `query ($c: String!) { customer(by: {key: {storeId: "cdnow", customerId: $c}}) { timeline { dates churnRiskScores predictedLtvs } } }`, map[string]any{"c": a.greatest(t, 1)[0]})
+	for i := range line.Customer.Timeline.Dates {
+		if line.Customer.Timeline.ChurnRiskScores[i] == nil || line.Customer.Timeline.PredictedLtvs[i] == nil {
+			t.Errorf("%s has no scores", line.Customer.Timeline.Dates[i])
+		}
+	}
+}
+
+// A model from before there were predictions has none, and says so.
+func TestPredictionsThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	_, err := a.db.EnsureStore(t.Context(), "empty")
+	check(t, err)
+	r := a.query(t, `{ store(key: "shop") { purchaseModels { name } }
+  empty: store(key: "empty") { purchaseModels { name } }
+  customer(by: {key: {storeId: "shop", customerId: "c020"}}) { prediction { churnRisk } predictionReason
+    latestSnapshot { churnRiskScore predictedLtv prediction { churnRisk } predictionReason } timeline { churnRiskScores predictedLtvs } } }`, nil)
+	for _, want := range []string{
+		`"store":{"purchaseModels":[]},"empty":{"purchaseModels":[]}`, `"prediction":null,"predictionReason":"MODEL_WITHOUT","latestSnapshot"`,
+		`"latestSnapshot":{"churnRiskScore":null,"predictedLtv":null,"prediction":null,"predictionReason":"MODEL_WITHOUT"}`, `"churnRiskScores":[null,`, `"predictedLtvs":[null,`,
+	} {
+		if !strings.Contains(r.Text, want) {
+			t.Errorf("%s is missing in %s", want, r.Text)
+		}
+	}
+}
