@@ -2547,7 +2547,7 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "customerIdPrefix", "segmentIds", "severities", "totalValue", "firstOrder"}
+	fieldsInOrder := [...]string{"storeId", "customerIdPrefix", "segmentIds", "severities", "totalValue", "churnRisk", "firstOrder"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2589,6 +2589,13 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 				return it, err
 			}
 			it.TotalValue = data
+		case "churnRisk":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("churnRisk"))
+			data, err := ec.unmarshalOFloatRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFloatRange(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ChurnRisk = data
 		case "firstOrder":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("firstOrder"))
 			data, err := ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)

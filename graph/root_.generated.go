@@ -5008,6 +5008,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("DriftEventFilter", ec.unmarshalInputDriftEventFilter),
 			graphql.NewInputUnmarshaler("EraseCustomerInput", ec.unmarshalInputEraseCustomerInput),
 			graphql.NewInputUnmarshaler("ExportCustomerInput", ec.unmarshalInputExportCustomerInput),
+			graphql.NewInputUnmarshaler("FloatRange", ec.unmarshalInputFloatRange),
 			graphql.NewInputUnmarshaler("ImportOrdersInput", ec.unmarshalInputImportOrdersInput),
 			graphql.NewInputUnmarshaler("OrderInput", ec.unmarshalInputOrderInput),
 			graphql.NewInputUnmarshaler("OrderLineInput", ec.unmarshalInputOrderLineInput),
@@ -5155,7 +5156,7 @@ type Customer implements Node {
     "The segment wanted, of the model under which the customer stands."
     segmentId: ID!
   ): Counterfactual @cost(weight: 50)
-  "Churn risk and value as of the store's now, by the model in force; null where predictionReason says why."
+  "Churn risk and value as of the store's now, by the model in force, or as of the customer's own asOf; null where predictionReason says why."
   prediction: Prediction
   "Why there is no prediction; null where there is one."
   predictionReason: PredictionReason
@@ -5284,6 +5285,8 @@ input CustomerFilter {
   severities: [DriftSeverity!]
   "The value of all orders."
   totalValue: DecimalRange
+  "The churn risk as the newest snapshot or model has it, from 0 to 1; customers without one are left out."
+  churnRisk: FloatRange
   "The first order's date."
   firstOrder: DateRange
 }
@@ -5308,6 +5311,10 @@ enum CustomerOrderField {
   LAST_ORDER_AT
   "The largest drift on any axis since the snapshot before."
   DRIFT
+  "The churn risk as the newest snapshot or model has it."
+  CHURN_RISK
+  "The predicted lifetime value, likewise."
+  PREDICTED_LTV
 }
 
 "A page of customers."
@@ -6531,7 +6538,7 @@ type Query {
     filter: CustomerFilter
     "In which order; ties by customerId."
     orderBy: CustomerOrder! = { field: CUSTOMER_ID, direction: ASC }
-    "As for customer; who had no order by then is not in the list. Filters by segments or severities and the order DRIFT need snapshots of that day."
+    "As for customer; who had no order by then is not in the list. Filters by segments, severities or churn risk and the orders DRIFT, CHURN_RISK and PREDICTED_LTV need snapshots of that day."
     asOf: Date
     "How many from the front, 1 to 100."
     first: Int
@@ -6612,6 +6619,14 @@ input DecimalRange {
   min: Decimal
   "The greatest, included; open if not given."
   max: Decimal
+}
+
+"A range of numbers."
+input FloatRange {
+  "The least, included; open if not given."
+  min: Float
+  "The greatest, included; open if not given."
+  max: Float
 }
 
 "The direction of an ordering."

@@ -61,7 +61,7 @@ type (
 		CancelledAt time.Time `json:"cancelled_at,omitzero"`
 	}
 	// StandingDocument is where a customer stands under a model: by axis, the memberships by name of segment and the segment
-	// that the customer belongs to, and the features that this rests on.
+	// that the customer belongs to, the features that this rests on, and what is expected of the customer.
 	StandingDocument struct {
 		Date         engine.Date                   `json:"date"`
 		At           time.Time                     `json:"at,omitzero"` // unless it is the day's begin
@@ -69,19 +69,19 @@ type (
 		Memberships  map[string]map[string]float64 `json:"fuzzy_memberships"`
 		Dominant     map[string]string             `json:"dominant_segments"`
 		Features     map[string]float32            `json:"features,omitempty"`
+		ChurnRisk    *float64                      `json:"churn_risk,omitempty"`
+		PredictedLTV *Amount                       `json:"predicted_ltv,omitempty"`
 	}
 	// SnapshotDocument is a snapshot.
 	SnapshotDocument struct {
 		Type string `json:"type"`
 		StandingDocument
-		OrderCount   int         `json:"order_count"`
-		TotalValue   Amount      `json:"total_value"`
-		FirstOrder   engine.Date `json:"first_order"`
-		ChurnRisk    *float64    `json:"churn_risk,omitempty"`
-		PredictedLTV *Amount     `json:"predicted_ltv,omitempty"`
-		Active       bool        `json:"active"`
-		Replayed     bool        `json:"replayed"`
-		CreatedAt    time.Time   `json:"created_at"`
+		OrderCount int         `json:"order_count"`
+		TotalValue Amount      `json:"total_value"`
+		FirstOrder engine.Date `json:"first_order"`
+		Active     bool        `json:"active"`
+		Replayed   bool        `json:"replayed"`
+		CreatedAt  time.Time   `json:"created_at"`
 	}
 	// EventDocument is a drift event.
 	EventDocument struct {
@@ -118,12 +118,14 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 	if s := r.State; s != nil {
 		standing := newStanding(models[r.StateOf], r.StateAt, s.Thumbprint, s.Features)
 		standing.At = r.ScoredAt
+		standing.ChurnRisk, standing.PredictedLTV = s.ChurnRisk, (*Amount)(s.LTVCents)
 		d.Standing = &standing
 	}
 	for _, s := range r.Snapshots {
+		standing := newStanding(models[s.ModelVersion], s.Date, s.Thumbprint, s.Features)
+		standing.ChurnRisk, standing.PredictedLTV = s.ChurnRisk, (*Amount)(s.LTVCents)
 		d.Snapshots = append(d.Snapshots, SnapshotDocument{
-			Type: s.Type.String(), StandingDocument: newStanding(models[s.ModelVersion], s.Date, s.Thumbprint, s.Features),
-			OrderCount: s.Purchases, TotalValue: Amount(s.ValueCents), FirstOrder: s.FirstAt, ChurnRisk: s.ChurnRisk, PredictedLTV: (*Amount)(s.LTVCents),
+			Type: s.Type.String(), StandingDocument: standing, OrderCount: s.Purchases, TotalValue: Amount(s.ValueCents), FirstOrder: s.FirstAt,
 			Active: s.Active, Replayed: s.Replayed, CreatedAt: s.CreatedAt,
 		})
 	}

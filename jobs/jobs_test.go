@@ -185,7 +185,7 @@ func testScores(t *testing.T, q *jobs.Queue, db *postgres.DB, store *engine.Stor
 	for i, h := range histories {
 		refs[i] = postgres.CustomerRef{StoreID: store.ID, CustomerID: h.CustomerID}
 	}
-	found, err := db.LatestSnapshots(ctx, refs, engine.Weekly)
+	found, err := db.LatestSnapshots(ctx, refs, postgres.LatestQuery{Type: engine.Weekly, Before: date + 1})
 	check(t, err)
 	if len(found) != 2357 {
 		t.Fatalf("%d snapshots", len(found))
@@ -204,7 +204,7 @@ func testScores(t *testing.T, q *jobs.Queue, db *postgres.DB, store *engine.Stor
 	check(t, err)
 	_, err = silent.SnapshotCustomers(ctx, jobs.SnapshotRequest{Store: store, Type: engine.Yearly, Customers: []int64{refs[0].CustomerID}})
 	check(t, err)
-	found, err = db.LatestSnapshots(ctx, refs[:1], engine.Yearly)
+	found, err = db.LatestSnapshots(ctx, refs[:1], postgres.LatestQuery{Type: engine.Yearly, Before: date + 30})
 	check(t, err)
 	if s := found[refs[0]]; s == nil || s.ChurnRisk != nil || s.LTVCents != nil {
 		t.Errorf("SNAPSHOT_STORE_ML=false stored %+v", s)

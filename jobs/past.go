@@ -40,6 +40,9 @@ func (r *Runner) Past(ctx context.Context, q PastRequest) (map[int64][]*engine.S
 				Computed: true, CreatedAt: now,
 			}
 			scorer.Score(f.Purchases, f.Values, &s.Thumbprint)
+			if r.settings.StoreScores {
+				s.ChurnRisk, s.LTVCents = q.Model.Predictor.Scores(f.PurchaseHistory, s.Date)
+			}
 			past[s.CustomerID] = append(past[s.CustomerID], s)
 		})
 	}

@@ -114,6 +114,9 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 			}
 			state := postgres.State{CustomerID: table.CustomerID[next], Features: table.Row(next)}
 			scorer.Score(int(table.Purchases[next]), state.Features, &state.Thumbprint)
+			if r.settings.StoreScores {
+				state.ChurnRisk, state.LTVCents = model.Predictor.Scores(table.Histories[next], model.AsOf)
+			}
 			next++
 			return state, true
 		})

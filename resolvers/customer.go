@@ -32,7 +32,8 @@ func (r *Resolver) stores(ctx context.Context, key *string) (ids []int32, byID m
 var customerSorts = map[model.CustomerOrderField]postgres.CustomerSort{
 	model.CustomerOrderFieldCustomerID: postgres.SortByKey, model.CustomerOrderFieldTotalValue: postgres.SortByValue,
 	model.CustomerOrderFieldOrderCount: postgres.SortByOrders, model.CustomerOrderFieldLastOrderAt: postgres.SortByLastOrder,
-	model.CustomerOrderFieldDrift: postgres.SortByDrift,
+	model.CustomerOrderFieldDrift: postgres.SortByDrift, model.CustomerOrderFieldChurnRisk: postgres.SortByChurnRisk,
+	model.CustomerOrderFieldPredictedLtv: postgres.SortByLTV,
 }
 
 func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) (*model.CustomerConnection, error) {
@@ -85,6 +86,9 @@ func (r *Resolver) filterCustomers(ctx context.Context, f *model.CustomerFilter,
 	}
 	if f.TotalValue != nil {
 		q.MinValue, q.MaxValue = f.TotalValue.Min, f.TotalValue.Max
+	}
+	if f.ChurnRisk != nil {
+		q.MinRisk, q.MaxRisk = f.ChurnRisk.Min, f.ChurnRisk.Max
 	}
 	if f.FirstOrder != nil {
 		if _, _, err := dates(f.FirstOrder); err != nil {

@@ -50,12 +50,12 @@ func (r *Resolver) pastFilter(ctx context.Context, q *postgres.CustomerQuery, st
 	if list := slices.Collect(maps.Values(stores)); len(list) > 0 && !slices.ContainsFunc(list, known) {
 		return checkPast(list[0], *asOf)
 	}
-	if q.Segments == nil && q.Severities == nil && q.Sort != postgres.SortByDrift {
+	if !q.NeedsState() {
 		return nil
 	}
 	lacks, err := r.DB.LacksSnapshots(ctx, q.StoreIDs, *asOf)
 	if err == nil && lacks {
-		return engine.Errorf(engine.CodeInvalid, "some customers have no snapshot of %s, so filters by segments or severities and the order by drift cannot be answered; take them with replaySnapshots, or ask for a day that has them", *asOf)
+		return engine.Errorf(engine.CodeInvalid, "some customers have no snapshot of %s, so filters by segments, severities or churn risk and orders by drift, churn risk or lifetime value cannot be answered; take them with replaySnapshots, or ask for a day that has them", *asOf)
 	}
 	return err
 }

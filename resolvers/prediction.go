@@ -37,10 +37,18 @@ func (r *Resolver) purchases(ctx context.Context, refs []postgres.CustomerRef, _
 	return purchases, nil
 }
 
-// customerPrediction is that as of the store's now, by the model in force; a reason is given in its place where there is none.
+// customerPrediction is that as of the customer's day, by the model that its place is of, else as of the store's now; a
+// reason is given in its place where there is none.
 func (r *Resolver) customerPrediction(ctx context.Context, c *model.Customer) (*model.Prediction, engine.PredictionReason, error) {
-	m, err := r.inForce(ctx, c.Store)
-	now := c.Store.Now()
+	var m *engine.Model
+	var err error
+	now := c.AsOf
+	if now != nil {
+		_, m, err = r.pastPlace(ctx, c)
+	} else {
+		now = c.Store.Now()
+		m, err = r.inForce(ctx, c.Store)
+	}
 	switch {
 	case err != nil:
 		return nil, engine.PredictionGiven, err

@@ -268,6 +268,8 @@ type CustomerFilter struct {
 	Severities []engine.Severity `json:"severities,omitempty"`
 	// The value of all orders.
 	TotalValue *DecimalRange `json:"totalValue,omitempty"`
+	// The churn risk as the newest snapshot or model has it, from 0 to 1; customers without one are left out.
+	ChurnRisk *FloatRange `json:"churnRisk,omitempty"`
 	// The first order's date.
 	FirstOrder *DateRange `json:"firstOrder,omitempty"`
 }
@@ -474,6 +476,14 @@ type FeatureProfile struct {
 	Percentile float64 `json:"percentile"`
 	// The percentile in words.
 	Qualifier string `json:"qualifier"`
+}
+
+// A range of numbers.
+type FloatRange struct {
+	// The least, included; open if not given.
+	Min *float64 `json:"min,omitempty"`
+	// The greatest, included; open if not given.
+	Max *float64 `json:"max,omitempty"`
 }
 
 // How fresh a number is.
@@ -1251,6 +1261,10 @@ const (
 	CustomerOrderFieldLastOrderAt CustomerOrderField = "LAST_ORDER_AT"
 	// The largest drift on any axis since the snapshot before.
 	CustomerOrderFieldDrift CustomerOrderField = "DRIFT"
+	// The churn risk as the newest snapshot or model has it.
+	CustomerOrderFieldChurnRisk CustomerOrderField = "CHURN_RISK"
+	// The predicted lifetime value, likewise.
+	CustomerOrderFieldPredictedLtv CustomerOrderField = "PREDICTED_LTV"
 )
 
 var AllCustomerOrderField = []CustomerOrderField{
@@ -1259,11 +1273,13 @@ var AllCustomerOrderField = []CustomerOrderField{
 	CustomerOrderFieldOrderCount,
 	CustomerOrderFieldLastOrderAt,
 	CustomerOrderFieldDrift,
+	CustomerOrderFieldChurnRisk,
+	CustomerOrderFieldPredictedLtv,
 }
 
 func (e CustomerOrderField) IsValid() bool {
 	switch e {
-	case CustomerOrderFieldCustomerID, CustomerOrderFieldTotalValue, CustomerOrderFieldOrderCount, CustomerOrderFieldLastOrderAt, CustomerOrderFieldDrift:
+	case CustomerOrderFieldCustomerID, CustomerOrderFieldTotalValue, CustomerOrderFieldOrderCount, CustomerOrderFieldLastOrderAt, CustomerOrderFieldDrift, CustomerOrderFieldChurnRisk, CustomerOrderFieldPredictedLtv:
 		return true
 	}
 	return false

@@ -49,11 +49,11 @@ SELECT order_key, line_no, ordered_at, coalesce(sku, ''), coalesce(category, '')
 FROM customer_order WHERE store_id = $1 AND customer_id = $2 ORDER BY ordered_at, order_key, line_no`
 
 const recordSnapshots = `-- name: RecordSnapshots
-SELECT ` + readSnapshotFields + `, s.feature, s.churn_risk, s.predicted_ltv_cents
+SELECT ` + readSnapshotFields + `, s.feature
 FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = $2 ORDER BY s.snapshot_date, s.snapshot_type`
 
 const recordState = `-- name: RecordState
-SELECT model_id, state_date, rescored_at, membership, dominant, feature FROM customer_state WHERE store_id = $1 AND customer_id = $2`
+SELECT model_id, state_date, rescored_at, membership, dominant, feature, churn_risk, predicted_ltv_cents FROM customer_state WHERE store_id = $1 AND customer_id = $2`
 
 const recordEvents = `-- name: RecordEvents
 SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + `
@@ -103,10 +103,8 @@ func scanRecordLine(row pgx.CollectableRow) (ImportLine, error) {
 }
 
 func scanRecordSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
-	var risk *float64
-	var ltv *int64
-	s, err := scanSnapshotWith(row, &risk, &ltv)
-	s.ChurnRisk, s.LTVCents, s.CreatedAt = risk, ltv, s.CreatedAt.UTC()
+	s, err := scanSnapshot(row)
+	s.CreatedAt = s.CreatedAt.UTC()
 	return s, err
 }
 
@@ -115,7 +113,8 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 	var date time.Time
 	var scored *time.Time
 	var features []*float32
-	err := row.Scan(&r.StateOf, &date, &scored, &s.Membership, &s.Dominant, &features)
+	err := row.Scan(&r.StateOf, &date, &scored, &s.Membership, &s.Dominant, &features, &s.ChurnRisk, &s.LTVCents)
+	toldRisk(s.ChurnRisk)
 	r.StateAt, r.ScoredAt, s.Features = dateOf(date), timeOf(scored), featuresOf(features)
 	return s, err
 }

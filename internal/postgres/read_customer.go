@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,8 @@ const (
 	SortByOrders
 	SortByLastOrder
 	SortByDrift
+	SortByChurnRisk
+	SortByLTV
 )
 
 // customerSorts are the SQL of the orders: the key, its type, and whether it may be NULL, which comes last.
@@ -42,6 +45,8 @@ var customerSorts = map[CustomerSort]struct {
 	SortByOrders:    {"c.orders", "int", false},
 	SortByLastOrder: {"c.last_order_at", "timestamptz", true},
 	SortByDrift:     {"cs.largest_drift", "real", true},
+	SortByChurnRisk: {"cs.churn_risk", "real", true},
+	SortByLTV:       {"cs.predicted_ltv_cents", "bigint", true},
 }
 
 // CustomerCursor is a place in an ordered list of customers.
@@ -67,10 +72,12 @@ type CustomerQuery struct {
 	Severities []engine.Severity
 	MinValue   *int64 // cents
 	MaxValue   *int64
+	MinRisk    *float64
+	MaxRisk    *float64
 	FirstFrom  *engine.Date // of the first order
 	FirstTo    *engine.Date
-	// AsOf tells everything, conditions and order too, as it was at the beginning of that day; nil: now. Segments, severities
-	// and the order by drift know only customers who have a snapshot of the day.
+	// AsOf tells everything, conditions and order too, as it was at the beginning of that day; nil: now. Segments, severities,
+	// risks and the orders by them or by drift know only customers who have a snapshot of the day.
 	AsOf       *engine.Date
 	Sort       CustomerSort
 	Descending bool
@@ -117,8 +124,8 @@ var severityRanges = map[engine.Severity]string{
 	engine.SeverityMajor:       "cs.largest_drift >= 0.7",
 }
 
-// filter adds the conditions and tells whether they need the customers' states.
-func (q *CustomerQuery) filter(s *statement) (needsState bool) {
+// filter adds the conditions.
+func (q *CustomerQuery) filter(s *statement) {
 	if q.Prefix != "" {
 		s.where("starts_with(c.customer_key, ?)", q.Prefix)
 	}
@@ -149,7 +156,21 @@ func (q *CustomerQuery) filter(s *statement) (needsState bool) {
 		}
 		s.where(any)
 	}
-	return q.Segments != nil || q.Severities != nil
+	if q.MinRisk != nil {
+		s.where("cs.churn_risk >= ?::real", *q.MinRisk)
+	}
+	if q.MaxRisk != nil {
+		s.where("cs.churn_risk <= ?::real", *q.MaxRisk)
+	}
+}
+
+// NeedsState tells whether the list needs to know where customers stand, or what is expected of them.
+func (q *CustomerQuery) NeedsState() bool {
+	return q.filtersState() || strings.HasPrefix(customerSorts[q.Sort].key, "cs.")
+}
+
+func (q *CustomerQuery) filtersState() bool {
+	return q.Segments != nil || q.Severities != nil || q.MinRisk != nil || q.MaxRisk != nil
 }
 
 // place adds the condition that a row lies beyond a cursor.
@@ -191,7 +212,7 @@ func (db *DB) Customers(ctx context.Context, q CustomerQuery) ([]*ListedCustomer
 	var s statement
 	stores := s.arg(q.StoreIDs)
 	customers, computed, states := q.from(&s)
-	if !q.filter(&s) && q.Sort != SortByDrift {
+	if q.filter(&s); !q.NeedsState() {
 		states = ""
 	}
 	q.place(&s, q.After, true)
@@ -228,7 +249,7 @@ func (db *DB) CountCustomers(ctx context.Context, q CustomerQuery) (int, error) 
 	var s statement
 	stores := s.arg(q.StoreIDs)
 	customers, _, states := q.from(&s)
-	if !q.filter(&s) {
+	if q.filter(&s); !q.filtersState() {
 		states = ""
 	}
 	var count int

@@ -12,26 +12,22 @@ import (
 
 const readSnapshotFields = `s.store_id, s.customer_id, s.snapshot_type, s.snapshot_date, s.model_id, s.membership, s.dominant, s.orders, s.value_cents, s.first_order, s.active, s.replayed, s.created_at, s.churn_risk, s.predicted_ltv_cents`
 
-// riskDigits is how finely a churn risk is told: a real holds no more.
-const riskDigits = 1e6
-
-func scanSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
-	return scanSnapshotWith(row)
+// toldRisk leaves of a churn risk what a real holds.
+func toldRisk(risk *float64) {
+	const digits = 1e6
+	if risk != nil {
+		*risk = math.Round(*risk*digits) / digits
+	}
 }
 
-// scanSnapshotWith reads readSnapshotFields, the features, and what follows them.
-func scanSnapshotWith(row pgx.CollectableRow, more ...any) (*engine.Snapshot, error) {
+func scanSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
 	var s engine.Snapshot
 	var kind int16
 	var date, first time.Time
 	var features []*float32
-	err := row.Scan(append([]any{
-		&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
-		&s.Active, &s.Replayed, &s.CreatedAt, &s.ChurnRisk, &s.LTVCents, &features,
-	}, more...)...)
-	if s.ChurnRisk != nil {
-		*s.ChurnRisk = math.Round(*s.ChurnRisk*riskDigits) / riskDigits // it is stored as real
-	}
+	err := row.Scan(&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
+		&s.Active, &s.Replayed, &s.CreatedAt, &s.ChurnRisk, &s.LTVCents, &features)
+	toldRisk(s.ChurnRisk)
 	s.Type, s.Date, s.FirstAt, s.Features = engine.SnapshotType(kind), dateOf(date), dateOf(first), featuresOf(features)
 	return &s, err
 }

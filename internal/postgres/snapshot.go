@@ -172,13 +172,14 @@ func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers Cu
 // does so by customer, so that none waits for another in a ring.
 const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
   model_id = excluded.model_id, state_date = excluded.state_date, rescored_at = excluded.rescored_at, membership = excluded.membership,
-  dominant = excluded.dominant, feature = excluded.feature, largest_drift = excluded.largest_drift, updated_at = now()
+  dominant = excluded.dominant, feature = excluded.feature, largest_drift = excluded.largest_drift, churn_risk = excluded.churn_risk,
+  predicted_ltv_cents = excluded.predicted_ltv_cents, updated_at = now()
 WHERE (excluded.model_id, excluded.state_date, coalesce(excluded.rescored_at, '-infinity')) >= (s.model_id, s.state_date, coalesce(s.rescored_at, '-infinity'))`
 
 // A replay under an earlier model says nothing of where customers stand now.
 const stateFromSnapshots = `-- name: StateFromSnapshots
-INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift)
-SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents)
+SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents
 FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5
   AND model_id = (SELECT max(model_id) FROM segment_model WHERE store_id = $1)
 ORDER BY customer_id` + stateConflict
@@ -203,15 +204,18 @@ type State struct {
 	engine.Thumbprint
 	Features     []float32
 	LargestDrift *float64 // over the axes, from the snapshot before; nil where there is none to compare
+	ChurnRisk    *float64
+	LTVCents     *int64
 }
 
 const createStateStage = `-- name: CreateStateStage
-CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[], largest_drift real) ON COMMIT DROP`
+CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[], largest_drift real, churn_risk real,
+  predicted_ltv_cents bigint) ON COMMIT DROP`
 
 // A customer who was erased since a fit read the orders has no state.
 const stateFromStage = `-- name: StateFromStage
-INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, rescored_at, membership, dominant, feature, largest_drift)
-SELECT $1, g.customer_id, $2, $3, $4, g.membership, g.dominant, g.feature, g.largest_drift
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, rescored_at, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents)
+SELECT $1, g.customer_id, $2, $3, $4, g.membership, g.dominant, g.feature, g.largest_drift, g.churn_risk, g.predicted_ltv_cents
 FROM state_stage g JOIN customer c ON c.store_id = $1 AND c.customer_id = g.customer_id ORDER BY g.customer_id` + stateConflict
 
 // A customer whom the new model does not know, since it was fitted on an earlier day, keeps no place under an old one.
@@ -240,12 +244,13 @@ func (tx *Tx) writeStates(ctx context.Context, storeID int32, model int, date en
 	if _, err := tx.Exec(ctx, createStateStage); err != nil {
 		return err
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, []string{"customer_id", "membership", "dominant", "feature", "largest_drift"}, pgx.CopyFromFunc(func() ([]any, error) {
+	columns := []string{"customer_id", "membership", "dominant", "feature", "largest_drift", "churn_risk", "predicted_ltv_cents"}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, columns, pgx.CopyFromFunc(func() ([]any, error) {
 		s, ok := next()
 		if !ok {
 			return nil, nil
 		}
-		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features), s.LargestDrift}, nil
+		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features), s.LargestDrift, s.ChurnRisk, s.LTVCents}, nil
 	}))
 	if err != nil {
 		return err

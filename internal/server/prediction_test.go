@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -108,6 +109,7 @@ func (a *api) testPredictions(t *testing.T) {
 	if once == 0 {
 		t.Error("there is no one-time buyer among the customers")
 	}
+	a.testRisks(t)
 	var line struct {
 		Customer struct {
 			Timeline struct {
@@ -122,6 +124,55 @@ func (a *api) testPredictions(t *testing.T) {
 		if line.Customer.Timeline.ChurnRiskScores[i] == nil || line.Customer.Timeline.PredictedLtvs[i] == nil {
 			t.Errorf("%s has no scores", line.Customer.Timeline.Dates[i])
 		}
+	}
+}
+
+// testRisks pages through the customers at risk in the order of their value, and through all in the order of risk.
+func (a *api) testRisks(t *testing.T) {
+	t.Helper()
+	type page struct {
+		Customers struct {
+			TotalCount int
+			Nodes      []struct {
+				CustomerID string
+				Prediction struct {
+					ChurnRisk    float64
+					PredictedLtv string
+				}
+			}
+			PageInfo struct{ EndCursor string }
+		}
+	}
+	walk := func(filter, field string, less func(risk, ltv, nextRisk, nextLTV float64) bool) int {
+		seen, after, total := map[string]bool{}, (*string)(nil), 0
+		risk, ltv := math.NaN(), math.NaN()
+		for {
+			var got page
+			a.data(t, &got, `query ($after: String) { customers(filter: {storeId: "cdnow"`+filter+`}, orderBy: {field: `+field+`, direction: DESC}, first: 100, after: $after) {
+  totalCount nodes { customerId prediction { churnRisk predictedLtv } } pageInfo { endCursor } } }`, map[string]any{"after": after})
+			total = got.Customers.TotalCount
+			for _, c := range got.Customers.Nodes {
+				next, err := strconv.ParseFloat(c.Prediction.PredictedLtv, 64)
+				check(t, err)
+				if seen[c.CustomerID] || less(risk, ltv, c.Prediction.ChurnRisk, next) {
+					t.Fatalf("%s by %s: %s follows out of order, or twice", filter, field, c.CustomerID)
+				}
+				seen[c.CustomerID], risk, ltv = true, c.Prediction.ChurnRisk, next
+			}
+			if len(got.Customers.Nodes) < 100 {
+				break
+			}
+			after = &got.Customers.PageInfo.EndCursor
+		}
+		if len(seen) != total {
+			t.Errorf("%s by %s: %d of %d customers were met", filter, field, len(seen), total)
+		}
+		return total
+	}
+	all := walk("", "CHURN_RISK", func(risk, _, next, _ float64) bool { return next > risk+1e-6 })
+	some := walk(", churnRisk: {min: 0.5, max: 0.9}", "PREDICTED_LTV", func(_, ltv, next, nextLTV float64) bool { return nextLTV > ltv || next < 0.5-1e-6 || next > 0.9+1e-6 })
+	if all != sampleCustomers || some == 0 || some >= all {
+		t.Errorf("%d customers, %d at risk", all, some)
 	}
 }
 
