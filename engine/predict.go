@@ -159,7 +159,7 @@ func days(n float64) string {
 	if n == 1 {
 		return "1 day"
 	}
-	return fmt.Sprintf("%.0f days", n)
+	return fmt.Sprintf("%g days", n)
 }
 
 // percent never says 0 or 100: neither is certain.

@@ -120,7 +120,7 @@ func TestPredictionsOfSimulatedCustomers(t *testing.T) {
 // Customers who never drop out leave nothing to see of dropout.
 func TestDropoutThatCannotBeSeen(t *testing.T) {
 	t.Parallel()
-	groups, _ := GroupHistories(simulate(NBD{1.2, 6}, 3000, 4, 30, 5))
+	groups, _ := GroupHistories(simulate(NBD{1.2, 6}, 1000, 4, 30, 5))
 	bg, err := FitBGNBD(t.Context(), groups, FitOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,45 @@ func TestPredictionsAreSound(t *testing.T) {
 	})
 }
 
+// Whatever the history, every prediction is a number: by the fits of CDNOW and by the spend of its customers.
+func TestPredictionsAreFiniteOnAGrid(t *testing.T) {
+	t.Parallel()
+	models := []Model{
+		BGNBD{0.243, 4.414, 0.793, 2.426},
+		MBGNBD{0.525, 6.183, 0.891, 1.614},
+		ParetoNBD{0.553, 10.578, 0.606, 11.669},
+		ParetoNBD{0.553, 10.578, 0.606, 11.669}.Active(),
+	}
+	spend := GammaGamma{6.25, 3.74, 15.44}
+	histories := 0
+	for _, x := range []int{0, 1, 2, 5, 10, 30, 100, 300, 1000, 2000, 3000, 10_000} {
+		value, ok := spend.ExpectedValue(Spend{X: x, Mean: 35})
+		if !ok || !(value > 0) || math.IsInf(value, 1) {
+			t.Errorf("x %d: expected value %g", x, value)
+		}
+		for _, T := range []float64{1.0 / 7, 1, 10, 39, 200, 700, 2000} {
+			for _, share := range []float64{0, 1e-6, 0.01, 0.5, 0.99, 1} {
+				h := History{X: x, Tx: T * share, T: T}
+				if !h.Valid() {
+					continue
+				}
+				histories++
+				for _, m := range models {
+					alive, none := m.PAlive(h), m.NoPurchase(h, 90.0/7)
+					expected, ltv, l := m.Expected(h, 52), LTV(m, h, value, DefaultLTVOptions()), m.LogLikelihood(h)
+					if !(alive > 0 && alive <= 1 && none >= 0 && none <= 1 && expected >= 0 && ltv >= 0) ||
+						math.IsInf(expected, 0) || math.IsInf(ltv, 0) || math.IsInf(l, 0) || math.IsNaN(l) {
+						t.Errorf("%s %+v: alive %g, none %g, expected %g, value %g, likelihood %g", m.Name(), h, alive, none, expected, ltv, l)
+					}
+				}
+			}
+		}
+	}
+	if histories < 350 {
+		t.Errorf("only %d histories", histories)
+	}
+}
+
 // Seeing nothing for h more weeks turns the likelihood of (x, t_x, T) into that of (x, t_x, T+h): their ratio is P0(h).
 func TestNoPurchaseIsARatioOfLikelihoods(t *testing.T) {
 	t.Parallel()
