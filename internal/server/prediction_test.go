@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,6 +111,7 @@ func (a *api) testPredictions(t *testing.T) {
 		t.Error("there is no one-time buyer among the customers")
 	}
 	a.testRisks(t)
+	a.testPastPredictions(t)
 	var line struct {
 		Customer struct {
 			Timeline struct {
@@ -173,6 +175,48 @@ func (a *api) testRisks(t *testing.T) {
 	some := walk(", churnRisk: {min: 0.5, max: 0.9}", "PREDICTED_LTV", func(_, ltv, next, nextLTV float64) bool { return nextLTV > ltv || next < 0.5-1e-6 || next > 0.9+1e-6 })
 	if all != sampleCustomers || some == 0 || some >= all {
 		t.Errorf("%d customers, %d at risk", all, some)
+	}
+}
+
+// testPastPredictions holds customers seen on an earlier day to what was known then: of a day with snapshots the same as
+// they have, of any other worked out.
+func (a *api) testPastPredictions(t *testing.T) {
+	t.Helper()
+	var got struct {
+		OnSunday, OnMonday struct {
+			Nodes []struct {
+				CustomerID     string
+				Prediction     *prediction
+				LatestSnapshot struct {
+					Date           string
+					ChurnRiskScore float64
+				}
+			}
+		}
+	}
+	const fields = `, first: 50) { nodes { customerId prediction { ` + predictionFields + ` } latestSnapshot { date churnRiskScore } } } `
+	a.data(t, &got, `{ onSunday: customers(filter: {storeId: "cdnow", churnRisk: {min: 0.2}}, orderBy: {field: CHURN_RISK}, asOf: "1998-03-01"`+fields+`
+  onMonday: customers(filter: {storeId: "cdnow"}, orderBy: {field: CUSTOMER_ID}, asOf: "1998-03-02"`+fields+`}`, nil)
+	if len(got.OnSunday.Nodes) != 50 || len(got.OnMonday.Nodes) != 50 {
+		t.Fatalf("%d and %d customers", len(got.OnSunday.Nodes), len(got.OnMonday.Nodes))
+	}
+	risk := 0.2
+	for _, c := range got.OnSunday.Nodes {
+		p := c.Prediction
+		if p == nil || p.AsOf != "1998-03-01" || p.ChurnRisk < risk-1e-6 {
+			t.Fatalf("%s on Sunday: %+v, after %g", c.CustomerID, p, risk)
+		}
+		risk = p.ChurnRisk
+	}
+	for _, c := range got.OnMonday.Nodes {
+		if p := c.Prediction; p == nil || p.AsOf != "1998-03-02" || c.LatestSnapshot.Date != "1998-03-01" || p.DaysSilent < 1 ||
+			p.DaysSilent > 1 && math.Abs(p.ChurnRisk-c.LatestSnapshot.ChurnRiskScore) > 0.02 {
+			t.Errorf("%s on Monday: %+v, in the snapshot of %s %g", c.CustomerID, p, c.LatestSnapshot.Date, c.LatestSnapshot.ChurnRiskScore)
+		}
+	}
+	r := a.query(t, `{ customers(filter: {storeId: "cdnow"}, orderBy: {field: PREDICTED_LTV}, asOf: "1998-03-02", first: 5) { nodes { customerId } } }`, nil)
+	if !slices.Equal(r.codes(), []string{"BAD_USER_INPUT"}) || !strings.Contains(r.Text, "lifetime value cannot be answered") {
+		t.Errorf("an order that needs snapshots where there are none: %s", r.Text)
 	}
 }
 
