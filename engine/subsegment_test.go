@@ -24,7 +24,7 @@ func repeatBuyers(n int, seed uint64) *Table {
 }
 
 func addBuyer(t *Table, purchases int, cents int64, days int) {
-	f := Features{Purchases: purchases, ValueCents: cents, FirstAt: t.AsOf - Date(days), Values: make([]float32, FeatureCount)}
+	f := Features{PurchaseHistory: PurchaseHistory{Purchases: purchases, FirstAt: t.AsOf - Date(days)}, ValueCents: cents, Values: make([]float32, FeatureCount)}
 	t.Append(int64(t.Len()), &f)
 }
 

@@ -131,6 +131,9 @@ func (b *touched) add(customer postgres.CustomerLines, f *engine.Features) {
 	if b.runner.settings.StoreFeatures {
 		state.Features = slices.Clone(f.Values)
 	}
+	if b.runner.settings.StoreScores {
+		state.ChurnRisk, state.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, b.Day)
+	}
 	from, ok := b.baselines[customer.CustomerID]
 	if ok && from.ModelVersion != b.model.Version {
 		if ok = from.Features != nil; ok {

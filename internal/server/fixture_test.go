@@ -227,12 +227,15 @@ func fixtureModel() *engine.Model {
 		m.Axes[i] = engine.AxisModel{Status: engine.AxisOff, Reason: engine.ReasonNoSKU}
 	}
 	segment := func(key string, parent, depth, leaf int, children ...int) engine.Segment {
-		return engine.Segment{Key: key, Path: key, Name: "segment " + key, Parent: parent, Depth: depth, Leaf: leaf, Children: children, Center: []float64{0, 0, 0}, Members: 10, Share: 0.5}
+		return engine.Segment{Key: key, Path: key, Name: "segment " + key, Parent: parent, Depth: depth, Leaf: leaf, Children: children, Members: 10, Share: 0.5}
 	}
 	on := func(first, leaves, features int, segments ...engine.Segment) engine.AxisModel {
 		a := engine.AxisModel{Status: engine.AxisOn, Eligible: customers, First: first, Leaves: leaves, Segments: segments}
 		for range features {
 			a.Features = append(a.Features, engine.FeatureModel{Status: engine.FeatureOn, SD: 1})
+		}
+		for i := range segments {
+			a.Segments[i].Center = make([]float64, features)
 		}
 		return a
 	}
