@@ -36,23 +36,32 @@ func NewModels(db *postgres.DB) *Models {
 // Get gives a model. Fault: NOT_FOUND.
 func (m *Models) Get(ctx context.Context, storeID int32, version int) (*postgres.StoredModel, error) {
 	key := modelKey{storeID, version}
-	m.mu.Lock()
-	found := m.stored[key]
-	m.mu.Unlock()
-	if found != nil {
+	if found := m.kept(key); found != nil {
 		return found, nil
 	}
 	// Readers that come at the same time share one read, which goes on when the first of them leaves.
 	ctx = context.WithoutCancel(ctx)
 	got, err, _ := m.group.Do(model.ID{Kind: model.KindModel, Store: storeID, Version: version}.String(), func() (any, error) {
-		return m.db.Model(ctx, storeID, version)
+		// Another reader may have come to its end between the look above and this one's turn.
+		if found := m.kept(key); found != nil {
+			return found, nil
+		}
+		stored, err := m.db.Model(ctx, storeID, version)
+		if err == nil {
+			m.keep(key, stored)
+		}
+		return stored, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	stored := got.(*postgres.StoredModel)
-	m.keep(key, stored)
-	return stored, nil
+	return got.(*postgres.StoredModel), nil
+}
+
+func (m *Models) kept(key modelKey) *postgres.StoredModel {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stored[key]
 }
 
 func (m *Models) keep(key modelKey, stored *postgres.StoredModel) {
