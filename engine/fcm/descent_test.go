@@ -88,20 +88,20 @@ func TestAndersonWithoutDigits(t *testing.T) {
 // A start from a sample's optimum, which a smaller sample would only spoil, stays; a far one is carried on.
 func TestWarmUp(t *testing.T) {
 	t.Parallel()
-	const n, d, k = 20_000, 3, 4
+	const n, d, k = 8000, 3, 4
 	x := normal(2, n*d)
 	for i := range n {
 		x[i*d+i%d] += float64(3 * (i % k))
 	}
 	fit := func(opts Options) *Result {
-		opts.Seed, opts.MaxIterations = 1, 1000
+		opts.Seed = 1
 		r, err := Fit(t.Context(), x, n, d, k, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	half, err := Fit(t.Context(), x[:n/2*d], n/2, d, k, Options{Seed: 1})
+	half, err := Fit(t.Context(), x[:n/2*d], n/2, d, k, Options{Seed: 1, Starts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestCancelledAnywhere(t *testing.T) {
 			if least := panels * int64(r.Iterations+2); looks < least { // copying and reading off beside the passes
 				t.Fatalf("%s: %d looks at the context for %d panels of work", name, looks, least)
 			}
-			for at := int64(0); at < looks; at += 1 + looks/60 {
+			for at := int64(0); at < looks; at += 1 + looks/30 {
 				ctx, _, err := run(at)
 				if !errors.Is(err, context.Canceled) {
 					t.Fatalf("%s, %d workers: cancelled at look %d of %d: %v", name, workers, at, looks, err)

@@ -21,10 +21,10 @@ func normal(seed uint64, size int) []float64 {
 
 func TestAnyNumberOfWorkers(t *testing.T) {
 	t.Parallel()
-	const n, d, k = 9000, 3, 4
+	const n, d, k = 6000, 3, 4
 	x := normal(5, n*d)
-	for _, opts := range []Options{{Seed: 3}, {Seed: 3, M: 1.6, Starts: 2}, {Seed: 3, Hard: true}, {Seed: 3, Init: x[:k*d]}} {
-		opts.MaxIterations = 40
+	for _, opts := range []Options{{Seed: 3}, {Seed: 3, M: 1.6}, {Seed: 3, Hard: true}, {Seed: 3, Init: x[:k*d]}} {
+		opts.MaxIterations, opts.Starts = 15, 3
 		var first *Result
 		for _, workers := range []int{1, 2, 7} {
 			opts.Workers = workers
