@@ -73,6 +73,33 @@ func TestSharedMatrix(t *testing.T) {
 	group.Wait()
 }
 
+// Two centres are one below a thousandth of the spread, the root of the sum of the columns' variances.
+func TestCoincident(t *testing.T) {
+	t.Parallel()
+	x := []float64{0, 10, 4, 10, 0, 14, 4, 14} // two columns with a variance of 4 each
+	matrix, err := NewMatrix(t.Context(), x, 4, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := matrix.fitter(3, Options{M: 2}, 1)
+	for share, want := range map[float64]bool{0: true, 0.99e-3: true, 1.01e-3: false} {
+		r, err := f.summarise(t.Context(), outcome{centers: []float64{1, 10, 3, 13, 1 + share*math.Sqrt(8), 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Coincident != want || math.IsNaN(r.XieBeni) != want {
+			t.Errorf("centres %v of the spread apart: coincident %v, Xie-Beni %v", share, r.Coincident, r.XieBeni)
+		}
+	}
+	r, err := matrix.Fit(t.Context(), 3, Options{Init: []float64{1, 10, 3, 13, 1, 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Coincident {
+		t.Errorf("equal starting centres parted: %v", r.Centers)
+	}
+}
+
 func TestBadData(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
