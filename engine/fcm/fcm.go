@@ -76,8 +76,8 @@ type Options struct {
 	// back before Fit returns: nobody else may look at x meanwhile. An x that the
 	// starts need no sample of is copied all the same.
 	InPlace bool
-	// Init holds k x d centres, row-major: one start from there. With 5,000 rows or more it is carried on on a tenth
-	// of them first, SampleSize at most, unless Plain, Hard or ExactIterations.
+	// Init holds k x d centres, row-major: one start from there. With 5,000 rows or more, and 200 a cluster, it is
+	// carried on on a tenth of them first, SampleSize at most, unless Plain, Hard or ExactIterations.
 	Init []float64
 	// Progress, if set, is called after each accepted pass over all rows with the
 	// objective at the centres the pass began with and the largest move of a

@@ -11,27 +11,28 @@ const (
 	// startTolerance is where fits on samples stop: tell apart different optima, leave the last digits to the run on
 	// all rows.
 	startTolerance = 1e-4
-	// warmUpShare of the rows, and at least warmUpLeast of them, are a sample on which passes cost next to nothing and
-	// that still has the same optima.
+	// warmUpShare of the rows, and at least warmUpLeast of them and warmUpRows a cluster, are a sample on which passes
+	// cost next to nothing and that still has the same optima.
 	warmUpShare = 10
 	warmUpLeast = 500
+	warmUpRows  = 20
 )
 
 // start returns the centres that the run on all rows begins with.
 func (p *Matrix) start(ctx context.Context, k int, opts Options) ([]float64, error) {
-	switch {
-	case opts.Init == nil:
+	if opts.Init == nil {
 		return p.bestStart(ctx, k, opts)
-	case opts.accelerated() && !opts.ExactIterations && p.n/warmUpShare >= warmUpLeast:
-		return p.warmUp(ctx, k, opts)
 	}
-	return opts.Init, nil
+	size := min(opts.SampleSize, p.n/warmUpShare)
+	if !opts.accelerated() || opts.ExactIterations || size < max(warmUpLeast, warmUpRows*k) {
+		return opts.Init, nil
+	}
+	return p.warmUp(ctx, k, size, opts)
 }
 
-// warmUp carries opts.Init on on a sample. Where the sample's objective falls by no more than sampling explains, Init is
+// warmUp carries opts.Init on on a sample of size rows. Where the sample's objective falls by no more than sampling explains, Init is
 // as good as a sample can tell, and stays: k centres fitted to rows explain about k/rows of their squares by chance.
-func (p *Matrix) warmUp(ctx context.Context, k int, opts Options) ([]float64, error) {
-	size := min(opts.SampleSize, p.n/warmUpShare)
+func (p *Matrix) warmUp(ctx context.Context, k, size int, opts Options) ([]float64, error) {
 	sample, err := p.sample(ctx, size, opts.Seed)
 	if err != nil {
 		return nil, err
