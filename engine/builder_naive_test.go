@@ -4,8 +4,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/quimbi/quimbi/engine/scale"
 )
 
 // naiveFeatures is the specification written down as directly as possible, from scratch for one instant: everything is
@@ -594,10 +592,4 @@ func naivePercentile(quantiles []float32, price float32) float64 {
 		return 1
 	}
 	return 0
-}
-
-// median sorts the values.
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return scale.Quantile(values, 0.5)
 }

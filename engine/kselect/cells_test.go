@@ -24,7 +24,7 @@ func stripes(x []float64, n, d, k int, angle float64) Labeling {
 func TestSilhouettesTogether(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n, d := rapid.IntRange(80, 700).Draw(t, "n"), rapid.IntRange(2, 6).Draw(t, "d")
+		n, d := rapid.IntRange(80, 300).Draw(t, "n"), rapid.IntRange(2, 6).Draw(t, "d")
 		seed := rapid.Uint64().Draw(t, "seed")
 		x, _ := gaussians(n, d, 3, seed)
 		random := rand.New(rand.NewPCG(seed, 2))
@@ -49,18 +49,18 @@ func TestSilhouettesTogether(t *testing.T) {
 // Enough rows for labelings to share distances, and more than the workers' chunks.
 func TestManyRowsTogether(t *testing.T) {
 	t.Parallel()
-	const n, d = 5000, 3
+	const n, d = 2500, 3
 	x, labels := gaussians(n, d, 4, 9)
 	labelings := []Labeling{{labels, 4}, stripes(x, n, d, 2, 0.3), stripes(x, n, d, 3, 1), stripes(x, n, d, 5, 2)}
 	if groups := together(labelings, allRows(n)); len(groups) > 2 || len(groups[0]) < 2 {
 		t.Errorf("%d groups for %d labelings", len(groups), len(labelings))
 	}
-	for _, maxExact := range []int{n, 1500} {
+	for _, maxExact := range []int{n, 1000} {
 		first, err := Silhouettes(t.Context(), x, n, d, labelings, SilhouetteOptions{MaxExact: maxExact, Seed: 3, Workers: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, workers := range []int{2, 3, 16} {
+		for _, workers := range []int{2, 16} {
 			again, err := Silhouettes(t.Context(), x, n, d, labelings, SilhouetteOptions{MaxExact: maxExact, Seed: 3, Workers: workers})
 			if err != nil || !slices.Equal(first, again) {
 				t.Errorf("%d workers: %v %v, one: %v", workers, again, err, first)
