@@ -304,7 +304,7 @@ func TestSilhouetteIsCancelled(t *testing.T) {
 // The first is measured alone, then all together.
 func TestSampledSilhouetteKnowsItsError(t *testing.T) {
 	t.Parallel()
-	const n, d, k, m = 3000, 4, 4, 600
+	const n, d, k, m = 4000, 4, 4, 1000
 	x, labels := gaussians(n, d, k, 11)
 	all := []Labeling{{labels, k}, stripes(x, n, d, 3, 0.5), stripes(x, n, d, 2, 2)}
 	for _, labelings := range [][]Labeling{all[:1], all} {
