@@ -11,7 +11,7 @@ type Params struct {
 	Fuzziness     float64 `json:"fuzziness"`     // m, over 1.01
 	MaxIterations int     `json:"maxIterations"` // the most passes of one fit
 	Tolerance     float64 `json:"tolerance"`     // the largest move of a centre, in sd units, under which it has converged; 0: exactly MaxIterations
-	Starts        int     `json:"starts"`        // on a sample, the best continued on all
+	Starts        int     `json:"starts"`        // on a sample, the best continued on all; three times as many where they disagree
 	ChooseK       bool    `json:"chooseK"`       // false: K, or 5, on every axis
 	KMin          int     `json:"kMin"`
 	KMax          int     `json:"kMax"`

@@ -7353,7 +7353,7 @@ type ClusteringOptions {
   maxIterations: Int!
   "The largest move of a centre, in standard deviations, under which it has converged; 1e-5 unless set."
   tolerance: Float!
-  "Starts, on a sample of at most 5,000, of which the best is continued on all; 10 unless set."
+  "Starts, on a sample of at most 5,000, of which the best is continued on all; where those of 3 to 7 clusters do not agree, three times as many. 10 unless set."
   starts: Int!
   "The least number of clusters tried; 2 or more."
   kMin: Int!
