@@ -50,8 +50,8 @@ const (
 // NextOrderProbability is the share of active customers whose next purchase falls in the interval of NextOrder.
 func NextOrderProbability() float64 { return nextOrderShare }
 
-// Scores are the two numbers of a snapshot; nil where no model could be fitted. The history must be of purchases before
-// the day, and not empty.
+// Scores are the two numbers of a snapshot; nil where no model could be fitted. The history is that of the
+// purchases by then, and not empty.
 func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, ltvCents *int64) {
 	if p.Fault() != PredictionGiven || h.Purchases == 0 {
 		return nil, nil
@@ -89,14 +89,13 @@ func (p *Predictor) Fault() PredictionReason {
 	}
 }
 
-// Predict says what is to be expected of a customer as of 00:00 of a day: only the purchases before it count. A reason is
-// given in place of a prediction where there is none.
+// Predict says what is to be expected as of a day of a customer who has made these purchases by then. A reason is given in
+// place of a prediction where there is none.
 func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, PredictionReason) {
 	if reason := p.Fault(); reason != PredictionGiven {
 		return nil, reason
 	}
-	purchases = purchasesBefore(purchases, asOf)
-	h := HistoryBefore(purchases, asOf)
+	h := HistoryOf(purchases)
 	if h.Purchases == 0 {
 		return nil, PredictionBeforePurchase
 	}
@@ -143,7 +142,10 @@ func nextOrder(m btyd.Model, h btyd.History, asOf Date) *NextOrder {
 
 // Explanation says the prediction in words.
 func (d *Prediction) Explanation() string {
-	text := fmt.Sprintf("Ordered once, %s ago.", days(float64(d.DaysSilent)))
+	text := "Ordered once, today."
+	if d.DaysSilent > 0 {
+		text = fmt.Sprintf("Ordered once, %s ago.", days(float64(d.DaysSilent)))
+	}
 	if d.UsualGapDays != nil && d.GapProbability != nil {
 		text = fmt.Sprintf("Usually %s between orders, silent for %d: such a gap happens to %s of active customers like this.",
 			days(*d.UsualGapDays), d.DaysSilent, percent(*d.GapProbability))

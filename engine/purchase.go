@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"sort"
 	"time"
 
 	"github.com/quimbi/quimbi/engine/btyd"
@@ -15,20 +14,20 @@ type Purchase struct {
 	ValueCents int64 // of the day's lines of positive quantity, less discounts; refunds do not count
 }
 
-// Purchases gives the customer's purchases in the order of time, as the features see them. The slice is new.
-func (b *Builder) Purchases(lines []Line) []Purchase {
-	b.begin(b.inOrder(lines))
-	b.advance(endOfTime)
-	purchases := make([]Purchase, len(b.history.orders))
-	for i := range b.history.orders {
-		purchases[i] = Purchase{Day: b.history.orders[i].day, ValueCents: b.history.orders[i].net}
-	}
+// Purchases gives the customer's purchases before an instant in the order of time, as the features of that instant see
+// them: an order that is known to be cancelled by then is none. The slice is new.
+func (b *Builder) Purchases(lines []Line, before time.Time) []Purchase {
+	var purchases []Purchase
+	b.walk(lines, []Instant{{At: before}}, func(int, bool) {
+		purchases = make([]Purchase, len(b.history.orders))
+		for i := range b.history.orders {
+			purchases[i] = Purchase{Day: b.history.orders[i].day, ValueCents: b.history.orders[i].net}
+		}
+	})
 	return purchases
 }
 
-var endOfTime = time.Unix(math.MaxInt32<<16, 0)
-
-// PurchaseHistory sums up a customer's purchases before some day: what the purchase and spend models know of it.
+// PurchaseHistory sums up a customer's purchases so far: what the purchase and spend models know of it.
 type PurchaseHistory struct {
 	// Purchases is their number; never 0 in Features: before the first one there is nothing to tell.
 	Purchases int
@@ -38,15 +37,8 @@ type PurchaseHistory struct {
 	RepeatCents int64
 }
 
-// purchasesBefore are those of the days before a day.
-func purchasesBefore(purchases []Purchase, day Date) []Purchase {
-	n := sort.Search(len(purchases), func(i int) bool { return purchases[i].Day >= day })
-	return purchases[:n]
-}
-
-// HistoryBefore sums up the purchases of the days before a day.
-func HistoryBefore(purchases []Purchase, day Date) PurchaseHistory {
-	purchases = purchasesBefore(purchases, day)
+// HistoryOf sums purchases up.
+func HistoryOf(purchases []Purchase) PurchaseHistory {
 	h := PurchaseHistory{Purchases: len(purchases)}
 	if h.Purchases == 0 {
 		return h
@@ -58,7 +50,7 @@ func HistoryBefore(purchases []Purchase, day Date) PurchaseHistory {
 	return h
 }
 
-// Repeats is what the purchase models know, as of 00:00 of a day: T is (day - first day)/7 weeks.
+// Repeats is what the purchase models know, as of a day: T is (day - first day)/7 weeks.
 func (h PurchaseHistory) Repeats(day Date) btyd.History {
 	return btyd.HistoryOfDays(h.Purchases-1, int(h.LastAt-h.FirstAt), int(day-h.FirstAt))
 }

@@ -10,17 +10,16 @@ import (
 	"github.com/quimbi/quimbi/engine/btyd"
 )
 
-// A history is the same whether it comes with the features of an instant or from all purchases, cut off later.
+// A history is the same whether it comes with the features of an instant or from the purchases before it.
 func TestHistoriesAgreeWithFeatures(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		zone, lines := drawZone(t), drawLines(t)
 		builder := NewBuilder(zone, allColumns)
-		purchases := builder.Purchases(lines)
 		day := DateOf(testStart, zone) + Date(rapid.IntRange(-2, 500).Draw(t, "day"))
 		var want PurchaseHistory
 		builder.Build(lines, []Instant{{At: day.In(zone)}}, func(_ int, f *Features) { want = f.PurchaseHistory })
-		if diff := cmp.Diff(want, HistoryBefore(purchases, day)); diff != "" {
+		if diff := cmp.Diff(want, HistoryOf(builder.Purchases(lines, day.In(zone)))); diff != "" {
 			t.Errorf("before %s (-features +purchases):\n%s", day, diff)
 		}
 	})
@@ -37,23 +36,29 @@ func TestPurchases(t *testing.T) {
 		{OrderKey: "4", OrderedAt: at(16, 9), Quantity: 1, NetCents: 800, RefundCents: 800},
 	}
 	first := NewDate(2026, time.March, 2)
-	purchases := NewBuilder(time.UTC, allColumns).Purchases(lines)
+	builder := NewBuilder(time.UTC, allColumns)
+	before := func(day Date) []Purchase { return builder.Purchases(lines, day.In(time.UTC)) }
+	purchases := before(first + 21)
 	want := []Purchase{{first, 1300}, {first + 3, 0}, {first + 14, 800}}
 	if diff := cmp.Diff(want, purchases); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
-	all := HistoryBefore(purchases, first+21)
+	all := HistoryOf(purchases)
 	if diff := cmp.Diff(btyd.History{X: 2, Tx: 2, T: 3}, all.Repeats(first+21)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(btyd.Spend{X: 2, Mean: 4}, all.Spend()); diff != "" {
 		t.Errorf("the first purchase does not count (-want +got):\n%s", diff)
 	}
-	if h := HistoryBefore(purchases, first+14); h.Purchases != 2 || h.LastAt != first+3 || h.RepeatCents != 0 {
+	if h := HistoryOf(before(first + 14)); h.Purchases != 2 || h.LastAt != first+3 || h.RepeatCents != 0 {
 		t.Errorf("a day's purchases do not come before it: %+v", h)
 	}
-	if h := HistoryBefore(purchases, first); h != (PurchaseHistory{}) {
+	if h := HistoryOf(before(first)); h != (PurchaseHistory{}) {
 		t.Errorf("before the first purchase: %+v", h)
+	}
+	lines[4].CancelledAt = at(18, 0)
+	if diff := cmp.Diff([]int{3, 2}, []int{len(before(first + 16)), len(before(first + 17))}); diff != "" {
+		t.Errorf("an order counts until it is known to be cancelled (-want +got):\n%s", diff)
 	}
 	if gap, ok := usualGap(purchases); !ok || gap != 7 {
 		t.Errorf("the usual gap is %g, want 7", gap)

@@ -17,11 +17,12 @@ type CustomerHistory struct {
 func (r *Runner) Histories(ctx context.Context, store *engine.Store, until engine.Date) ([]CustomerHistory, error) {
 	builder := engine.NewBuilder(store.Zone, store.Columns)
 	var histories []CustomerHistory
-	for customer, err := range r.db.Lines(ctx, store.ID, everyone, (until + 1).In(store.Zone)) {
+	before := (until + 1).In(store.Zone)
+	for customer, err := range r.db.Lines(ctx, store.ID, everyone, before) {
 		if err != nil {
 			return nil, err
 		}
-		h := engine.HistoryBefore(builder.Purchases(customer.Lines), until+1)
+		h := engine.HistoryOf(builder.Purchases(customer.Lines, before))
 		if h.Purchases > 0 {
 			histories = append(histories, CustomerHistory{customer.CustomerID, h})
 		}

@@ -32,7 +32,7 @@ type loaders struct {
 	timeline      *dataloadgen.Loader[shaped[postgres.TimelineQuery], []*engine.Snapshot]
 	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
 	pastSeries    *dataloadgen.Loader[shaped[pastQuery], pastRows]
-	purchases     *dataloadgen.Loader[shaped[purchasesShape], []engine.Purchase]
+	lines         *dataloadgen.Loader[shaped[linesShape], []engine.Line]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
 
 	mu      sync.Mutex
@@ -101,7 +101,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.customerByID = newLoader(r.DB.CustomersByID)
 	l.customerByKey = newLoader(r.DB.CustomersByKey)
 	l.state = byShape(r.states)
-	l.purchases = byShape(r.purchases)
+	l.lines = byShape(r.lines)
 	l.snapshot = newLoader(r.DB.SnapshotsByRef)
 	l.latest = byShape(r.DB.LatestSnapshots)
 	l.snapshots = byShape(r.DB.Snapshots)

@@ -2,6 +2,7 @@ package resolvers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
@@ -9,32 +10,26 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// purchasesShape is the one way in which purchases are read.
-type purchasesShape struct{}
+// linesShape is the one way in which lines are read.
+type linesShape struct{}
 
-// purchasesOf reads all purchases of a customer together with those of others; whatever day a prediction is for, they are
-// read once.
-func (r *Resolver) purchasesOf(ctx context.Context, c *model.Customer) ([]engine.Purchase, error) {
+// linesOf reads all lines of a customer together with those of others; whatever days are asked for, they are read once.
+func (r *Resolver) linesOf(ctx context.Context, c *model.Customer) ([]engine.Line, error) {
 	l := r.loaders(ctx)
-	return ofPage(ctx, l, c, purchasesShape{}, l.purchases, r.purchases)
+	return ofPage(ctx, l, c, linesShape{}, l.lines, r.lines)
 }
 
-func (r *Resolver) purchases(ctx context.Context, refs []postgres.CustomerRef, _ purchasesShape) (map[postgres.CustomerRef][]engine.Purchase, error) {
-	purchases := make(map[postgres.CustomerRef][]engine.Purchase, len(refs))
+func (r *Resolver) lines(ctx context.Context, refs []postgres.CustomerRef, _ linesShape) (map[postgres.CustomerRef][]engine.Line, error) {
+	found := make(map[postgres.CustomerRef][]engine.Line, len(refs))
 	for id, customers := range byStore(refs) {
-		store, err := r.storeByID(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		builder := engine.NewBuilder(store.Zone, store.Columns)
-		for customer, err := range r.DB.LinesOf(ctx, id, customers, store.LastAt.Add(time.Second)) {
+		for customer, err := range r.DB.LinesOf(ctx, id, customers, postgres.EndOfDates.UTC()) {
 			if err != nil {
 				return nil, err
 			}
-			purchases[postgres.CustomerRef{StoreID: id, CustomerID: customer.CustomerID}] = builder.Purchases(customer.Lines)
+			found[postgres.CustomerRef{StoreID: id, CustomerID: customer.CustomerID}] = slices.Clone(customer.Lines)
 		}
 	}
-	return purchases, nil
+	return found, nil
 }
 
 // customerPrediction is that as of the customer's day, by the model that its place is of, else as of the store's now; a
@@ -42,11 +37,11 @@ func (r *Resolver) purchases(ctx context.Context, refs []postgres.CustomerRef, _
 func (r *Resolver) customerPrediction(ctx context.Context, c *model.Customer) (*model.Prediction, engine.PredictionReason, error) {
 	var m *engine.Model
 	var err error
-	now := c.AsOf
-	if now != nil {
+	at, ok := c.Store.Instant(c.Store.Clock)
+	if c.AsOf != nil {
+		at, ok = c.AsOf.In(c.Store.Zone), true
 		_, m, err = r.pastPlace(ctx, c)
 	} else {
-		now = c.Store.Now()
 		m, err = r.inForce(ctx, c.Store)
 	}
 	switch {
@@ -54,21 +49,23 @@ func (r *Resolver) customerPrediction(ctx context.Context, c *model.Customer) (*
 		return nil, engine.PredictionGiven, err
 	case m == nil:
 		return nil, engine.PredictionNoModel, nil
-	case now == nil:
+	case !ok:
 		return nil, engine.PredictionBeforePurchase, nil
 	}
-	return r.predict(ctx, c, m, *now)
+	return r.predict(ctx, c, m, at)
 }
 
-func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Model, asOf engine.Date) (*model.Prediction, engine.PredictionReason, error) {
+// predict says what was to be expected of a customer at an instant: only what was known by then counts.
+func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (*model.Prediction, engine.PredictionReason, error) {
 	if reason := m.Predictor.Fault(); reason != engine.PredictionGiven {
 		return nil, reason, nil
 	}
-	purchases, err := r.purchasesOf(ctx, c)
+	lines, err := r.linesOf(ctx, c)
 	if err != nil {
 		return nil, engine.PredictionGiven, err
 	}
-	p, reason := m.Predictor.Predict(purchases, asOf)
+	purchases := engine.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
+	p, reason := m.Predictor.Predict(purchases, engine.DateOf(at, c.Store.Zone))
 	if p == nil {
 		return nil, reason, nil
 	}
@@ -84,7 +81,7 @@ func (r *Resolver) snapshotPrediction(ctx context.Context, s *model.Snapshot) (*
 	if s.ChurnRisk == nil && m.Predictor.Fault() == engine.PredictionGiven {
 		return nil, engine.PredictionNotStored, nil
 	}
-	p, reason, err := r.predict(ctx, s.Customer, m, s.Date)
+	p, reason, err := r.predict(ctx, s.Customer, m, s.Date.In(s.Customer.Store.Zone))
 	if p != nil {
 		p.ChurnRisk, p.LTVCents = *s.ChurnRisk, s.LTVCents
 	}
