@@ -13,21 +13,27 @@ type fitter struct {
 	m       float64
 	hard    bool
 	kernel  kernel
-	slots   []float64   // one set of sums per chunk
-	lanes   [][]float64 // per worker: the strands of these sums
-	blocks  [][]float64 // per worker: distances, then memberships, of one panel
-	rowJ    []lane      // per worker: the rows' parts of the objective
-	sums    []float64   // of the last pass, laid out as a slot
+	slots   []float64 // one set of sums per chunk
+	spaces  []workspace
+	sums    []float64 // of the last pass, laid out as a slot
+}
+
+// workspace is what one goroutine needs for a panel.
+type workspace struct {
+	lanes          []float64 // the strands of a chunk's sums
+	block          []float64 // distances, then memberships
+	rowJ           lane      // the rows' parts of the objective
+	powers, totals lane      // for shareAny
 }
 
 func (p *Matrix) fitter(k int, opts Options, workers int) *fitter {
 	f := &fitter{Matrix: p, workers: max(1, min(workers, p.chunkCount())), k: k, m: opts.M, hard: opts.Hard, kernel: bestKernel()}
 	f.sums = make([]float64, k*(p.d+1)+1)
 	f.slots = make([]float64, p.chunkCount()*len(f.sums))
-	for range f.workers {
-		f.lanes = append(f.lanes, make([]float64, k*(p.d+1)*strands))
-		f.blocks = append(f.blocks, make([]float64, k*panelRows))
-		f.rowJ = append(f.rowJ, lane{})
+	f.spaces = make([]workspace, f.workers)
+	for i := range f.spaces {
+		f.spaces[i].lanes = make([]float64, k*(p.d+1)*strands)
+		f.spaces[i].block = make([]float64, k*panelRows)
 	}
 	return f
 }
@@ -41,24 +47,24 @@ func (f *fitter) slot(chunk int) []float64 {
 // pass reads the data once: memberships for the centres, and the sums for the next ones.
 func (f *fitter) pass(ctx context.Context, centers []float64) error {
 	err := inParallel(ctx, f.workers, f.chunkCount(), func(worker, chunk int) {
-		lanes, block, rowJ := f.lanes[worker], f.blocks[worker], &f.rowJ[worker]
-		clear(lanes)
+		w := &f.spaces[worker]
+		clear(w.lanes)
 		objective := 0.0
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, f.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
 			data := f.panel(panel)
-			f.kernel.distances(block, data, centers, f.d, f.k)
-			f.weigh(block, rowJ)
-			blank(block, rowJ, f.rowsOf(panel))
-			f.kernel.accumulate(lanes, block, data, f.d, f.k)
-			objective += total(rowJ)
+			f.kernel.distances(w.block, data, centers, f.d, f.k)
+			f.share(w, true)
+			blank(w.block, &w.rowJ, f.rowsOf(panel))
+			f.kernel.accumulate(w.lanes, w.block, data, f.d, f.k)
+			objective += total(&w.rowJ)
 		}
 		slot := f.slot(chunk)
 		last := len(slot) - 1
 		for i := range last {
-			slot[i] = addStrands(lanes[i*strands:])
+			slot[i] = addStrands(w.lanes[i*strands:])
 		}
 		slot[last] = objective
 	})

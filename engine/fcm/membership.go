@@ -111,71 +111,60 @@ func sharesOnCentres(d2 []float64) {
 	}
 }
 
-// weigh turns a panel's squared distances into u^m, and writes each row's part
-// of the objective.
-func (f *fitter) weigh(block []float64, rowJ *lane) {
+// share turns a panel's squared distances into memberships, or raised into u^m, and writes each row's part of the
+// objective.
+func (f *fitter) share(w *workspace, raised bool) {
 	switch {
 	case f.hard:
-		shareHard(block, rowJ)
+		shareHard(w.block, &w.rowJ)
 	case f.m == 2:
-		f.kernel.shareTwo(block, rowJ, f.k, true)
-	case !f.shareAny(block, rowJ, true):
-		shareByRow(block, rowJ, f.m, true)
-	}
-}
-
-// share is weigh with u in place of u^m.
-func (f *fitter) share(block []float64, rowJ *lane) {
-	switch {
-	case f.hard:
-		shareHard(block, rowJ)
-	case f.m == 2:
-		f.kernel.shareTwo(block, rowJ, f.k, false)
-	case !f.shareAny(block, rowJ, false):
-		shareByRow(block, rowJ, f.m, false)
+		f.kernel.shareTwo(w.block, &w.rowJ, f.k, raised)
+	case !f.shareAny(w, raised):
+		shareByRow(w.block, &w.rowJ, f.m, raised)
 	}
 }
 
 // shareAny serves any m. With s_j = (d_min/d_j)^(1/(m-1)) and S their sum, u_j = s_j/S, u_j^m = u_j (d_min/d_j) S^(1-m), and
 // d_min S^(1-m) for the row's part of the objective: one power a distance and one a row. It does nothing and returns false
 // if a row lies on a centre, or its distances differ by more than a factor of 2^1000.
-func (f *fitter) shareAny(block []float64, rowJ *lane, raised bool) bool {
-	if !nearestOf(block, rowJ, f.k) {
+func (f *fitter) shareAny(w *workspace, raised bool) bool {
+	nearest, powers, totals := &w.rowJ, &w.powers, &w.totals
+	if !nearestOf(w.block, nearest, f.k) {
 		return false
 	}
-	var sums, s lane
+	clear(totals[:])
 	for j := range f.k {
-		out := laneOf(block, j)
+		out := laneOf(w.block, j)
 		for r, v := range out {
-			s[r] = rowJ[r] / v
+			powers[r] = nearest[r] / v
 		}
 		if raised {
-			*out = s
+			*out = *powers
 		}
-		f.kernel.power(&s, 1/(f.m-1))
-		for r, v := range s {
-			sums[r] += v
+		f.kernel.power(powers, 1/(f.m-1))
+		for r, v := range powers {
+			totals[r] += v
 		}
 		if !raised {
-			*out = s
+			*out = *powers
 			continue
 		}
-		for r, v := range s {
+		for r, v := range powers {
 			out[r] *= v
 		}
 	}
-	s = sums
-	f.kernel.power(&s, 1-f.m)
-	for r, v := range s {
-		rowJ[r] *= v
-		sums[r] = 1 / sums[r]
+	*powers = *totals
+	f.kernel.power(powers, 1-f.m)
+	for r, v := range powers {
+		w.rowJ[r] *= v
+		totals[r] = 1 / totals[r]
 		if raised {
-			sums[r] *= v
+			totals[r] *= v
 		}
 	}
 	for j := range f.k {
-		out := laneOf(block, j)
-		for r, v := range sums {
+		out := laneOf(w.block, j)
+		for r, v := range totals {
 			out[r] *= v
 		}
 	}

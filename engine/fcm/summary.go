@@ -18,23 +18,23 @@ func (f *fitter) summarise(ctx context.Context, run outcome) (*Result, error) {
 	slotSize := 2*f.k + 1
 	slots := make([]float64, f.chunkCount()*slotSize)
 	err := inParallel(ctx, f.workers, f.chunkCount(), func(worker, chunk int) {
-		block, rowJ, lanes := f.blocks[worker], &f.rowJ[worker], make([]float64, 2*f.k*strands)
+		w, lanes := &f.spaces[worker], make([]float64, 2*f.k*strands)
 		slot := slots[chunk*slotSize : (chunk+1)*slotSize]
 		for panel := chunk * chunkPanels; panel < min((chunk+1)*chunkPanels, f.panelCount()); panel++ {
 			if ctx.Err() != nil {
 				return
 			}
-			f.kernel.distances(block, f.panel(panel), run.centers, f.d, f.k)
-			f.share(block, rowJ)
+			f.kernel.distances(w.block, f.panel(panel), run.centers, f.d, f.k)
+			f.share(w, false)
 			rows := f.rowsOf(panel)
-			blank(block, rowJ, rows)
-			label(r.Labels[panel*panelRows:][:rows], block)
+			blank(w.block, &w.rowJ, rows)
+			label(r.Labels[panel*panelRows:][:rows], w.block)
 			for j := range f.k {
 				// With the memberships as weights of themselves the sums are those of u^2 and u.
-				u := block[j*panelRows : (j+1)*panelRows]
+				u := w.block[j*panelRows : (j+1)*panelRows]
 				f.kernel.accumulate(lanes[2*j*strands:2*(j+1)*strands], u, u, 1, 1)
 			}
-			slot[2*f.k] += total(rowJ)
+			slot[2*f.k] += total(&w.rowJ)
 		}
 		for i := range 2 * f.k {
 			slot[i] = addStrands(lanes[i*strands:])
