@@ -55,6 +55,10 @@ func hasOrders(ctx context.Context, tx *Tx, store *engine.Store) (bool, error) {
 
 // loadOrders makes the partition and the customers of a store that had no orders yet.
 func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (lines int64, err error) {
+	// One store's lines are sorted twice here and never again: in memory, as far as they go.
+	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '128MB'"); err != nil {
+		return 0, err
+	}
 	table := ordersTable(store.ID)
 	// Not a temporary table, which only one process can read.
 	stage := pgx.Identifier{fmt.Sprintf("order_stage_%d", store.ID)}.Sanitize()
