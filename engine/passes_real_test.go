@@ -12,7 +12,7 @@ import (
 func BenchmarkPassesOnCDNOW(b *testing.B) {
 	table := tableOf(b, loadStore(b, "cdnow"))
 	for i := range Axes {
-		f := axisFit{axis: &Axes[i], table: table, params: DefaultParams()}
+		f := axisFit{axis: &Axes[i], table: table, width: FeatureCount, params: DefaultParams()}
 		if !f.standardised(b) {
 			continue
 		}

@@ -133,7 +133,11 @@ func BenchmarkSilhouettes(b *testing.B) {
 		b.Run(fmt.Sprintf("n=10000/d=%d/k=2..10", d), func(b *testing.B) {
 			const n = 10_000
 			x, _ := gaussians(n, d, 5, 1)
-			s := sweep{options: Options{KMin: 2, KMax: 10}, x: x, n: n, d: d}
+			options, err := Options{KMin: 2, KMax: 10}.withDefaults(n, d, len(x))
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := sweep{options: options, x: x, n: n, d: d}
 			if err := s.measureAll(b.Context()); err != nil {
 				b.Fatal(err)
 			}
