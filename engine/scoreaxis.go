@@ -33,6 +33,12 @@ func (s *AxisScorer) Rounded(purchases int, values []float32) []int {
 	return s.axisScorer.units
 }
 
+// Leaf gives the leaf at the end of the customer's path, as a place among the axis's leaves, and the memberships in the leaves in units of
+// 1/10000, as a thumbprint holds them; -1 where there are none.
+func (s *AxisScorer) Leaf(purchases int, values []float32) (leaf int, units []int16) {
+	return s.axisScorer.score(purchases, values, s.leaves), s.leaves
+}
+
 // Point gives the customer's place among the centres: the features in use, filled, winsorised and standardised; nil where
 // one is infinite.
 func (s *AxisScorer) Point(values []float32) []float64 {

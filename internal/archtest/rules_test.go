@@ -25,10 +25,10 @@ var mayImport = map[string][]string{
 		"resolvers", "schema", "web",
 	},
 	"resolvers": {
-		"engine", "engine/explain", "engine/kselect", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
+		"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
 	},
-	"graph":        {"engine", "engine/explain", "engine/kselect", "graph/..."},
-	"graph/model":  {"engine", "engine/explain", "engine/kselect", "graph/scalar"},
+	"graph":        {"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/..."},
+	"graph/model":  {"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/scalar"},
 	"graph/scalar": {"engine", "engine/kselect"},
 
 	"jobs":              {"engine/...", "internal/ingest", "internal/obs", "internal/postgres"},
@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 
 	"engine":           {"engine/assign", "engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
 	"engine/explain":   {"engine", "engine/shapley"},
+	"engine/journey":   {"engine"},
 	"engine/synth":     {"engine"},
 	"engine/assign":    {},
 	"engine/btyd":      {},
