@@ -11,6 +11,7 @@ type meter struct {
 
 	// For vector instructions, in float32 and the unit of the tiles' vectors.
 	vectors      func(m *meter, left, right *tile)
+	width        int // numbers in a vector
 	unit         float64
 	rowTotals    [tileRows + rowsAtOnce]float32
 	columnTotals [tileRows]float32
@@ -23,7 +24,8 @@ type meter struct {
 func newMeter(t *tiling) *meter {
 	m := &meter{d: t.d}
 	if t.narrowed() {
-		m.vectors, m.unit = vectorMeter(), t.unit
+		m.vectors, m.width = vectorMeter()
+		m.unit = t.unit
 		for i := range widest {
 			m.constants[ones+i], m.constants[minusHalves+i], m.constants[leasts+i] = 1, -0.5, 1e-37
 		}
@@ -102,6 +104,7 @@ func (m *meter) betweenVectors(left, right *tile) {
 		}
 	}
 	clear(m.columnTotals[:])
+	m.spread(left)
 	m.vectors(m, left, right)
 	for r, s := range m.rowTotals[:left.n] {
 		m.rowSums[r] = float64(s) * m.unit
@@ -111,18 +114,18 @@ func (m *meter) betweenVectors(left, right *tile) {
 	}
 }
 
-// spread repeats every number of a tile over a vector of the given width, by rowsAtOnce rows, then by column. A tile
+// spread repeats every number of a tile over a vector, by rowsAtOnce rows, then by column. A tile
 // meets many others in turn, so this is seldom; between vector instructions it would cost more than they do.
-func (m *meter) spread(t *tile, width int) {
+func (m *meter) spread(t *tile) {
 	if m.spreadTile == t {
 		return
 	}
 	m.spreadTile = t
 	for r := range (t.n + rowsAtOnce - 1) / rowsAtOnce * rowsAtOnce {
 		for f := range m.d {
-			at := ((r/rowsAtOnce*m.d+f)*rowsAtOnce + r%rowsAtOnce) * width
+			at := ((r/rowsAtOnce*m.d+f)*rowsAtOnce + r%rowsAtOnce) * m.width
 			value := t.vectors[f*tileRows+r]
-			for i := range m.spreadRows[at : at+width] {
+			for i := range m.spreadRows[at : at+m.width] {
 				m.spreadRows[at+i] = value
 			}
 		}

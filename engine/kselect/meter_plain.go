@@ -3,4 +3,4 @@
 package kselect
 
 // vectorMeter is nil: this build has no vector instructions.
-func vectorMeter() func(m *meter, left, right *tile) { return nil }
+func vectorMeter() (vectors func(m *meter, left, right *tile), width int) { return nil, 0 }

@@ -13,21 +13,20 @@ const (
 )
 
 // vectorMeter asks the processor, since a binary travels; nil where it has neither.
-func vectorMeter() func(m *meter, left, right *tile) {
+func vectorMeter() (vectors func(m *meter, left, right *tile), width int) {
 	switch {
 	case archsimd.X86.AVX512():
-		return betweenWide
+		return betweenWide, wide
 	case archsimd.X86.AVX2() && archsimd.X86.FMA():
-		return betweenNarrow
+		return betweenNarrow, narrow
 	}
-	return nil
+	return nil, 0
 }
 
 func betweenWide(m *meter, left, right *tile) {
 	vectors := (right.n + wide - 1) / wide
-	m.spread(left, wide)
 	for r := 0; r < left.n; r += rowsAtOnce {
-		spread := m.spreadRows[r*left.d()*wide : (r+rowsAtOnce)*left.d()*wide]
+		spread := m.spreadRows[r*m.d*wide : (r+rowsAtOnce)*m.d*wide]
 		zero := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[zeros:]))
 		half := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[minusHalves:]))
 		least := archsimd.LoadFloat32x16((*[wide]float32)(m.constants[leasts:]))
@@ -76,9 +75,8 @@ func rootWide(s, minusHalf, least archsimd.Float32x16) archsimd.Float32x16 {
 
 func betweenNarrow(m *meter, left, right *tile) {
 	vectors := (right.n + narrow - 1) / narrow
-	m.spread(left, narrow)
 	for r := 0; r < left.n; r += rowsAtOnce {
-		spread := m.spreadRows[r*left.d()*narrow : (r+rowsAtOnce)*left.d()*narrow]
+		spread := m.spreadRows[r*m.d*narrow : (r+rowsAtOnce)*m.d*narrow]
 		zero := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[zeros:]))
 		use1 := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[used(r+1, left.n):]))
 		use2 := archsimd.LoadFloat32x8((*[narrow]float32)(m.constants[used(r+2, left.n):]))

@@ -12,20 +12,24 @@ import (
 // Both vector widths agree with float64, for tiles of any size.
 func TestVectorMeters(t *testing.T) {
 	t.Parallel()
-	meters := map[string]func(m *meter, left, right *tile){}
+	type kind struct {
+		vectors func(m *meter, left, right *tile)
+		width   int
+	}
+	meters := map[string]kind{}
 	if archsimd.X86.AVX512() {
-		meters["wide"] = betweenWide
+		meters["wide"] = kind{betweenWide, wide}
 	}
 	if archsimd.X86.AVX2() && archsimd.X86.FMA() {
-		meters["narrow"] = betweenNarrow
+		meters["narrow"] = kind{betweenNarrow, narrow}
 	}
-	for name, vectors := range meters {
+	for name, kind := range meters {
 		for _, n := range []int{2, 3, 17, 254, 259, 700} {
 			for d := 1; d <= 9; d++ {
 				x, labels := planted(n, d, 2)
 				tiles := newTiling(x, d, []Labeling{{labels, 2}}, allRows(n))
 				fast, exact := newMeter(tiles), newMeter(tiles)
-				fast.vectors, exact.vectors = vectors, nil
+				fast.vectors, fast.width, exact.vectors = kind.vectors, kind.width, nil
 				for i := range tiles.tiles {
 					for j := range tiles.tiles {
 						left, right := &tiles.tiles[i], &tiles.tiles[j]

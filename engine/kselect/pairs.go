@@ -45,8 +45,6 @@ type tile struct {
 // column is column f of the tile's rows.
 func (t *tile) column(f int) []float64 { return t.columns[f*t.n : (f+1)*t.n] }
 
-func (t *tile) d() int { return len(t.columns) / t.n }
-
 // newTiling sorts the given rows of x by cell, scaled by a power of two where squares would overflow or vanish (which
 // leaves silhouettes as they are).
 func newTiling(x []float64, d int, labelings []Labeling, rows []int32) *tiling {
@@ -79,7 +77,7 @@ func newTiling(x []float64, d int, labelings []Labeling, rows []int32) *tiling {
 			first += n
 		}
 	}
-	if vectorMeter() != nil {
+	if vectors, _ := vectorMeter(); vectors != nil {
 		t.narrow()
 	}
 	return t
