@@ -5014,6 +5014,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OrderLineInput", ec.unmarshalInputOrderLineInput),
 			graphql.NewInputUnmarshaler("ReclusterInput", ec.unmarshalInputReclusterInput),
 			graphql.NewInputUnmarshaler("ReplaySnapshotsInput", ec.unmarshalInputReplaySnapshotsInput),
+			graphql.NewInputUnmarshaler("RetentionInput", ec.unmarshalInputRetentionInput),
 			graphql.NewInputUnmarshaler("RunFilter", ec.unmarshalInputRunFilter),
 			graphql.NewInputUnmarshaler("SnapshotOrder", ec.unmarshalInputSnapshotOrder),
 			graphql.NewInputUnmarshaler("UpdateStoreInput", ec.unmarshalInputUpdateStoreInput),
@@ -7767,6 +7768,16 @@ input UpdateStoreInput {
   purchaseStatuses: [String!]
   "Whether the schedule serves the store; null: as long as it is live."
   scheduled: Boolean
+  "How long snapshots of these types are kept, each named once; it takes effect with the next cleanup."
+  retention: [RetentionInput!]
+}
+
+"How long snapshots of one type are to be kept."
+input RetentionInput {
+  "The snapshots' type."
+  type: SnapshotType!
+  "In days, 1 to 36,500; null: as long as the installation keeps them."
+  keepDays: Int
 }
 
 "The answer of updateStore."

@@ -1167,6 +1167,55 @@ func (ec *executionContext) fieldContext_UpdateStorePayload_userErrors(_ context
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputRetentionInput(ctx context.Context, obj any) (model.RetentionInput, error) {
+	var it model.RetentionInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"type", "keepDays"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "keepDays":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keepDays"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeepDays = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRetentionInput unmarshals raw into the RetentionInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRetentionInput(ctx context.Context, raw any) (model.RetentionInput, error) {
+	var out model.RetentionInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RetentionInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, obj any) (model.UpdateStoreInput, error) {
 	var it model.UpdateStoreInput
 	if obj == nil {
@@ -1178,7 +1227,7 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled"}
+	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled", "retention"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1234,6 +1283,13 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 				return it, err
 			}
 			it.Scheduled = graphql.OmittableOf(data)
+		case "retention":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retention"))
+			data, err := ec.unmarshalORetentionInput2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Retention = data
 		}
 	}
 	return it, nil
@@ -1670,6 +1726,11 @@ func (ec *executionContext) marshalNFreshness2ᚖgithubᚗcomᚋquimbiᚋquimbi�
 	return ec._Freshness(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNRetentionInput2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInput(ctx context.Context, v any) (*model.RetentionInput, error) {
+	res, err := ec.unmarshalInputRetentionInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNRetentionPolicy2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionPolicyᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.RetentionPolicy) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -1787,6 +1848,23 @@ func (ec *executionContext) marshalODayOfWeek2ᚖtimeᚐWeekday(ctx context.Cont
 	_ = ctx
 	res := scalar.MarshalDayOfWeek(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalORetentionInput2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInputᚄ(ctx context.Context, v any) ([]*model.RetentionInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*model.RetentionInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNRetentionInput2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) marshalOStore2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐStore(ctx context.Context, sel ast.SelectionSet, v *model.Store) graphql.Marshaler {

@@ -3,25 +3,33 @@ package jobs
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// policies lists what retention lets go, by store and type, with counts.
-func (r *Runner) policies(ctx context.Context, storeKey string, types []engine.SnapshotType) ([]CleanupPolicy, []*engine.Store, error) {
+// policy is what retention says of one type of snapshots of a store.
+type policy struct {
+	CleanupPolicy
+	store *engine.Store
+	kind  engine.SnapshotType
+}
+
+// policies lists what retention says, by store and type.
+func (r *Runner) policies(ctx context.Context, storeKey string, types []engine.SnapshotType) ([]*policy, error) {
 	stores, err := r.db.Stores(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if storeKey != "" {
 		store, err := r.db.StoreByKey(ctx, storeKey)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		stores = []*engine.Store{store}
 	}
-	policies, owners := []CleanupPolicy{}, []*engine.Store{}
+	policies := []*policy{}
 	for _, store := range stores {
 		now, ok := store.Now(r.now())
 		if !ok {
@@ -29,24 +37,21 @@ func (r *Runner) policies(ctx context.Context, storeKey string, types []engine.S
 		}
 		overrides, err := r.db.RetentionOverrides(ctx, store.ID)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, kind := range engine.SnapshotTypes {
 			if len(types) > 0 && !slices.Contains(types, kind) {
 				continue
 			}
-			p := CleanupPolicy{Store: store.Key, Type: kind.String(), KeepDays: r.settings.Retention[kind]}
+			p := &policy{CleanupPolicy{Store: store.Key, Type: kind.String(), KeepDays: r.settings.Retention[kind]}, store, kind}
 			if days, ok := overrides[kind]; ok {
 				p.KeepDays, p.Overridden = days, true
 			}
 			p.Cutoff = now - engine.Date(p.KeepDays)
-			if p.DeletedCount, p.ReplayedCount, err = r.db.CountExpired(ctx, store.ID, kind, p.Cutoff); err != nil {
-				return nil, nil, err
-			}
-			policies, owners = append(policies, p), append(owners, store)
+			policies = append(policies, p)
 		}
 	}
-	return policies, owners, nil
+	return policies, nil
 }
 
 // PlanCleanup counts what a cleanup would remove.
@@ -55,21 +60,34 @@ func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupRepo
 	if q.Store != nil {
 		key = q.Store.Key
 	}
-	policies, _, err := r.policies(ctx, key, q.Types)
-	report := CleanupReport{Policies: policies}
-	for i := range policies {
-		if q.IncludeReplayed {
-			policies[i].DeletedCount += policies[i].ReplayedCount
-		}
-		report.DeletedCount += policies[i].DeletedCount
+	policies, err := r.policies(ctx, key, q.Types)
+	if err != nil {
+		return CleanupReport{}, err
 	}
-	return report, err
+	for _, p := range policies {
+		if p.DeletedCount, p.ReplayedCount, err = r.db.CountExpired(ctx, p.store.ID, p.kind, p.Cutoff); err != nil {
+			return CleanupReport{}, err
+		}
+		if q.IncludeReplayed {
+			p.DeletedCount += p.ReplayedCount
+		}
+	}
+	return report(policies), nil
+}
+
+func report(policies []*policy) CleanupReport {
+	report := CleanupReport{Policies: []CleanupPolicy{}}
+	for _, p := range policies {
+		report.DeletedCount += p.DeletedCount
+		report.Policies = append(report.Policies, p.CleanupPolicy)
+	}
+	return report
 }
 
 // cleanupBatch is how many snapshots are removed at once.
 const cleanupBatch = 20_000
 
-// cleanup removes what retention lets go, in batches, then the partitions that are left empty.
+// cleanup removes what retention lets go: whole leaves first, then, from leaves with rows that must stay, in batches.
 func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 	var q Cleanup
 	if err := decode(run, &q); err != nil {
@@ -83,43 +101,93 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 		}
 		types = append(types, kind)
 	}
-	policies, stores, err := r.policies(ctx, q.Store, types)
+	policies, err := r.policies(ctx, q.Store, types)
 	if err != nil {
 		return err
 	}
 	if err := r.db.ForgetStreamed(ctx, run.StoreID, r.now()); err != nil {
 		return err
 	}
-	report := CleanupReport{Policies: policies}
-	for i := range policies {
-		p := &policies[i]
-		if err := r.db.ProgressRun(ctx, run.ID, engine.StageRemoving, "", i, len(policies)); err != nil {
+	done := 0
+	for _, kind := range engine.SnapshotTypes {
+		of := slices.DeleteFunc(slices.Clone(policies), func(p *policy) bool { return p.kind != kind })
+		if len(of) == 0 {
+			continue
+		}
+		if err := r.db.ProgressRun(ctx, run.ID, engine.StageRemoving, "", done, len(policies)); err != nil {
 			return err
 		}
-		p.DeletedCount = 0
-		kind, err := engine.ParseSnapshotType(p.Type)
-		if err != nil {
+		if err := r.removeLeaves(ctx, kind, of, q.IncludeReplayed); err != nil {
 			return err
 		}
-		for {
-			n, err := r.db.DeleteExpired(ctx, stores[i].ID, kind, p.Cutoff, q.IncludeReplayed, cleanupBatch)
-			if err != nil {
+		for _, p := range of {
+			if err := r.db.ProgressRun(ctx, run.ID, engine.StageRemoving, "", done, len(policies)); err != nil {
 				return err
 			}
-			p.DeletedCount += n
-			if n < cleanupBatch {
-				break
+			if err := r.removeRows(ctx, run, p, q.IncludeReplayed); err != nil {
+				return err
 			}
-			if state, err := r.db.Run(ctx, run.ID); err == nil && state.State.Final() {
-				return postgres.ErrRunOver
-			}
-		}
-		report.DeletedCount += p.DeletedCount
-		if err := r.db.DropEmptyLeaves(ctx, kind, p.Cutoff); err != nil {
-			return err
+			done++
 		}
 	}
+	report := report(policies)
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.DeletedCount)
 	})
+}
+
+func (r *Runner) removeLeaves(ctx context.Context, kind engine.SnapshotType, policies []*policy, replayedToo bool) error {
+	expiry := postgres.Expiry{Type: kind, Before: map[int32]engine.Date{}, ReplayedToo: replayedToo}
+	for _, p := range policies {
+		expiry.Before[p.store.ID] = p.Cutoff
+	}
+	removed, err := r.db.RemoveLeaves(ctx, expiry)
+	for _, p := range policies {
+		p.count(removed[p.store.ID])
+	}
+	return err
+}
+
+func (p *policy) count(removed postgres.Removed) {
+	p.DeletedCount += removed.All
+	p.ReplayedCount += removed.Replayed
+}
+
+// removeRows removes what a policy lets go from the leaves that are left, and counts the replayed ones that stay.
+func (r *Runner) removeRows(ctx context.Context, run *engine.Run, p *policy, replayedToo bool) error {
+	for {
+		removed, err := r.db.DeleteExpired(ctx, p.store.ID, p.kind, p.Cutoff, replayedToo, cleanupBatch)
+		if err != nil {
+			return err
+		}
+		p.count(removed)
+		if removed.All < cleanupBatch {
+			break
+		}
+		if state, err := r.db.Run(ctx, run.ID); err == nil && state.State.Final() {
+			return postgres.ErrRunOver
+		}
+	}
+	_, stay, err := r.db.CountExpired(ctx, p.store.ID, p.kind, p.Cutoff)
+	p.ReplayedCount += stay
+	return err
+}
+
+// leavesAhead is how many days ahead of a day partitions are made: over the next period of each type, so that no snapshot
+// of the schedule has to make its own.
+var leavesAhead = map[engine.SnapshotType]int{engine.Daily: 7, engine.Weekly: 14, engine.Monthly: 45, engine.Quarterly: 100, engine.Yearly: 370}
+
+// PrepareLeaves makes the partitions that snapshots of today and the near future go to.
+func (r *Runner) PrepareLeaves(ctx context.Context) error {
+	today := engine.DateOf(r.now(), time.UTC)
+	for _, kind := range engine.SnapshotTypes {
+		var dates []engine.Date
+		for d := today - 1; d <= today+engine.Date(leavesAhead[kind]); d++ { // it may still be yesterday in a store
+			dates = append(dates, d)
+		}
+		if err := r.db.EnsureLeaves(ctx, kind, dates); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -39,6 +39,9 @@ func firstsOf(d engine.Date) []engine.SnapshotType {
 // reapEvery is how often runs of dead processes are looked for.
 const reapEvery = 30 * time.Second
 
+// prepareEvery is how often partitions are made ahead of need.
+const prepareEvery = 6 * time.Hour
+
 // schedule turns the clock into runs until the context is done. Every process with a schedule does the same: a slot's
 // run is made by whoever comes first.
 func (s *Service) schedule(ctx context.Context) error {
@@ -63,6 +66,15 @@ func (s *Service) schedule(ctx context.Context) error {
 		if err := s.queue.catchUp(ctx, i, lastBefore(times, s.queue.now().UTC())); err != nil {
 			return err
 		}
+	}
+	prepare := func() {
+		if err := s.queue.PrepareLeaves(ctx); err != nil && ctx.Err() == nil {
+			s.queue.log.ErrorContext(ctx, "making partitions ahead of need", "error", err)
+		}
+	}
+	prepare()
+	if _, err := scheduler.NewJob(gocron.DurationJob(prepareEvery), gocron.NewTask(prepare), gocron.WithSingletonMode(gocron.LimitModeReschedule)); err != nil {
+		return err
 	}
 	reap := func() {
 		if err := s.queue.Reap(ctx); err != nil && ctx.Err() == nil {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -18,13 +19,21 @@ import (
 type SettingsRequest struct {
 	Store *engine.Store
 	postgres.StoreSettings
-	TimeZone *string // an IANA name
+	TimeZone  *string // an IANA name
+	Retention []Retention
+}
+
+// Retention says for how many days a store keeps snapshots of a type; nil: as long as the installation.
+type Retention struct {
+	Type     engine.SnapshotType
+	KeepDays *int
 }
 
 const (
 	maxName     = 100
 	maxStatuses = 50
 	maxStatus   = 64
+	maxKeepDays = 36_500
 )
 
 // UpdateStore changes settings, all or none, and gives the store as it is then. New purchase statuses take effect with the
@@ -45,12 +54,27 @@ func (r *Runner) UpdateStore(ctx context.Context, q SettingsRequest) (*engine.St
 				return err
 			}
 		}
+		if err := tx.SetRetention(ctx, q.Store.ID, q.keep()); err != nil {
+			return err
+		}
 		return tx.UpdateStore(ctx, q.Store.ID, q.StoreSettings)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r.db.StoreByKey(ctx, q.Store.Key)
+}
+
+// keep gives the days by type, 0 for the installation's.
+func (q *SettingsRequest) keep() map[engine.SnapshotType]int {
+	keep := make(map[engine.SnapshotType]int, len(q.Retention))
+	for _, r := range q.Retention {
+		keep[r.Type] = 0
+		if r.KeepDays != nil {
+			keep[r.Type] = *r.KeepDays
+		}
+	}
+	return keep
 }
 
 func invalidAt(field, format string, args ...any) error {
@@ -77,6 +101,14 @@ func (q *SettingsRequest) Check() error {
 	}
 	if q.WeekStart != nil && (*q.WeekStart < time.Sunday || *q.WeekStart > time.Saturday) {
 		return invalidAt("weekStart", "a week starts on one of its seven days")
+	}
+	for i, r := range q.Retention {
+		if r.KeepDays != nil && (*r.KeepDays < 1 || *r.KeepDays > maxKeepDays) {
+			return invalidAt("retention", "%s snapshots are kept for 1 to %d days, not %d", r.Type, maxKeepDays, *r.KeepDays)
+		}
+		if slices.ContainsFunc(q.Retention[:i], func(other Retention) bool { return other.Type == r.Type }) {
+			return invalidAt("retention", "say once how long %s snapshots are kept", r.Type)
+		}
 	}
 	if q.PurchaseStatuses == nil {
 		return nil

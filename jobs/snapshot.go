@@ -108,6 +108,9 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	if err := tx.ShareCustomers(ctx, store.ID); err != nil {
 		return counts, nil, err
 	}
+	if err := tx.ShareLeaves(ctx, r.db, c.Type, c.Dates); err != nil {
+		return counts, nil, err
+	}
 	model, err := r.models.get(ctx, r.db, store.ID, c.ModelVersion)
 	if err != nil {
 		return counts, nil, err

@@ -55,6 +55,9 @@ func (r *Resolver) updateStore(ctx context.Context, in model.UpdateStoreInput) (
 		request.PurchaseStatuses = &in.PurchaseStatuses
 	}
 	request.Scheduled, request.SetScheduled = in.Scheduled.ValueOK()
+	for _, r := range in.Retention {
+		request.Retention = append(request.Retention, jobs.Retention{Type: r.Type, KeepDays: r.KeepDays})
+	}
 	changed, err := r.Jobs.UpdateStore(ctx, request)
 	if payload.UserErrors, err = r.userErrors(ctx, err, in.StoreID); err != nil || changed == nil {
 		return payload, err

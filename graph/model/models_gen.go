@@ -882,6 +882,14 @@ type ReplaySnapshotsPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// How long snapshots of one type are to be kept.
+type RetentionInput struct {
+	// The snapshots' type.
+	Type engine.SnapshotType `json:"type"`
+	// In days, 1 to 36,500; null: as long as the installation keeps them.
+	KeepDays *int `json:"keepDays,omitempty"`
+}
+
 // How long snapshots of one type are kept, counted back from the store's now. Replayed ones are kept until a cleanup names them.
 type RetentionPolicy struct {
 	// The snapshots' type.
@@ -1054,6 +1062,8 @@ type UpdateStoreInput struct {
 	PurchaseStatuses []string `json:"purchaseStatuses,omitempty"`
 	// Whether the schedule serves the store; null: as long as it is live.
 	Scheduled graphql.Omittable[*bool] `json:"scheduled,omitempty"`
+	// How long snapshots of these types are kept, each named once; it takes effect with the next cleanup.
+	Retention []*RetentionInput `json:"retention,omitempty"`
 }
 
 // The answer of updateStore.

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,27 +32,29 @@ type (
 		Currency         *string `placeholder:"CODE" help:"Three letters of ISO 4217, for example EUR."`
 		WeekStart        *string `placeholder:"DAY" help:"The first day of a week in cohorts, for example monday; snapshots keep to Sundays."`
 		PurchaseStatuses *string `placeholder:"LIST" help:"The order states that count as purchases from the next import on, with commas between; nothing: the usual ones."`
+		Retention        *string `placeholder:"LIST" help:"Days that snapshots are kept, for example daily=30,weekly=auto; auto: as long as the installation keeps them."`
 		Scheduled        string  `enum:"auto,yes,no," default:"" placeholder:"auto|yes|no" help:"Whether the schedule serves the store; auto: as long as it is live, with an order within 90 days."`
 	}
 )
 
 // storeResult is a store as it is printed.
 type storeResult struct {
-	Key              string       `json:"key"`
-	Name             string       `json:"name"`
-	TimeZone         string       `json:"time_zone"`
-	Currency         *string      `json:"currency"`
-	WeekStart        string       `json:"week_start"`
-	PurchaseStatuses []string     `json:"purchase_statuses"` // empty: the usual ones
-	Scheduled        *bool        `json:"scheduled"`         // null: as long as it is live
-	Live             bool         `json:"live"`              // whether the schedule serves it
-	Customers        int          `json:"customers"`
-	FirstOrderAt     *time.Time   `json:"first_order_at"`
-	LastOrderAt      *time.Time   `json:"last_order_at"`
-	Now              *engine.Date `json:"now"`
+	Key              string         `json:"key"`
+	Name             string         `json:"name"`
+	TimeZone         string         `json:"time_zone"`
+	Currency         *string        `json:"currency"`
+	WeekStart        string         `json:"week_start"`
+	PurchaseStatuses []string       `json:"purchase_statuses"` // empty: the usual ones
+	Scheduled        *bool          `json:"scheduled"`         // null: as long as it is live
+	Live             bool           `json:"live"`              // whether the schedule serves it
+	Retention        map[string]int `json:"retention"`         // days by type, where the store has its own
+	Customers        int            `json:"customers"`
+	FirstOrderAt     *time.Time     `json:"first_order_at"`
+	LastOrderAt      *time.Time     `json:"last_order_at"`
+	Now              *engine.Date   `json:"now"`
 }
 
-func (a *app) storeResult(s *engine.Store) storeResult {
+func (a *app) storeResult(db *postgres.DB, s *engine.Store) (storeResult, error) {
 	r := storeResult{
 		Key: s.Key, Name: s.Name, TimeZone: s.Zone.String(), Currency: orNil(s.Currency), WeekStart: strings.ToLower(s.WeekStart.String()),
 		PurchaseStatuses: append([]string{}, s.PurchaseStatuses...), Scheduled: s.Scheduled, Live: s.Live(a.now()),
@@ -59,7 +63,12 @@ func (a *app) storeResult(s *engine.Store) storeResult {
 	if now, ok := s.Now(a.now()); ok {
 		r.Now = &now
 	}
-	return r
+	own, err := db.RetentionOverrides(a.ctx, s.ID)
+	r.Retention = make(map[string]int, len(own))
+	for kind, days := range own {
+		r.Retention[kind.String()] = days
+	}
+	return r, err
 }
 
 func (r *storeResult) describe(w io.Writer) {
@@ -81,6 +90,7 @@ func (r *storeResult) describe(w io.Writer) {
 	line("week starts on", r.WeekStart)
 	line("purchase statuses", statuses)
 	line("scheduled", r.scheduled())
+	line("retention", r.retention())
 	line("customers", number(int64(r.Customers)))
 	line("now", now)
 }
@@ -100,6 +110,19 @@ func (r *storeResult) scheduled() string {
 	}
 }
 
+func (r *storeResult) retention() string {
+	var parts []string
+	for _, kind := range engine.SnapshotTypes {
+		if days, ok := r.Retention[kind.String()]; ok {
+			parts = append(parts, fmt.Sprintf("%s %d days", kind, days))
+		}
+	}
+	if parts == nil {
+		return "the installation's"
+	}
+	return strings.Join(append(parts, "else the installation's"), ", ")
+}
+
 // Run lists stores.
 func (c *storeList) Run(a *app) (err error) {
 	s, err := a.open()
@@ -113,7 +136,11 @@ func (c *storeList) Run(a *app) (err error) {
 	}
 	results := []storeResult{}
 	for _, store := range stores {
-		results = append(results, a.storeResult(store))
+		result, err := a.storeResult(s.db, store)
+		if err != nil {
+			return err
+		}
+		results = append(results, result)
 	}
 	return a.print(map[string][]storeResult{"stores": results}, func(w io.Writer) {
 		for i := range results {
@@ -134,7 +161,10 @@ func (c *storeShow) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	result := a.storeResult(store)
+	result, err := a.storeResult(s.db, store)
+	if err != nil {
+		return err
+	}
 	return a.print(result, result.describe)
 }
 
@@ -164,7 +194,10 @@ func (c *storeSet) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	result := a.storeResult(store)
+	result, err := a.storeResult(o.db, store)
+	if err != nil {
+		return err
+	}
 	return a.print(result, result.describe)
 }
 
@@ -191,10 +224,35 @@ func (c *storeSet) request() (jobs.SettingsRequest, error) {
 			q.Scheduled = &yes
 		}
 	}
-	if q == (jobs.SettingsRequest{}) && !c.Create {
+	if c.Retention != nil {
+		var err error
+		if q.Retention, err = retentionOf(*c.Retention); err != nil {
+			return q, err
+		}
+	}
+	if reflect.ValueOf(q).IsZero() && !c.Create {
 		return q, engine.Errorf(engine.CodeInvalid, "say what to set, for example --time-zone Europe/Berlin; see quimbi store set --help")
 	}
 	return q, nil
+}
+
+// retentionOf reads a list such as daily=30,weekly=auto.
+func retentionOf(text string) ([]jobs.Retention, error) {
+	var list []jobs.Retention
+	for part := range strings.SplitSeq(text, ",") {
+		name, days, found := strings.Cut(strings.TrimSpace(part), "=")
+		kind, err := engine.ParseSnapshotType(name)
+		keep, notNumber := strconv.Atoi(days)
+		if !found || err != nil || notNumber != nil && days != "auto" {
+			return nil, engine.Errorf(engine.CodeInvalid, "--retention must look like daily=30,weekly=auto, with days for each type of snapshot, is %q", text)
+		}
+		r := jobs.Retention{Type: kind}
+		if notNumber == nil {
+			r.KeepDays = &keep
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 func weekday(name string) (time.Weekday, bool) {

@@ -161,6 +161,11 @@ func (tx *Tx) EraseCustomer(ctx context.Context, store *engine.Store, customerID
 		}
 		removed[table] = tag.RowsAffected()
 	}
+	expiring, err := tx.eraseDetached(ctx, store.ID, customerID)
+	if err != nil {
+		return nil, err
+	}
+	removed["snapshot"] += expiring
 	var from time.Time
 	var revised bool
 	if err := tx.QueryRow(ctx, touchedSince).Scan(&from, &revised); err != nil {
@@ -169,7 +174,7 @@ func (tx *Tx) EraseCustomer(ctx context.Context, store *engine.Store, customerID
 	if _, err := tx.Exec(ctx, removeReferences, store.ID, store.Zone.String(), from); err != nil {
 		return nil, err
 	}
-	_, err := tx.Exec(ctx, recountStore, store.ID, int16(0), from)
+	_, err = tx.Exec(ctx, recountStore, store.ID, int16(0), from)
 	return removed, err
 }
 

@@ -222,6 +222,11 @@ const lockNotAvailable = "55P03"
 
 func isLockTimeout(err error) bool { return hasCode(err, lockNotAvailable) }
 
+// queryCanceled is the server's code for a statement that took too long, or that somebody stopped.
+const queryCanceled = "57014"
+
+func isTimeout(err error) bool { return isLockTimeout(err) || hasCode(err, queryCanceled) }
+
 func hasCode(err error, code string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == code

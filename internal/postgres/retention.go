@@ -2,6 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +32,27 @@ func (db *DB) RetentionOverrides(ctx context.Context, storeID int32) (map[engine
 	return overrides, err
 }
 
+const setRetention = `-- name: SetRetention
+INSERT INTO retention_override (store_id, snapshot_type, keep_days) VALUES ($1, $2, $3)
+ON CONFLICT (store_id, snapshot_type) DO UPDATE SET keep_days = excluded.keep_days`
+
+const unsetRetention = `-- name: UnsetRetention
+DELETE FROM retention_override WHERE store_id = $1 AND snapshot_type = $2`
+
+// SetRetention keeps a store's snapshots of types for so many days; for 0 as long as the installation does.
+func (tx *Tx) SetRetention(ctx context.Context, storeID int32, keep map[engine.SnapshotType]int) error {
+	for kind, days := range keep {
+		sql, args := setRetention, []any{storeID, int16(kind), days}
+		if days == 0 {
+			sql, args = unsetRetention, args[:2]
+		}
+		if _, err := tx.Exec(ctx, sql, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const countExpired = `-- name: CountExpired
 SELECT count(*) FILTER (WHERE NOT replayed), count(*) FILTER (WHERE replayed) FROM snapshot
 WHERE store_id = $1 AND snapshot_type = $2 AND snapshot_date < $3`
@@ -38,63 +63,194 @@ func (db *DB) CountExpired(ctx context.Context, storeID int32, kind engine.Snaps
 	return live, replayed, err
 }
 
+// Removed counts snapshots that are gone, replayed ones also apart.
+type Removed struct{ All, Replayed int64 }
+
 // A batch is small enough that its row locks and its WAL trouble nobody.
 const deleteExpired = `-- name: DeleteExpired
-DELETE FROM snapshot WHERE (tableoid, ctid) IN (
-  SELECT tableoid, ctid FROM snapshot WHERE store_id = $1 AND snapshot_type = $2 AND snapshot_date < $3 AND (NOT replayed OR $4) LIMIT $5)`
+WITH gone AS (DELETE FROM snapshot WHERE (tableoid, ctid) IN (
+  SELECT tableoid, ctid FROM snapshot WHERE store_id = $1 AND snapshot_type = $2 AND snapshot_date < $3 AND (NOT replayed OR $4) LIMIT $5) RETURNING replayed)
+SELECT count(*), count(*) FILTER (WHERE replayed) FROM gone`
 
-// DeleteExpired removes at most limit of a store's snapshots of a type before a date, and tells how many.
-func (db *DB) DeleteExpired(ctx context.Context, storeID int32, kind engine.SnapshotType, before engine.Date, replayedToo bool, limit int) (int64, error) {
-	tag, err := db.pool.Exec(ctx, deleteExpired, storeID, int16(kind), dateParam(before), replayedToo, limit)
-	return tag.RowsAffected(), err
+// DeleteExpired removes at most limit of a store's snapshots of a type before a date.
+func (db *DB) DeleteExpired(ctx context.Context, storeID int32, kind engine.SnapshotType, before engine.Date, replayedToo bool, limit int) (Removed, error) {
+	var r Removed
+	err := db.pool.QueryRow(ctx, deleteExpired, storeID, int16(kind), dateParam(before), replayedToo, limit).Scan(&r.All, &r.Replayed)
+	return r, err
 }
 
-const emptyLeaves = `-- name: EmptyLeaves
-SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-WHERE p.relname = 'snapshot_' || $1 AND c.relname < 'snapshot_' || $1 || '_' || $2 ORDER BY c.relname`
+// Expiry says which snapshots of a type retention lets go.
+type Expiry struct {
+	Type        engine.SnapshotType
+	Before      map[int32]engine.Date // by store; one that is not named keeps its snapshots
+	ReplayedToo bool
+}
 
-// DropEmptyLeaves removes the partitions of a type whose whole period lies before a date and that hold no row of any
-// store. A leaf that somebody reads is left for the next time.
-func (db *DB) DropEmptyLeaves(ctx context.Context, kind engine.SnapshotType, before engine.Date) error {
-	from, _ := leaf(kind, before)
-	names, err := collect(ctx, db.pool, pgx.RowTo[string], emptyLeaves, kind.String(), from.UTC().Format("20060102"))
+// keeps tells whether a snapshot, or the newest of several, must stay.
+func (e *Expiry) keeps(l *leafRows) bool {
+	before, named := e.Before[l.StoreID]
+	return !named || l.Newest >= before || l.Replayed > 0 && !e.ReplayedToo
+}
+
+// leafRows are the snapshots of one store in a leaf.
+type leafRows struct {
+	StoreID int32
+	Removed
+	Newest engine.Date
+}
+
+// How often what took too long is tried again, with retryEvery between. While a leaf is taken out of the tree, writers wait;
+// while it is removed afterwards, nobody does, and a reader may be open for a while.
+const (
+	detachTries = 10
+	removeTries = 200
+	retryEvery  = 250 * time.Millisecond
+)
+
+// errLeavesBusy says that others write to leaves of the type, or alter them, all the time.
+var errLeavesBusy = errors.New("the leaves are in use")
+
+// RemoveLeaves removes the leaves of a type of which retention lets every row go, and counts their rows by store. What an
+// interrupted call has left is removed first. A leaf that is still read when the retries are over is no longer seen by new
+// readers, counts as removed, and goes with the next call; leaves after it are left as they are.
+func (db *DB) RemoveLeaves(ctx context.Context, e Expiry) (map[int32]Removed, error) {
+	removed := map[int32]Removed{}
+	found, err := leavesOf(ctx, db.pool, e.Type)
 	if err != nil {
-		return err
+		return removed, err
 	}
-	for _, name := range names {
-		if err := db.dropLeafIfEmpty(ctx, "snapshot_"+kind.String(), name); err != nil {
-			return err
+	latest := engine.Date(math.MinInt32)
+	for _, before := range e.Before {
+		latest = max(latest, before)
+	}
+	for _, out := range []bool{true, false} { // those out of the tree first: of one parent one leaf can be on its way out
+		for _, l := range found {
+			if _, to := leaf(e.Type, l.From); out != (l.State != leafAttached) || !out && to > latest {
+				continue
+			}
+			gone, err := db.removeLeaf(ctx, &e, l, removed)
+			if err != nil {
+				return removed, fmt.Errorf("removing %s: %w", l.Name, err)
+			}
+			if !gone {
+				return removed, nil
+			}
 		}
 	}
-	return nil
+	return removed, nil
 }
 
-func (db *DB) dropLeafIfEmpty(ctx context.Context, parent, name string) error {
-	quoted := pgx.Identifier{name}.Sanitize()
-	var used bool
-	if err := db.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+quoted+")").Scan(&used); err != nil || used {
-		return err
+// removeLeaf tells whether the next one may be tried.
+func (db *DB) removeLeaf(ctx context.Context, e *Expiry, l foundLeaf, removed map[int32]Removed) (bool, error) {
+	if l.State == leafAttached {
+		rows, err := db.detach(ctx, e, l)
+		if errors.Is(err, errLeavesBusy) {
+			return false, nil
+		}
+		if err != nil || rows == nil {
+			return err == nil, err
+		}
+		for _, r := range rows {
+			sum := removed[r.StoreID]
+			sum.All, sum.Replayed = sum.All+r.All, sum.Replayed+r.Replayed
+			removed[r.StoreID] = sum
+		}
 	}
-	err := db.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
+	return patiently(ctx, removeTries, func() error {
+		return db.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.Exec(ctx, lockLeaf); err != nil {
+				return err
+			}
+			_, err := tx.removeDetached(ctx, e.Type, l.Name)
 			return err
+		})
+	})
+}
+
+// patiently does again what took too long; false where it always did.
+func patiently(ctx context.Context, tries int, f func() error) (bool, error) {
+	for range tries {
+		err := f()
+		if err == nil || !isTimeout(err) {
+			return err == nil, err
 		}
-		if _, err := tx.Exec(ctx, "LOCK TABLE "+quoted+" IN ACCESS EXCLUSIVE MODE"); err != nil {
-			return err
+		select {
+		case <-time.After(retryEvery):
+		case <-ctx.Done():
+			return false, ctx.Err()
 		}
-		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+quoted+")").Scan(&used); err != nil || used {
-			return err
+	}
+	return false, nil
+}
+
+const lockLeaves = "SELECT pg_advisory_lock(hashtext('leaves'), $1)"
+
+const leafContents = `SELECT store_id, count(*), count(*) FILTER (WHERE replayed), max(snapshot_date) FROM `
+
+// detach takes a leaf out of the tree if none of its rows must stay, and gives their numbers; nil where it stays. Nobody
+// writes to leaves of the type meanwhile. DETACH CONCURRENTLY holds no lock that a reader asks for; while it waits for
+// those who opened the parent before, it is the one who waits. Where that takes too long the leaf is left pending.
+func (db *DB) detach(ctx context.Context, e *Expiry, l foundLeaf) (rows []leafRows, err error) {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		// A connection that cannot be cleaned must not go back to the pool with a lock or a limit on it.
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if _, resetErr := conn.Exec(stop, "SELECT pg_advisory_unlock_all(); RESET lock_timeout"); resetErr != nil {
+			_ = conn.Conn().Close(stop)
 		}
-		if _, err := tx.Exec(ctx, "ALTER TABLE "+pgx.Identifier{parent}.Sanitize()+" DETACH PARTITION "+quoted); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "DROP TABLE "+quoted)
+		conn.Release()
+	}()
+	if _, err := conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", leafWait.Milliseconds())); err != nil {
+		return nil, err
+	}
+	alone, err := patiently(ctx, detachTries, func() error {
+		_, err := conn.Exec(ctx, lockLeaves, int32(e.Type))
 		return err
 	})
-	if isLockTimeout(err) {
-		return nil
+	if err == nil && !alone {
+		err = errLeavesBusy
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	attached := func() (bool, error) {
+		found, err := leavesOf(ctx, conn, e.Type)
+		return slices.Contains(found, foundLeaf{l.Name, l.From, leafAttached}), err
+	}
+	if still, err := attached(); err != nil || !still {
+		return nil, err // another cleanup was faster
+	}
+	rows, err = collect(ctx, conn, scanLeafRows, leafContents+l.Name+" GROUP BY store_id")
+	if err != nil || slices.ContainsFunc(rows, func(r leafRows) bool { return e.keeps(&r) }) {
+		return nil, err
+	}
+	out, err := patiently(ctx, detachTries, func() error {
+		_, err := conn.Exec(ctx, "ALTER TABLE "+leafParent(e.Type)+" DETACH PARTITION "+l.Name+" CONCURRENTLY")
+		if !isTimeout(err) {
+			return err
+		}
+		// It has been marked already, unless somebody vacuums it or alters the tree.
+		if still, askErr := attached(); askErr != nil || !still {
+			return askErr
+		}
+		return err
+	})
+	if err == nil && !out {
+		err = errLeavesBusy
+	}
+	return append([]leafRows{}, rows...), err
+}
+
+func scanLeafRows(row pgx.CollectableRow) (leafRows, error) {
+	var r leafRows
+	var newest time.Time
+	err := row.Scan(&r.StoreID, &r.All, &r.Replayed, &newest)
+	r.Newest = dateOf(newest)
+	return r, err
 }
 
 const oldestSnapshot = `-- name: SnapshotSpan

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -257,61 +256,4 @@ func (tx *Tx) writeStates(ctx context.Context, storeID int32, model int, date en
 	}
 	_, err = tx.Exec(ctx, stateFromStage, storeID, model, dateParam(date), timeParam(at))
 	return err
-}
-
-// leaf is the period that one partition holds, by type.
-func leaf(kind engine.SnapshotType, date engine.Date) (from, to engine.Date) {
-	year, month, _ := date.Calendar()
-	switch kind {
-	case engine.Weekly:
-		from = date - engine.Date(date.Weekday())
-		return from, from + 7
-	case engine.Monthly:
-		return date.Month(), date.Month().AddMonths(1)
-	case engine.Quarterly:
-		from = engine.NewDate(year, month-(month-1)%3, 1)
-		return from, from.AddMonths(3)
-	case engine.Yearly:
-		return engine.NewDate(year, time.January, 1), engine.NewDate(year+1, time.January, 1)
-	default:
-		return date, date + 1
-	}
-}
-
-// EnsureLeaves makes the partitions that snapshots of the dates go to, where they are missing. A new leaf is attached
-// rather than created in place: that way it waits for no reader, and no reader waits for it.
-func (db *DB) EnsureLeaves(ctx context.Context, kind engine.SnapshotType, dates []engine.Date) error {
-	done := map[engine.Date]bool{}
-	for _, date := range dates {
-		from, to := leaf(kind, date)
-		if done[from] {
-			continue
-		}
-		done[from] = true
-		if err := db.ensureLeaf(ctx, kind, from, to); err != nil {
-			return fmt.Errorf("making the partition of %s snapshots from %s: %w", kind, from, err)
-		}
-	}
-	return nil
-}
-
-func (db *DB) ensureLeaf(ctx context.Context, kind engine.SnapshotType, from, to engine.Date) error {
-	parent := "snapshot_" + kind.String()
-	name := parent + "_" + from.UTC().Format("20060102")
-	var exists bool
-	if err := db.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || exists {
-		return err
-	}
-	return db.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('leaf'))"); err != nil {
-			return err
-		}
-		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || exists {
-			return err
-		}
-		// The names and dates are made here, so nothing of them needs quoting.
-		_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`, name, parent, from, to))
-		return err
-	})
 }

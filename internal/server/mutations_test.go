@@ -11,6 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+type retentionPolicy struct {
+	Type       string
+	KeepDays   int
+	Overridden bool
+}
+
 func TestUpdateStore(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -23,8 +29,9 @@ func TestUpdateStore(t *testing.T) {
 			PurchaseStatuses []string
 			Scheduled        *bool
 		}
+		RetentionPolicies []retentionPolicy
 	}
-	const fields = `{ name timeZone currency live settings { weekStart purchaseStatuses scheduled } }`
+	const fields = `{ name timeZone currency live settings { weekStart purchaseStatuses scheduled } retentionPolicies { type keepDays overridden } }`
 	update := func(changes string) store {
 		t.Helper()
 		var got struct {
@@ -48,6 +55,7 @@ func TestUpdateStore(t *testing.T) {
 	euro := "EUR"
 	var want store
 	want.Name, want.TimeZone, want.Settings.WeekStart, want.Settings.PurchaseStatuses = "shop", "UTC", "SUNDAY", []string{}
+	want.RetentionPolicies = []retentionPolicy{{"DAILY", 7, false}, {"WEEKLY", 60, false}, {"MONTHLY", 365, false}, {"QUARTERLY", 730, false}, {"YEARLY", 1826, false}}
 	for _, step := range []struct {
 		changes string
 		change  func()
@@ -57,6 +65,13 @@ func TestUpdateStore(t *testing.T) {
 		{`, purchaseStatuses: ["Paid", "paid", "on hold"], scheduled: true`, func() {
 			want.Settings.PurchaseStatuses, want.Settings.Scheduled, want.Live = []string{"paid", "on_hold"}, &yes, true
 		}},
+		{`, retention: [{type: DAILY, keepDays: 30}, {type: YEARLY, keepDays: 4000}]`, func() {
+			want.RetentionPolicies[0], want.RetentionPolicies[4] = retentionPolicy{"DAILY", 30, true}, retentionPolicy{"YEARLY", 4000, true}
+		}},
+		{`, retention: [{type: YEARLY, keepDays: null}, {type: DAILY, keepDays: 7}]`, func() {
+			want.RetentionPolicies[0], want.RetentionPolicies[4] = retentionPolicy{"DAILY", 7, true}, retentionPolicy{"YEARLY", 1826, false}
+		}},
+		{`, retention: [{type: DAILY}]`, func() { want.RetentionPolicies[0].Overridden = false }},
 		{`, timeZone: "Asia/Kolkata"`, func() { want.TimeZone = "Asia/Kolkata" }},
 		{`, scheduled: null, purchaseStatuses: [], name: null`, func() {
 			want.Settings.PurchaseStatuses, want.Settings.Scheduled, want.Live = []string{}, nil, false
@@ -68,6 +83,8 @@ func TestUpdateStore(t *testing.T) {
 		}
 	}
 	for changes, field := range map[string]string{
+		`retention: [{type: DAILY, keepDays: 0}]`: "retention", `retention: [{type: DAILY, keepDays: 36501}]`: "retention",
+		`retention: [{type: DAILY, keepDays: 8}, {type: DAILY, keepDays: 9}]`: "retention",
 		`name: " "`: "name", `currency: "euro"`: "currency", `timeZone: "Nowhere/Else"`: "timeZone", `purchaseStatuses: [""]`: "purchaseStatuses",
 	} {
 		r := a.query(t, `mutation { updateStore(input: {storeId: "shop", weekStart: FRIDAY, `+changes+`}) { store { key } userErrors { __typename code field message } } }`, nil)
