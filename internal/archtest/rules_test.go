@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"web":               {},
 
 	"engine":           {"engine/assign", "engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
+	"engine/backtest":  {"engine", "engine/btyd"},
 	"engine/explain":   {"engine", "engine/shapley"},
 	"engine/journey":   {"engine"},
 	"engine/synth":     {"engine"},
