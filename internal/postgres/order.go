@@ -157,7 +157,7 @@ func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (c
 			return 0, false, err
 		}
 	}
-	staged, err := copyStage(ctx, tx, "stage", fill)
+	staged, err := copyStage(ctx, tx, fill)
 	if err != nil {
 		return 0, false, err
 	}

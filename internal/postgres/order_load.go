@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,35 +13,30 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-// A store's lines are in a partition of their own, which its first import makes: it sorts them by customer, builds the
-// indexes once everything is there, and hangs the table in. That is several times as fast as to add line by line to tables
-// and indexes of others.
+// A store's lines are in a partition of their own, which its first import makes: the lines are sorted by customer on this side
+// (line_sort.go), written as they will lie, get their indexes once everything is there, and the table is hung in. That
+// is several times as fast as to add line by line to tables and indexes of others, and twice as fast as to have the server
+// sort a copy.
 
-// Customers get their numbers in the order of their keys, so that the same file gives the same numbers.
-const loadCustomers = `-- name: LoadCustomers
-INSERT INTO customer (store_id, customer_key, first_order_at, last_order_at, orders, value_cents)
-SELECT $1, customer_key, min(ordered_at) FILTER (WHERE quantity > 0), max(ordered_at) FILTER (WHERE quantity > 0),
-       count(DISTINCT (ordered_at AT TIME ZONE $2)::date) FILTER (WHERE quantity > 0),
-       greatest(least(sum(net_cents - refund_cents), 9e18), -9e18)
-FROM %s GROUP BY customer_key ORDER BY customer_key COLLATE "C"`
+// The table has the form of the partitioned one from the start, so that hanging it in makes nothing anew and looks at no row.
+const createLines = `-- name: CreateLines
+CREATE TABLE %[1]s (LIKE customer_order INCLUDING DEFAULTS, CHECK (store_id = %[2]d))`
 
-// CREATE TABLE AS is the one way to write rows that are read and sorted by several processes.
-const loadLines = `-- name: LoadLines
-CREATE TABLE %[1]s AS
-SELECT %[2]d::int AS store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at, NULL::timestamptz AS cancelled_at
-FROM %[3]s s JOIN customer c ON c.store_id = %[2]d AND c.customer_key = s.customer_key
-ORDER BY customer_id, ordered_at, order_key, line_no`
+const copyCustomers = `COPY customer (store_id, customer_key, first_order_at, last_order_at, orders, value_cents) FROM STDIN (FORMAT binary)`
 
-// The table takes on the form of the partitioned one, so that hanging it in makes nothing anew and looks at no row.
+const copyLines = `COPY %s (store_id, customer_id, ` + lineColumns + `) FROM STDIN (FORMAT binary)`
+
+// Customers get their numbers in the order of their keys, so that the same file gives the same order.
+const loadedCustomers = `-- name: LoadedCustomers
+SELECT customer_id FROM customer WHERE store_id = $1 ORDER BY customer_key COLLATE "C"`
+
+// Columns of which no statement needs to know how their values are spread are left to the server's own ANALYZE.
 var completeLines = []string{
-	`ALTER TABLE %[1]s ALTER store_id SET NOT NULL, ALTER order_key SET NOT NULL, ALTER line_no SET NOT NULL, ALTER customer_id SET NOT NULL,
-  ALTER ordered_at SET NOT NULL, ALTER quantity SET NOT NULL, ALTER net_cents SET NOT NULL,
-  ALTER refund_cents SET NOT NULL, ALTER refund_cents SET DEFAULT 0, ADD CHECK (store_id = %[2]d)`,
-	`ALTER TABLE %[1]s ADD PRIMARY KEY (store_id, order_key, line_no)`,
+	`ALTER TABLE %[1]s ADD PRIMARY KEY (order_key, line_no, store_id)`,
 	`CREATE INDEX ON %[1]s (store_id, customer_id, ordered_at)`,
 	`CREATE INDEX ON %[1]s (store_id, customer_id) WHERE cancelled_at IS NOT NULL`,
 	`ALTER TABLE customer_order ATTACH PARTITION %[1]s FOR VALUES IN (%[2]d)`,
-	`ANALYZE %[1]s`,
+	`ANALYZE %[1]s (store_id, order_key, line_no, customer_id, ordered_at, quantity, cancelled_at)`,
 }
 
 // ordersTable is the partition of a store's lines.
@@ -53,27 +51,32 @@ func hasOrders(ctx context.Context, tx *Tx, store *engine.Store) (bool, error) {
 	return has, err
 }
 
-// loadOrders makes the partition and the customers of a store that had no orders yet.
+// loadOrders makes the partition and the customers of a store that had no orders yet. There is nothing that could be withdrawn.
 func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (lines int64, err error) {
-	// One store's lines are sorted twice here and never again: in memory, as far as they go.
-	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '128MB'"); err != nil {
+	// The file is read before the server gets to do anything.
+	if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
 		return 0, err
 	}
-	table := ordersTable(store.ID)
-	// Not a temporary table, which only one process can read.
-	stage := pgx.Identifier{fmt.Sprintf("order_stage_%d", store.ID)}.Sanitize()
-	if _, err := tx.Exec(ctx, "CREATE UNLOGGED TABLE "+stage+stageColumns); err != nil {
-		return 0, err
-	}
-	staged, err := copyStage(ctx, tx, stage, fill) // there is nothing yet that could be withdrawn
+	sorter := newLineSorter()
+	defer sorter.close()
+	columns, err := fill(func(l *ImportLine) error {
+		if l.Withdrawn {
+			return nil
+		}
+		lines++
+		return sorter.add(l)
+	})
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf(loadCustomers, stage), store.ID, store.Zone.String()); err != nil {
+	table, sorted := ordersTable(store.ID), sorter.sorted()
+	if _, err := tx.Exec(ctx, fmt.Sprintf(createLines, table, store.ID)); err != nil {
 		return 0, err
 	}
-	tag, err := tx.Exec(ctx, fmt.Sprintf(loadLines, table, store.ID, stage))
-	if err != nil {
+	if err := loadCustomers(ctx, tx, store, sorted); err != nil {
+		return 0, err
+	}
+	if err := loadLines(ctx, tx, store, sorted); err != nil {
 		return 0, err
 	}
 	for _, sql := range completeLines {
@@ -81,9 +84,124 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 			return 0, err
 		}
 	}
-	if _, err := tx.Exec(ctx, "DROP TABLE "+stage); err != nil {
-		return 0, err
+	_, err = tx.Exec(ctx, recountStore, store.ID, int16(columns), time.Time{})
+	return lines, err
+}
+
+// loadCustomers writes the customers of lines in order.
+func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*sortedLine) error) error) error {
+	return copyRows(ctx, tx, copyCustomers, func(out *bufio.Writer) error {
+		c := customerSum{store: store}
+		var row []byte
+		write := func() error {
+			if !c.begun {
+				return nil
+			}
+			row = c.appendTo(row[:0])
+			_, err := out.Write(row)
+			return err
+		}
+		err := sorted(func(l *sortedLine) error {
+			if !c.begun || l.customer != c.key {
+				if err := write(); err != nil {
+					return err
+				}
+				c.begin(l.customer)
+			}
+			c.add(l)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return write()
+	})
+}
+
+// loadLines writes the lines in order, under the numbers of their customers.
+func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*sortedLine) error) error) error {
+	ids, err := collect(ctx, tx, pgx.RowTo[int64], loadedCustomers, store.ID)
+	if err != nil {
+		return err
 	}
-	_, err = tx.Exec(ctx, recountStore, store.ID, int16(staged.columns), time.Time{})
-	return tag.RowsAffected(), err
+	return copyRows(ctx, tx, fmt.Sprintf(copyLines, ordersTable(store.ID)), func(out *bufio.Writer) error {
+		place, customer := -1, ""
+		var head []byte
+		return sorted(func(l *sortedLine) error {
+			if place < 0 || l.customer != customer {
+				place++
+				customer = l.customer
+				head = appendInt4(binary.BigEndian.AppendUint16(head[:0], 2+lineWidth), store.ID)
+				head = appendInt8(head, ids[place])
+			}
+			if _, err := out.Write(head); err != nil {
+				return err
+			}
+			_, err := out.Write(l.row)
+			return err
+		})
+	})
+}
+
+// customerSum is what is known of a customer without clustering: the same that RefreshCustomers works out.
+type customerSum struct {
+	store *engine.Store
+	begun bool
+	key   string
+
+	first, last int64 // microseconds, of lines of positive quantity
+	orders      int32 // days with such a line
+	days        [2]engine.Date
+	high, low   int64 // the value is high x 2^32 + low, in cents: lines of any value add up
+}
+
+func (c *customerSum) begin(key string) { *c = customerSum{store: c.store, begun: true, key: key} }
+
+// add takes in a line; lines come in the order of time.
+func (c *customerSum) add(l *sortedLine) {
+	c.high += l.value >> 32
+	c.low += l.value & math.MaxUint32
+	if !l.bought || c.orders > 0 && l.at == c.last {
+		return
+	}
+	// A clock that is set back over midnight has a day twice.
+	day := engine.DateOf(time.UnixMicro(l.at), c.store.Zone)
+	switch {
+	case c.orders == 0:
+		c.first = l.at
+		c.orders, c.days = 1, [2]engine.Date{day, day}
+	case day != c.days[0] && day != c.days[1]:
+		c.orders++
+		fallthrough
+	case day != c.days[0]:
+		c.days = [2]engine.Date{day, c.days[0]}
+	}
+	c.last = l.at
+}
+
+// A customer's value ends here, whatever the lines say.
+const maxValue = 9_000_000_000_000_000_000
+
+func (c *customerSum) value() int64 {
+	switch about := float64(c.high)*(1<<32) + float64(c.low); {
+	case about >= maxValue:
+		return maxValue
+	case about <= -maxValue:
+		return -maxValue
+	default:
+		return c.high<<32 + c.low
+	}
+}
+
+// appendTo writes the row of copyCustomers.
+func (c *customerSum) appendTo(b []byte) []byte {
+	const width = 6
+	b = appendInt4(binary.BigEndian.AppendUint16(b, width), c.store.ID)
+	b = appendText(b, c.key)
+	if c.orders == 0 {
+		b = appendNull(appendNull(b))
+	} else {
+		b = appendMicros(appendMicros(b, c.first), c.last)
+	}
+	return appendInt8(appendInt4(b, c.orders), c.value())
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"time"
@@ -23,11 +22,13 @@ const stageColumns = ` (
   quantity int NOT NULL, net_cents bigint NOT NULL, discount_cents bigint, refund_cents bigint NOT NULL, refunded_at timestamptz
 )`
 
-const copyToStage = `COPY %s (customer_key, order_key, line_no, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at)
-FROM STDIN (FORMAT binary)`
+// lineColumns are those of a line that do not tell whose it is, as appendLine writes them; lineWidth is their number.
+const (
+	lineColumns = `order_key, line_no, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at`
+	lineWidth   = 10
+)
 
-// stageWidth is the number of these columns.
-const stageWidth = 11
+const copyToStage = `COPY stage (customer_key, ` + lineColumns + `) FROM STDIN (FORMAT binary)`
 
 // stageBuffer is how many bytes pass at once from the reader of a file to the COPY.
 const stageBuffer = 1 << 16
@@ -38,50 +39,51 @@ type staged struct {
 	withdrawn map[string]time.Time // by order key, when it was cancelled
 }
 
-// copyStage writes the lines to the stage while they are read. They are put into the wire's own form here: pgx's general
-// way takes as long as reading the file does.
-func copyStage(ctx context.Context, tx *Tx, stage string, fill Fill) (staged, error) {
+// copyStage writes the lines to the stage while they are read.
+func copyStage(ctx context.Context, tx *Tx, fill Fill) (staged, error) {
+	result := staged{withdrawn: map[string]time.Time{}}
+	err := copyRows(ctx, tx, copyToStage, func(out *bufio.Writer) (err error) {
+		var row []byte
+		result.columns, err = fill(func(l *ImportLine) error {
+			if l.Withdrawn {
+				result.withdrawn[l.OrderKey] = l.CancelledAt
+				return nil
+			}
+			row = appendLine(appendText(binary.BigEndian.AppendUint16(row[:0], 1+lineWidth), l.Customer), l)
+			_, err := out.Write(row)
+			return err
+		})
+		return err
+	})
+	return result, err
+}
+
+// copyRows carries out a binary COPY whose rows are written while it goes on: each in the wire's own form, since pgx's general
+// way takes as long as reading a file does.
+func copyRows(ctx context.Context, tx *Tx, sql string, write func(out *bufio.Writer) error) error {
 	reader, writer := io.Pipe()
-	type outcome struct {
-		staged
-		err error
-	}
-	filled := make(chan outcome, 1)
+	written := make(chan error, 1)
 	go func() {
-		w := &stageWriter{out: bufio.NewWriterSize(writer, stageBuffer), withdrawn: map[string]time.Time{}}
-		w.begin()
-		columns, err := fill(w.line)
-		err = errors.Join(err, w.end(err))
+		out := bufio.NewWriterSize(writer, stageBuffer)                                          // keeps its first error and gives it again
+		_, _ = out.WriteString("PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00") // signature, no flags, no extension
+		err := write(out)
+		if err == nil {
+			_, _ = out.Write(binary.BigEndian.AppendUint16(nil, math.MaxUint16))
+			err = out.Flush()
+		}
 		writer.CloseWithError(err)
-		filled <- outcome{staged{columns, w.withdrawn}, err}
+		written <- err
 	}()
-	_, copyErr := tx.Conn().PgConn().CopyFrom(ctx, reader, fmt.Sprintf(copyToStage, stage))
+	_, copyErr := tx.Conn().PgConn().CopyFrom(ctx, reader, sql)
 	reader.Close()
-	result := <-filled
-	if result.err != nil && !errors.Is(result.err, io.ErrClosedPipe) {
-		return staged{}, result.err // the COPY's fault is only that it got no further
+	if err := <-written; err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		return err // the COPY's fault is only that it got no further
 	}
-	return result.staged, copyErr
+	return copyErr
 }
 
-// stageWriter writes rows in the binary form of COPY.
-type stageWriter struct {
-	out       *bufio.Writer // keeps its first error and gives it again
-	row       []byte
-	withdrawn map[string]time.Time
-}
-
-func (w *stageWriter) begin() {
-	_, _ = w.out.WriteString("PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00") // signature, no flags, no extension
-}
-
-func (w *stageWriter) line(l *ImportLine) error {
-	if l.Withdrawn {
-		w.withdrawn[l.OrderKey] = l.CancelledAt
-		return nil
-	}
-	b := binary.BigEndian.AppendUint16(w.row[:0], stageWidth)
-	b = appendText(b, l.Customer)
+// appendLine writes the values of lineColumns.
+func appendLine(b []byte, l *ImportLine) []byte {
 	b = appendText(b, l.OrderKey)
 	b = appendInt4(b, l.Number)
 	b = appendTime(b, l.OrderedAt)
@@ -96,22 +98,9 @@ func (w *stageWriter) line(l *ImportLine) error {
 	}
 	b = appendInt8(b, l.RefundCents)
 	if l.RefundedAt.IsZero() {
-		b = appendNull(b)
-	} else {
-		b = appendTime(b, l.RefundedAt)
+		return appendNull(b)
 	}
-	w.row = b
-	_, err := w.out.Write(b)
-	return err
-}
-
-// end completes the rows, unless something went wrong before.
-func (w *stageWriter) end(err error) error {
-	if err != nil {
-		return nil
-	}
-	_, _ = w.out.Write(binary.BigEndian.AppendUint16(nil, math.MaxUint16))
-	return w.out.Flush()
+	return appendTime(b, l.RefundedAt)
 }
 
 func appendText(b []byte, text string) []byte {
@@ -137,6 +126,9 @@ func appendInt8(b []byte, v int64) []byte {
 // postgresEpoch is the instant from which the wire counts microseconds.
 var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
-func appendTime(b []byte, t time.Time) []byte { return appendInt8(b, t.UnixMicro()-postgresEpoch) }
+func appendTime(b []byte, t time.Time) []byte { return appendMicros(b, t.UnixMicro()) }
+
+// appendMicros writes an instant given in microseconds since 1970.
+func appendMicros(b []byte, micros int64) []byte { return appendInt8(b, micros-postgresEpoch) }
 
 func appendNull(b []byte) []byte { return binary.BigEndian.AppendUint32(b, math.MaxUint32) }

@@ -1,0 +1,307 @@
+package postgres
+
+import (
+	"bufio"
+	"cmp"
+	"container/heap"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// A run is sorted in memory: so many lines, and so many bytes of rows.
+const (
+	runLines = 1 << 17
+	runBytes = 12 << 20
+)
+
+// runBuffer is how much of a run is read or written at once.
+const runBuffer = 1 << 16
+
+// lineSorter puts the lines of an import in the order of customer and time, in bounded memory whatever their number: runs are
+// sorted in memory and, if there are several, written to a temporary file and merged (Knuth, The Art of Computer Programming 3,
+// 2nd edition, 5.4). Lines of equal customer and time keep the order in which they came. The server would do it too, but
+// with every row taken apart, copied and put together once more.
+type lineSorter struct {
+	maxLines, maxBytes int // of a run
+
+	rows      []byte // of the run, as appendLine writes them
+	lines     []runLine
+	numbers   map[string]int32 // of the run's customers
+	customers []string
+	last      int32 // the customer of the line before
+
+	file *os.File // nil for one run
+	ends []int64  // of the runs in the file
+}
+
+// runLine is a line of the run in memory.
+type runLine struct {
+	at       int64 // microseconds since 1970
+	value    int64 // cents, less what was refunded
+	customer int32
+	start    uint32 // of its row
+	size     uint32
+	bought   bool // of positive quantity
+}
+
+// sortedLine is a line in its place; row holds until the next one.
+type sortedLine struct {
+	customer string
+	at       int64
+	value    int64
+	bought   bool
+	row      []byte
+}
+
+func newLineSorter() *lineSorter {
+	return &lineSorter{maxLines: runLines, maxBytes: runBytes, numbers: map[string]int32{}}
+}
+
+// close removes what was written to the disk.
+func (s *lineSorter) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// add takes a line in.
+func (s *lineSorter) add(l *ImportLine) error {
+	if len(s.lines) == s.maxLines || len(s.rows) >= s.maxBytes {
+		if err := s.spill(); err != nil {
+			return err
+		}
+	}
+	if len(s.customers) == 0 || s.customers[s.last] != l.Customer {
+		number, known := s.numbers[l.Customer]
+		if !known {
+			number = int32(len(s.customers))
+			s.numbers[l.Customer] = number
+			s.customers = append(s.customers, l.Customer)
+		}
+		s.last = number
+	}
+	start := len(s.rows)
+	s.rows = appendLine(s.rows, l)
+	s.lines = append(s.lines, runLine{
+		at: l.OrderedAt.UnixMicro(), value: l.NetCents - l.RefundCents, customer: s.last, start: uint32(start), size: uint32(len(s.rows) - start), bought: l.Quantity > 0,
+	})
+	return nil
+}
+
+// sort puts the run in memory in order. Customers are compared by their texts once each, lines by numbers.
+func (s *lineSorter) sort() {
+	sorted := make([]int32, len(s.customers))
+	for i := range sorted {
+		sorted[i] = int32(i)
+	}
+	slices.SortFunc(sorted, func(x, y int32) int { return strings.Compare(s.customers[x], s.customers[y]) })
+	ranks, names := make([]int32, len(sorted)), make([]string, len(sorted))
+	for rank, number := range sorted {
+		ranks[number], names[rank] = int32(rank), s.customers[number]
+	}
+	s.customers = names
+	for i := range s.lines {
+		s.lines[i].customer = ranks[s.lines[i].customer]
+	}
+	slices.SortFunc(s.lines, func(x, y runLine) int {
+		switch {
+		case x.customer != y.customer:
+			return cmp.Compare(x.customer, y.customer)
+		case x.at != y.at:
+			return cmp.Compare(x.at, y.at)
+		default:
+			return cmp.Compare(x.start, y.start)
+		}
+	})
+}
+
+// sameCustomer stands for the length of a customer's text where it is that of the line before.
+const sameCustomer = 1<<32 - 1
+
+// headSize is the length of what stands before the texts of a line in the file: lengths of customer and row, time, value, bought.
+const headSize = 4 + 4 + 8 + 8 + 1
+
+// spill writes the run in memory to the file and begins another one.
+func (s *lineSorter) spill() error {
+	s.sort()
+	if s.file == nil {
+		file, err := os.CreateTemp("", "quimbi-import-*")
+		if err != nil {
+			return noRoom(err)
+		}
+		s.file = file
+		// Without a name it is gone with the process, however that ends.
+		if err := os.Remove(file.Name()); err != nil {
+			return noRoom(err)
+		}
+	}
+	out := bufio.NewWriterSize(s.file, runBuffer)
+	end := int64(0)
+	if len(s.ends) > 0 {
+		end = s.ends[len(s.ends)-1]
+	}
+	var head [headSize]byte
+	last := int32(-1)
+	for i := range s.lines {
+		l := &s.lines[i]
+		customer, length := "", uint32(sameCustomer)
+		if l.customer != last {
+			last, customer = l.customer, s.customers[l.customer]
+			length = uint32(len(customer))
+		}
+		b := binary.LittleEndian.AppendUint32(head[:0], length)
+		b = binary.LittleEndian.AppendUint32(b, l.size)
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.at))
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.value))
+		b = append(b, 0)
+		if l.bought {
+			b[headSize-1] = 1
+		}
+		_, _ = out.Write(b) // it keeps its first error
+		_, _ = out.WriteString(customer)
+		_, _ = out.Write(s.rows[l.start : l.start+l.size])
+		end += int64(headSize + len(customer) + int(l.size))
+	}
+	if err := out.Flush(); err != nil {
+		return noRoom(err)
+	}
+	s.ends = append(s.ends, end)
+	clear(s.numbers)
+	s.rows, s.lines, s.customers, s.last = s.rows[:0], s.lines[:0], nil, 0
+	return nil
+}
+
+func noRoom(err error) error {
+	return engine.Errorf(engine.CodeUnavailable, "a file of this size is sorted in a temporary file in %s, which cannot be written (TMPDIR names another folder): %v", os.TempDir(), err)
+}
+
+// sorted gives a way through all lines in order, after the last add; it may be gone several times.
+func (s *lineSorter) sorted() func(visit func(*sortedLine) error) error {
+	s.sort()
+	return func(visit func(*sortedLine) error) error {
+		var runs runHeap
+		begin := int64(0)
+		for i, end := range s.ends {
+			runs = append(runs, &run{number: i, from: &fileRun{in: bufio.NewReaderSize(io.NewSectionReader(s.file, begin, end-begin), runBuffer)}})
+			begin = end
+		}
+		runs = append(runs, &run{number: len(s.ends), from: &memoryRun{sorter: s}})
+		return runs.merge(visit)
+	}
+}
+
+// run is a sorted run at one of its lines.
+type run struct {
+	sortedLine
+	number int
+	from   interface{ next(*sortedLine) error } // io.EOF after the last line
+}
+
+// runHeap has the run with the foremost line on top.
+type runHeap []*run
+
+func (h runHeap) Len() int      { return len(h) }
+func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h runHeap) Less(i, j int) bool {
+	x, y := h[i], h[j]
+	switch {
+	case x.customer != y.customer:
+		return x.customer < y.customer
+	case x.at != y.at:
+		return x.at < y.at
+	default:
+		return x.number < y.number
+	}
+}
+func (h *runHeap) Push(x any) { *h = append(*h, x.(*run)) }
+
+func (h *runHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+func (h runHeap) merge(visit func(*sortedLine) error) error {
+	var begun runHeap
+	for _, r := range h {
+		switch err := r.from.next(&r.sortedLine); {
+		case err == nil:
+			begun = append(begun, r)
+		case !errors.Is(err, io.EOF):
+			return err
+		}
+	}
+	h = begun
+	heap.Init(&h)
+	for len(h) > 0 {
+		if err := visit(&h[0].sortedLine); err != nil {
+			return err
+		}
+		switch err := h[0].from.next(&h[0].sortedLine); {
+		case err == nil:
+			heap.Fix(&h, 0)
+		case errors.Is(err, io.EOF):
+			heap.Pop(&h)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// memoryRun is the run in memory.
+type memoryRun struct {
+	sorter *lineSorter
+	done   int
+}
+
+func (r *memoryRun) next(l *sortedLine) error {
+	s := r.sorter
+	if r.done == len(s.lines) {
+		return io.EOF
+	}
+	from := &s.lines[r.done]
+	r.done++
+	*l = sortedLine{customer: s.customers[from.customer], at: from.at, value: from.value, bought: from.bought, row: s.rows[from.start : from.start+from.size]}
+	return nil
+}
+
+// fileRun is a run in the file.
+type fileRun struct {
+	in   *bufio.Reader
+	head [headSize]byte
+	text []byte
+}
+
+func (r *fileRun) next(l *sortedLine) error {
+	if _, err := io.ReadFull(r.in, r.head[:]); err != nil {
+		return err
+	}
+	customer, row := binary.LittleEndian.Uint32(r.head[:]), int(binary.LittleEndian.Uint32(r.head[4:]))
+	l.at, l.value = int64(binary.LittleEndian.Uint64(r.head[8:])), int64(binary.LittleEndian.Uint64(r.head[16:]))
+	l.bought = r.head[headSize-1] == 1
+	if customer != sameCustomer {
+		if err := r.read(int(customer)); err != nil {
+			return err
+		}
+		l.customer = string(r.text)
+	}
+	err := r.read(row)
+	l.row = r.text
+	return err
+}
+
+// read puts the next n bytes into text.
+func (r *fileRun) read(n int) error {
+	r.text = slices.Grow(r.text[:0], n)[:n]
+	if _, err := io.ReadFull(r.in, r.text); err != nil {
+		return io.ErrUnexpectedEOF // the file ends within a line
+	}
+	return nil
+}
