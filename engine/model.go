@@ -23,6 +23,25 @@ type Model struct {
 	Repeat *PartReport `json:"repeat,omitempty"`
 	// Predictor is nil in models made before there were predictions.
 	Predictor *Predictor `json:"predictor,omitempty"`
+	// Risk is what the segments' risk weights rest on; nil where they have none, as in models made before there were any.
+	Risk *RiskBasis `json:"risk,omitempty"`
+}
+
+// RiskBasis is whose outcomes the risk weights of a model's segments were learned from.
+type RiskBasis struct {
+	// AsOf is the day at whose beginning the customers were looked at, by what was known then.
+	AsOf        Date `json:"asOf"`
+	HorizonDays int  `json:"horizonDays"`
+	Customers   int  `json:"customers"`
+	Lost        int  `json:"lost"` // of these, without a purchase in the horizon
+}
+
+// LostShare is the share of the lost; 0 without customers.
+func (b *RiskBasis) LostShare() float64 {
+	if b.Customers == 0 {
+		return 0
+	}
+	return float64(b.Lost) / float64(b.Customers)
 }
 
 // AxisModel is the clustering of one axis. Unless Status is ON only Status, Reason and Eligible are set.

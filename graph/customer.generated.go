@@ -25,6 +25,7 @@ type CustomerResolver interface {
 	DominantPaths(ctx context.Context, obj *model.Customer, axes []string, level engine.Level) ([]*string, error)
 	Persona(ctx context.Context, obj *model.Customer, level engine.Level) (*model.Persona, error)
 	PathTo(ctx context.Context, obj *model.Customer, segmentID string) (*model.Counterfactual, error)
+	RiskLevel(ctx context.Context, obj *model.Customer) (*float64, error)
 	Prediction(ctx context.Context, obj *model.Customer) (*model.Prediction, error)
 	PredictionReason(ctx context.Context, obj *model.Customer) (*engine.PredictionReason, error)
 	LatestSnapshot(ctx context.Context, obj *model.Customer, typeArg engine.SnapshotType) (*model.Snapshot, error)
@@ -550,6 +551,29 @@ func (ec *executionContext) _AxisMembership_margin(ctx context.Context, field gr
 	)
 }
 func (ec *executionContext) fieldContext_AxisMembership_margin(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AxisMembership", field, true, false, "Float")
+}
+
+func (ec *executionContext) _AxisMembership_riskLevel(ctx context.Context, field graphql.CollectedField, obj *model.AxisMembership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisMembership_riskLevel(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RiskLevel(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AxisMembership_riskLevel(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AxisMembership", field, true, false, "Float")
 }
 
@@ -1287,6 +1311,29 @@ func (ec *executionContext) fieldContext_Customer_pathTo(ctx context.Context, fi
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Customer_riskLevel(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Customer_riskLevel(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Customer().RiskLevel(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Customer_riskLevel(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Customer", field, true, true, "Float")
 }
 
 func (ec *executionContext) _Customer_prediction(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
@@ -2811,6 +2858,11 @@ func (ec *executionContext) _AxisMembership(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "riskLevel":
+			out.Values[i] = ec._AxisMembership_riskLevel(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "entropy":
 			out.Values[i] = ec._AxisMembership_entropy(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -2995,6 +3047,12 @@ func (ec *executionContext) _Customer(ctx context.Context, sel ast.SelectionSet,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Customer_pathTo(ctx, field, obj)
+				})
+		case "riskLevel":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Customer_riskLevel(ctx, field, obj)
 				})
 		case "prediction":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

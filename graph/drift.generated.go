@@ -12,6 +12,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -24,6 +25,9 @@ type DriftEventResolver interface {
 
 	FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 	ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
+}
+type RiskShiftResolver interface {
+	FromBaseline(ctx context.Context, obj *model.RiskShift) (*float64, error)
 }
 type TimelineResolver interface {
 	DriftEvents(ctx context.Context, obj *model.Timeline) ([]*model.DriftEvent, error)
@@ -738,6 +742,38 @@ func (ec *executionContext) fieldContext_DriftAnalysis_overall(_ context.Context
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_OverallDrift(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DriftAnalysis_risk(ctx context.Context, field graphql.CollectedField, obj *model.DriftAnalysis) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftAnalysis_risk(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Risk, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RiskShift) graphql.Marshaler {
+			return ec.marshalNRiskShift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRiskShift(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftAnalysis_risk(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DriftAnalysis",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RiskShift(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1697,6 +1733,29 @@ func (ec *executionContext) fieldContext_DriftMotion_acceleration(_ context.Cont
 	return graphql.NewScalarFieldContext("DriftMotion", field, false, false, "Float")
 }
 
+func (ec *executionContext) _DriftMotion_riskVelocity(ctx context.Context, field graphql.CollectedField, obj *model.DriftMotion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftMotion_riskVelocity(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RiskVelocity, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftMotion_riskVelocity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftMotion", field, false, false, "Float")
+}
+
 func (ec *executionContext) _FeatureEffect_feature(ctx context.Context, field graphql.CollectedField, obj *model.FeatureEffect) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2092,6 +2151,121 @@ func (ec *executionContext) fieldContext_OverallDrift_moderateAxes(_ context.Con
 	return graphql.NewScalarFieldContext("OverallDrift", field, false, false, "Int")
 }
 
+func (ec *executionContext) _RiskShift_before(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RiskShift_before(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Before, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RiskShift_before(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RiskShift", field, false, false, "Float")
+}
+
+func (ec *executionContext) _RiskShift_after(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RiskShift_after(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.After, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RiskShift_after(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RiskShift", field, false, false, "Float")
+}
+
+func (ec *executionContext) _RiskShift_change(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RiskShift_change(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Change, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RiskShift_change(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RiskShift", field, false, false, "Float")
+}
+
+func (ec *executionContext) _RiskShift_fromBaseline(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RiskShift_fromBaseline(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.RiskShift().FromBaseline(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RiskShift_fromBaseline(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RiskShift", field, true, true, "Float")
+}
+
+func (ec *executionContext) _RiskShift_direction(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RiskShift_direction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Direction, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *risk.Direction) graphql.Marshaler {
+			return ec.marshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RiskShift_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RiskShift", field, false, false, "RiskDirection")
+}
+
 func (ec *executionContext) _Timeline_dates(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2251,6 +2425,29 @@ func (ec *executionContext) _Timeline_predictedLtvs(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_Timeline_predictedLtvs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Timeline", field, true, false, "Decimal")
+}
+
+func (ec *executionContext) _Timeline_riskLevels(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Timeline_riskLevels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RiskLevels(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []float64) graphql.Marshaler {
+			return ec.marshalNFloatList2ᚕfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Timeline_riskLevels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Timeline", field, true, false, "FloatList")
 }
 
 func (ec *executionContext) _Timeline_orders(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
@@ -2699,6 +2896,11 @@ func (ec *executionContext) _DriftAnalysis(ctx context.Context, sel ast.Selectio
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "risk":
+			out.Values[i] = ec._DriftAnalysis_risk(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "motion":
 			out.Values[i] = ec._DriftAnalysis_motion(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -2996,6 +3198,11 @@ func (ec *executionContext) _DriftMotion(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "riskVelocity":
+			out.Values[i] = ec._DriftMotion_riskVelocity(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3205,6 +3412,60 @@ func (ec *executionContext) _OverallDrift(ctx context.Context, sel ast.Selection
 	return out
 }
 
+var riskShiftImplementors = []string{"RiskShift"}
+
+func (ec *executionContext) _RiskShift(ctx context.Context, sel ast.SelectionSet, obj *model.RiskShift) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, riskShiftImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RiskShift")
+		case "before":
+			out.Values[i] = ec._RiskShift_before(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "after":
+			out.Values[i] = ec._RiskShift_after(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "change":
+			out.Values[i] = ec._RiskShift_change(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "fromBaseline":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._RiskShift_fromBaseline(ctx, field, obj)
+				})
+		case "direction":
+			out.Values[i] = ec._RiskShift_direction(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var timelineImplementors = []string{"Timeline"}
 
 func (ec *executionContext) _Timeline(ctx context.Context, sel ast.SelectionSet, obj *model.Timeline) graphql.Marshaler {
@@ -3248,6 +3509,11 @@ func (ec *executionContext) _Timeline(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "predictedLtvs":
 			out.Values[i] = ec._Timeline_predictedLtvs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "riskLevels":
+			out.Values[i] = ec._Timeline_riskLevels(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -3549,6 +3815,14 @@ func (ec *executionContext) marshalNOverallDrift2ᚖgithubᚗcomᚋquimbiᚋquim
 	return ec._OverallDrift(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNRiskShift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRiskShift(ctx context.Context, sel ast.SelectionSet, v *model.RiskShift) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "RiskShift!")
+		return graphql.Null
+	}
+	return ec._RiskShift(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNTimeline2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐTimeline(ctx context.Context, sel ast.SelectionSet, v *model.Timeline) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Timeline!")
@@ -3693,6 +3967,25 @@ func (ec *executionContext) marshalOFeatureEffect2ᚕᚖgithubᚗcomᚋquimbiᚋ
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, v any) (*risk.Direction, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := risk.Direction(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, sel ast.SelectionSet, v *risk.Direction) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 // endregion ***************************** type.gotpl *****************************

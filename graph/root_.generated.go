@@ -30,6 +30,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	ReclusterRun() ReclusterRunResolver
+	RiskShift() RiskShiftResolver
 	Segment() SegmentResolver
 	Snapshot() SnapshotResolver
 	Store() StoreResolver
@@ -119,6 +120,7 @@ type ComplexityRoot struct {
 		Path              func(childComplexity int) int
 		Reason            func(childComplexity int) int
 		Reasons           func(childComplexity int, segmentID *string, overSegmentID *string) int
+		RiskLevel         func(childComplexity int) int
 		Shape             func(childComplexity int) int
 		Status            func(childComplexity int) int
 	}
@@ -218,6 +220,7 @@ type ComplexityRoot struct {
 		Persona          func(childComplexity int, level engine.Level) int
 		Prediction       func(childComplexity int) int
 		PredictionReason func(childComplexity int) int
+		RiskLevel        func(childComplexity int) int
 		Snapshots        func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
 		Store            func(childComplexity int) int
 		StoreID          func(childComplexity int) int
@@ -246,6 +249,7 @@ type ComplexityRoot struct {
 		From      func(childComplexity int) int
 		Motion    func(childComplexity int) int
 		Overall   func(childComplexity int) int
+		Risk      func(childComplexity int) int
 		To        func(childComplexity int) int
 	}
 
@@ -290,6 +294,7 @@ type ComplexityRoot struct {
 		Efficiency   func(childComplexity int) int
 		Net          func(childComplexity int) int
 		Path         func(childComplexity int) int
+		RiskVelocity func(childComplexity int) int
 		Snapshots    func(childComplexity int) int
 		Velocity     func(childComplexity int) int
 	}
@@ -477,6 +482,7 @@ type ComplexityRoot struct {
 		CreatedAt   func(childComplexity int) int
 		Customers   func(childComplexity int) int
 		ID          func(childComplexity int) int
+		RiskBasis   func(childComplexity int) int
 		Run         func(childComplexity int) int
 		SubSegments func(childComplexity int, report model.SubSegmentReport) int
 		Version     func(childComplexity int) int
@@ -663,6 +669,21 @@ type ComplexityRoot struct {
 		Type       func(childComplexity int) int
 	}
 
+	RiskBasis struct {
+		AsOf        func(childComplexity int) int
+		Customers   func(childComplexity int) int
+		HorizonDays func(childComplexity int) int
+		LostShare   func(childComplexity int) int
+	}
+
+	RiskShift struct {
+		After        func(childComplexity int) int
+		Before       func(childComplexity int) int
+		Change       func(childComplexity int) int
+		Direction    func(childComplexity int) int
+		FromBaseline func(childComplexity int) int
+	}
+
 	RuleCondition struct {
 		Above   func(childComplexity int) int
 		AtMost  func(childComplexity int) int
@@ -726,6 +747,7 @@ type ComplexityRoot struct {
 		Parent       func(childComplexity int) int
 		Path         func(childComplexity int) int
 		Profile      func(childComplexity int) int
+		RiskWeight   func(childComplexity int) int
 		Share        func(childComplexity int) int
 		Subdivision  func(childComplexity int) int
 	}
@@ -795,6 +817,7 @@ type ComplexityRoot struct {
 		Prediction           func(childComplexity int) int
 		PredictionReason     func(childComplexity int) int
 		Replayed             func(childComplexity int) int
+		RiskLevel            func(childComplexity int) int
 		StoreID              func(childComplexity int) int
 		TenureMonths         func(childComplexity int) int
 		Thumbprint           func(childComplexity int, axes []string, level engine.Level) int
@@ -930,6 +953,7 @@ type ComplexityRoot struct {
 		Orders             func(childComplexity int) int
 		OverallDriftScores func(childComplexity int) int
 		PredictedLtvs      func(childComplexity int) int
+		RiskLevels         func(childComplexity int) int
 		TotalValues        func(childComplexity int) int
 	}
 
@@ -1370,6 +1394,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisMembership.Reasons(childComplexity, args["segmentId"].(*string), args["overSegmentId"].(*string)), true
+	case "AxisMembership.riskLevel":
+		if e.ComplexityRoot.AxisMembership.RiskLevel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisMembership.RiskLevel(childComplexity), true
 	case "AxisMembership.shape":
 		if e.ComplexityRoot.AxisMembership.Shape == nil {
 			break
@@ -1824,6 +1854,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Customer.PredictionReason(childComplexity), true
+	case "Customer.riskLevel":
+		if e.ComplexityRoot.Customer.RiskLevel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Customer.RiskLevel(childComplexity), true
 	case "Customer.snapshots":
 		if e.ComplexityRoot.Customer.Snapshots == nil {
 			break
@@ -1956,6 +1992,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftAnalysis.Overall(childComplexity), true
+	case "DriftAnalysis.risk":
+		if e.ComplexityRoot.DriftAnalysis.Risk == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftAnalysis.Risk(childComplexity), true
 	case "DriftAnalysis.to":
 		if e.ComplexityRoot.DriftAnalysis.To == nil {
 			break
@@ -2152,6 +2194,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftMotion.Path(childComplexity), true
+	case "DriftMotion.riskVelocity":
+		if e.ComplexityRoot.DriftMotion.RiskVelocity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftMotion.RiskVelocity(childComplexity), true
 	case "DriftMotion.snapshots":
 		if e.ComplexityRoot.DriftMotion.Snapshots == nil {
 			break
@@ -2883,6 +2931,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Model.ID(childComplexity), true
+	case "Model.riskBasis":
+		if e.ComplexityRoot.Model.RiskBasis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Model.RiskBasis(childComplexity), true
 	case "Model.run":
 		if e.ComplexityRoot.Model.Run == nil {
 			break
@@ -3795,6 +3849,62 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RetentionPolicy.Type(childComplexity), true
 
+	case "RiskBasis.asOf":
+		if e.ComplexityRoot.RiskBasis.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskBasis.AsOf(childComplexity), true
+	case "RiskBasis.customers":
+		if e.ComplexityRoot.RiskBasis.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskBasis.Customers(childComplexity), true
+	case "RiskBasis.horizonDays":
+		if e.ComplexityRoot.RiskBasis.HorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskBasis.HorizonDays(childComplexity), true
+	case "RiskBasis.lostShare":
+		if e.ComplexityRoot.RiskBasis.LostShare == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskBasis.LostShare(childComplexity), true
+
+	case "RiskShift.after":
+		if e.ComplexityRoot.RiskShift.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskShift.After(childComplexity), true
+	case "RiskShift.before":
+		if e.ComplexityRoot.RiskShift.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskShift.Before(childComplexity), true
+	case "RiskShift.change":
+		if e.ComplexityRoot.RiskShift.Change == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskShift.Change(childComplexity), true
+	case "RiskShift.direction":
+		if e.ComplexityRoot.RiskShift.Direction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskShift.Direction(childComplexity), true
+	case "RiskShift.fromBaseline":
+		if e.ComplexityRoot.RiskShift.FromBaseline == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RiskShift.FromBaseline(childComplexity), true
+
 	case "RuleCondition.above":
 		if e.ComplexityRoot.RuleCondition.Above == nil {
 			break
@@ -4070,6 +4180,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Segment.Profile(childComplexity), true
+	case "Segment.riskWeight":
+		if e.ComplexityRoot.Segment.RiskWeight == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Segment.RiskWeight(childComplexity), true
 	case "Segment.share":
 		if e.ComplexityRoot.Segment.Share == nil {
 			break
@@ -4353,6 +4469,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Snapshot.Replayed(childComplexity), true
+	case "Snapshot.riskLevel":
+		if e.ComplexityRoot.Snapshot.RiskLevel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Snapshot.RiskLevel(childComplexity), true
 	case "Snapshot.storeId":
 		if e.ComplexityRoot.Snapshot.StoreID == nil {
 			break
@@ -4965,6 +5087,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.PredictedLtvs(childComplexity), true
+	case "Timeline.riskLevels":
+		if e.ComplexityRoot.Timeline.RiskLevels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.RiskLevels(childComplexity), true
 	case "Timeline.totalValues":
 		if e.ComplexityRoot.Timeline.TotalValues == nil {
 			break
@@ -5157,6 +5285,8 @@ type Customer implements Node {
     "The segment wanted, of the model under which the customer stands."
     segmentId: ID!
   ): Counterfactual @cost(weight: 50)
+  "The mean over the axes of the segments' risk weights, weighted by membership; from 0 to 1, null where the model has no risk weights or the customer stands nowhere."
+  riskLevel: Float
   "Churn risk and value as of the store's now, by the model in force, or as of the customer's own asOf; null where predictionReason says why."
   prediction: Prediction
   "Why there is no prediction; null where there is one."
@@ -5354,6 +5484,8 @@ type AxisMembership {
   confidence: Float
   "The difference of the two largest memberships, from 0 to 1."
   margin: Float
+  "The mean of the segments' risk weights, weighted by membership; from 0 to 1, null where the model has no risk weights."
+  riskLevel: Float
   "How spread the memberships are: 0 for one segment alone, 1 where all are equal."
   entropy: Float
   "How many segments the entropy amounts to, from 1."
@@ -5512,6 +5644,8 @@ type DriftAnalysis {
   basis: DriftBasis!
   "Over all axes."
   overall: OverallDrift!
+  "Which way."
+  risk: RiskShift!
   "How the customer got there, over all snapshots of the range."
   motion: DriftMotion!
   "The axes, in their order."
@@ -5552,6 +5686,32 @@ type DriftMotion {
   velocity: Float
   "The change of velocity over the last three snapshots, a day and day; null with fewer."
   acceleration: Float
+  "The change of the risk level a day: signed velocity. Null where the model has no risk weights."
+  riskVelocity: Float
+}
+
+"Where risk went: the mean over the axes of the segments' risk weights. All null where the model has no risk weights."
+type RiskShift {
+  "The level before, from 0 to 1."
+  before: Float
+  "The level after, from 0 to 1."
+  after: Float
+  "The directed drift: after less before."
+  change: Float
+  "The level after less the customer's own mean from 365 to 56 days before, by snapshots of the same type; null with fewer than 4 of them."
+  fromBaseline: Float
+  "The sign of the change."
+  direction: RiskDirection
+}
+
+"Which way a customer moves, by the risk of the segments."
+enum RiskDirection {
+  "Towards segments with less risk."
+  IMPROVING
+  "Neither way."
+  UNCHANGED
+  "Towards segments with more risk."
+  WORSENING
 }
 
 "The drift on one axis. All but axis, status and reason is null or empty unless status is ON."
@@ -5744,6 +5904,8 @@ type Timeline {
   churnRiskScores: FloatList!
   "The predicted lifetime values; null where they were not stored."
   predictedLtvs: [Decimal]!
+  "The risk levels, from 0 to 1; null where the model has no risk weights."
+  riskLevels: FloatList!
   "The purchases so far."
   orders: [Int!]!
   "The value of all orders so far, as in a snapshot."
@@ -7012,11 +7174,25 @@ type Model implements Node {
   createdAt: DateTime!
   "How many customers it was fitted on."
   customers: Int!
+  "Whose outcomes the segments' risk weights come from; null where none were known."
+  riskBasis: RiskBasis
   "Groups found in a part of the customers when the model was made; empty where fewer than 100 belong to the part."
   subSegments(
     "Which part."
     report: SubSegmentReport!
   ): [SubSegment!]! @listSize(assumedSize: 20)
+}
+
+"Whose outcomes the risk weights of a model's segments were learned from: customers as they stood one horizon before the model's day."
+type RiskBasis {
+  "As of 00:00 of this day, by what was known then."
+  asOf: Date!
+  "The time in which a customer without a purchase counts as lost, in days."
+  horizonDays: Int!
+  "How many customers had bought by then."
+  customers: Int!
+  "The share of them that was lost, from 0 to 1."
+  lostShare: Float!
 }
 
 "A part of the customers that is looked at on its own."
@@ -7079,6 +7255,8 @@ type Segment implements Node {
   fuzzySize: Float!
   "The centre, in the order of the axis's features and in their units; null for a stratum and for a feature that is not used."
   center: FloatList
+  "The share of its members, weighted by membership, that do not buy within the churn horizon; from 0 to 1, null where no outcomes were known when the model was made."
+  riskWeight: Float
   "How it came from the model before: SURVIVED, SPLIT, MERGED or NEW; null in a first model."
   origin: SegmentGenealogy
   "What it became in the model after: SURVIVED, SPLIT, MERGED or GONE; null while no model follows."
@@ -7457,6 +7635,8 @@ type Snapshot implements Node {
   churnRiskScore: Float
   "The value of the next 12 months; null where it was not stored."
   predictedLtv: Decimal
+  "The mean over the axes of the segments' risk weights, weighted by membership; from 0 to 1, null where the model has no risk weights."
+  riskLevel: Float
   "Both with their parts; null where predictionReason says why."
   prediction: Prediction
   "Why there is no prediction; null where there is one."
@@ -7983,6 +8163,8 @@ func (ec *executionContext) childFields_AxisMembership(ctx context.Context, fiel
 		return ec.fieldContext_AxisMembership_confidence(ctx, field)
 	case "margin":
 		return ec.fieldContext_AxisMembership_margin(ctx, field)
+	case "riskLevel":
+		return ec.fieldContext_AxisMembership_riskLevel(ctx, field)
 	case "entropy":
 		return ec.fieldContext_AxisMembership_entropy(ctx, field)
 	case "effectiveSegments":
@@ -8185,6 +8367,8 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_persona(ctx, field)
 	case "pathTo":
 		return ec.fieldContext_Customer_pathTo(ctx, field)
+	case "riskLevel":
+		return ec.fieldContext_Customer_riskLevel(ctx, field)
 	case "prediction":
 		return ec.fieldContext_Customer_prediction(ctx, field)
 	case "predictionReason":
@@ -8241,6 +8425,8 @@ func (ec *executionContext) childFields_DriftAnalysis(ctx context.Context, field
 		return ec.fieldContext_DriftAnalysis_basis(ctx, field)
 	case "overall":
 		return ec.fieldContext_DriftAnalysis_overall(ctx, field)
+	case "risk":
+		return ec.fieldContext_DriftAnalysis_risk(ctx, field)
 	case "motion":
 		return ec.fieldContext_DriftAnalysis_motion(ctx, field)
 	case "axes":
@@ -8337,6 +8523,8 @@ func (ec *executionContext) childFields_DriftMotion(ctx context.Context, field g
 		return ec.fieldContext_DriftMotion_velocity(ctx, field)
 	case "acceleration":
 		return ec.fieldContext_DriftMotion_acceleration(ctx, field)
+	case "riskVelocity":
+		return ec.fieldContext_DriftMotion_riskVelocity(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DriftMotion", field.Name)
 }
@@ -8635,6 +8823,8 @@ func (ec *executionContext) childFields_Model(ctx context.Context, field graphql
 		return ec.fieldContext_Model_createdAt(ctx, field)
 	case "customers":
 		return ec.fieldContext_Model_customers(ctx, field)
+	case "riskBasis":
+		return ec.fieldContext_Model_riskBasis(ctx, field)
 	case "subSegments":
 		return ec.fieldContext_Model_subSegments(ctx, field)
 	}
@@ -8939,6 +9129,36 @@ func (ec *executionContext) childFields_RetentionPolicy(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type RetentionPolicy", field.Name)
 }
 
+func (ec *executionContext) childFields_RiskBasis(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "asOf":
+		return ec.fieldContext_RiskBasis_asOf(ctx, field)
+	case "horizonDays":
+		return ec.fieldContext_RiskBasis_horizonDays(ctx, field)
+	case "customers":
+		return ec.fieldContext_RiskBasis_customers(ctx, field)
+	case "lostShare":
+		return ec.fieldContext_RiskBasis_lostShare(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RiskBasis", field.Name)
+}
+
+func (ec *executionContext) childFields_RiskShift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "before":
+		return ec.fieldContext_RiskShift_before(ctx, field)
+	case "after":
+		return ec.fieldContext_RiskShift_after(ctx, field)
+	case "change":
+		return ec.fieldContext_RiskShift_change(ctx, field)
+	case "fromBaseline":
+		return ec.fieldContext_RiskShift_fromBaseline(ctx, field)
+	case "direction":
+		return ec.fieldContext_RiskShift_direction(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RiskShift", field.Name)
+}
+
 func (ec *executionContext) childFields_RuleCondition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "feature":
@@ -9033,6 +9253,8 @@ func (ec *executionContext) childFields_Segment(ctx context.Context, field graph
 		return ec.fieldContext_Segment_fuzzySize(ctx, field)
 	case "center":
 		return ec.fieldContext_Segment_center(ctx, field)
+	case "riskWeight":
+		return ec.fieldContext_Segment_riskWeight(ctx, field)
 	case "origin":
 		return ec.fieldContext_Segment_origin(ctx, field)
 	case "fate":
@@ -9163,6 +9385,8 @@ func (ec *executionContext) childFields_Snapshot(ctx context.Context, field grap
 		return ec.fieldContext_Snapshot_churnRiskScore(ctx, field)
 	case "predictedLtv":
 		return ec.fieldContext_Snapshot_predictedLtv(ctx, field)
+	case "riskLevel":
+		return ec.fieldContext_Snapshot_riskLevel(ctx, field)
 	case "prediction":
 		return ec.fieldContext_Snapshot_prediction(ctx, field)
 	case "predictionReason":
@@ -9413,6 +9637,8 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_churnRiskScores(ctx, field)
 	case "predictedLtvs":
 		return ec.fieldContext_Timeline_predictedLtvs(ctx, field)
+	case "riskLevels":
+		return ec.fieldContext_Timeline_riskLevels(ctx, field)
 	case "orders":
 		return ec.fieldContext_Timeline_orders(ctx, field)
 	case "totalValues":

@@ -23,6 +23,7 @@ type SnapshotResolver interface {
 	Thumbprint(ctx context.Context, obj *model.Snapshot, axes []string, level engine.Level) ([]*model.AxisMembership, error)
 	DominantPaths(ctx context.Context, obj *model.Snapshot, axes []string, level engine.Level) ([]*string, error)
 
+	RiskLevel(ctx context.Context, obj *model.Snapshot) (*float64, error)
 	Prediction(ctx context.Context, obj *model.Snapshot) (*model.Prediction, error)
 	PredictionReason(ctx context.Context, obj *model.Snapshot) (*engine.PredictionReason, error)
 
@@ -882,6 +883,29 @@ func (ec *executionContext) _Snapshot_predictedLtv(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_Snapshot_predictedLtv(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Snapshot", field, true, false, "Decimal")
+}
+
+func (ec *executionContext) _Snapshot_riskLevel(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Snapshot_riskLevel(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Snapshot().RiskLevel(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Snapshot_riskLevel(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Snapshot", field, true, true, "Float")
 }
 
 func (ec *executionContext) _Snapshot_prediction(ctx context.Context, field graphql.CollectedField, obj *model.Snapshot) (ret graphql.Marshaler) {
@@ -2117,6 +2141,12 @@ func (ec *executionContext) _Snapshot(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "riskLevel":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Snapshot_riskLevel(ctx, field, obj)
+				})
 		case "prediction":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,

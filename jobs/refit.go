@@ -64,6 +64,9 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 	if model.Predictor, err = engine.FitPredictor(ctx, table, r.settings.Prediction); err != nil {
 		return err
 	}
+	if err := r.learn(ctx, store, model); err != nil {
+		return err
+	}
 	if err := r.putInForce(ctx, run, store, model, table); err != nil {
 		return err
 	}

@@ -270,5 +270,9 @@ func (r *Resolver) driftAnalysis(ctx context.Context, c *model.Customer, span *m
 	if series = series.Latest(); len(series.Rows) < 2 || series.Model == nil {
 		return nil, nil
 	}
-	return series.Analysis(axes)
+	analysis, err := series.Analysis(axes)
+	if err == nil {
+		analysis.Risk = model.NewRiskShift(series, asOf)
+	}
+	return analysis, err
 }

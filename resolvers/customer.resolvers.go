@@ -29,6 +29,10 @@ func (r *customerResolver) PathTo(ctx context.Context, obj *model.Customer, segm
 	return r.pathTo(ctx, obj, segmentID)
 }
 
+func (r *customerResolver) RiskLevel(ctx context.Context, obj *model.Customer) (*float64, error) {
+	return r.customerRiskLevel(ctx, obj)
+}
+
 func (r *customerResolver) Prediction(ctx context.Context, obj *model.Customer) (*model.Prediction, error) {
 	p, _, err := r.customerPrediction(ctx, obj)
 	return p, err

@@ -28,6 +28,10 @@ func (r *driftEventResolver) ToSegment(ctx context.Context, obj *model.DriftEven
 	return r.eventSegment(ctx, obj, obj.DriftEvent.ToSegment)
 }
 
+func (r *riskShiftResolver) FromBaseline(ctx context.Context, obj *model.RiskShift) (*float64, error) {
+	return r.fromBaseline(ctx, obj)
+}
+
 func (r *subscriptionResolver) DriftEvents(ctx context.Context, filter *model.DriftEventFilter, after *string) (<-chan *model.DriftEvent, error) {
 	return r.watchDrift(ctx, filter, after)
 }
@@ -38,9 +42,12 @@ func (r *timelineResolver) DriftEvents(ctx context.Context, obj *model.Timeline)
 
 func (r *Resolver) DriftEvent() graph.DriftEventResolver { return &driftEventResolver{r} }
 
+func (r *Resolver) RiskShift() graph.RiskShiftResolver { return &riskShiftResolver{r} }
+
 func (r *Resolver) Timeline() graph.TimelineResolver { return &timelineResolver{r} }
 
 type (
 	driftEventResolver struct{ *Resolver }
+	riskShiftResolver  struct{ *Resolver }
 	timelineResolver   struct{ *Resolver }
 )

@@ -31,6 +31,10 @@ func (r *snapshotResolver) DominantPaths(ctx context.Context, obj *model.Snapsho
 	return model.DominantPaths(m, obj.Snapshot.Thumbprint, axes, level)
 }
 
+func (r *snapshotResolver) RiskLevel(ctx context.Context, obj *model.Snapshot) (*float64, error) {
+	return r.snapshotRiskLevel(ctx, obj)
+}
+
 func (r *snapshotResolver) Prediction(ctx context.Context, obj *model.Snapshot) (*model.Prediction, error) {
 	p, _, err := r.snapshotPrediction(ctx, obj)
 	return p, err

@@ -169,6 +169,10 @@ func (s *Series) Motion() *DriftMotion {
 		}
 		motion.Efficiency = &efficiency
 	}
+	if change := s.riskChange(); change != nil {
+		velocity := *change / float64(s.Rows[n-1].Date-s.Rows[0].Date)
+		motion.RiskVelocity = &velocity
+	}
 	motion.Acceleration = s.acceleration(steps, func(d *engine.Drift) (float64, bool) {
 		if d.Overall == nil {
 			return 0, false

@@ -318,6 +318,8 @@ type DriftAnalysis struct {
 	Basis DriftBasis `json:"basis"`
 	// Over all axes.
 	Overall *OverallDrift `json:"overall"`
+	// Which way.
+	Risk *RiskShift `json:"risk"`
 	// How the customer got there, over all snapshots of the range.
 	Motion *DriftMotion `json:"motion"`
 	// The axes, in their order.
@@ -364,6 +366,8 @@ type DriftMotion struct {
 	Velocity *float64 `json:"velocity,omitempty"`
 	// The change of velocity over the last three snapshots, a day and day; null with fewer.
 	Acceleration *float64 `json:"acceleration,omitempty"`
+	// The change of the risk level a day: signed velocity. Null where the model has no risk weights.
+	RiskVelocity *float64 `json:"riskVelocity,omitempty"`
 }
 
 // Whose data to erase.

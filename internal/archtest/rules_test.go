@@ -25,10 +25,10 @@ var mayImport = map[string][]string{
 		"resolvers", "schema", "web",
 	},
 	"resolvers": {
-		"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
+		"engine", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
 	},
-	"graph":        {"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/..."},
-	"graph/model":  {"engine", "engine/explain", "engine/journey", "engine/kselect", "graph/scalar"},
+	"graph":        {"engine", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "graph/..."},
+	"graph/model":  {"engine", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "graph/scalar"},
 	"graph/scalar": {"engine", "engine/kselect"},
 
 	"jobs":              {"engine/...", "internal/ingest", "internal/obs", "internal/postgres"},
@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"engine/backtest":  {"engine", "engine/btyd"},
 	"engine/explain":   {"engine", "engine/shapley"},
 	"engine/journey":   {"engine"},
+	"engine/risk":      {"engine"},
 	"engine/synth":     {"engine"},
 	"engine/assign":    {},
 	"engine/btyd":      {},

@@ -33,6 +33,7 @@ func TestCDNOW(t *testing.T) {
 	t.Run("reads", func(t *testing.T) { a.testReads(t) })
 	t.Run("explains", func(t *testing.T) { a.testExplains(t, store) })
 	t.Run("predictions", func(t *testing.T) { a.testPredictions(t) })
+	t.Run("risk", func(t *testing.T) { a.testRiskWeights(t) })
 	t.Run("createSnapshot", func(t *testing.T) { a.testCreateSnapshot(t) })
 	t.Run("createSnapshots of named customers", func(t *testing.T) { a.testNamedSnapshots(t) })
 	t.Run("createSnapshots of the store", func(t *testing.T) { a.testStoreSnapshots(t) })
