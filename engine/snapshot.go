@@ -63,6 +63,7 @@ type DriftEvent struct {
 	AxisAnomaly    bool
 	OverallAnomaly bool
 	Overall        *float64 // the drift over all axes; nil where too few count
+	RobustZ        *float64 // robust deviations of Overall from the customer's own; nil where too few are known
 	Mean           float64
 	Coverage       float64
 	LargestAxis    int

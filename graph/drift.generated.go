@@ -26,6 +26,12 @@ type DriftEventResolver interface {
 	FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 	ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 }
+type OverallDriftResolver interface {
+	IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error)
+	RobustZ(ctx context.Context, obj *model.OverallDrift) (*float64, error)
+	Percentile(ctx context.Context, obj *model.OverallDrift) (*float64, error)
+	Excess(ctx context.Context, obj *model.OverallDrift) (*float64, error)
+}
 type RiskShiftResolver interface {
 	FromBaseline(ctx context.Context, obj *model.RiskShift) (*float64, error)
 }
@@ -2151,6 +2157,98 @@ func (ec *executionContext) fieldContext_OverallDrift_moderateAxes(_ context.Con
 	return graphql.NewScalarFieldContext("OverallDrift", field, false, false, "Int")
 }
 
+func (ec *executionContext) _OverallDrift_isAnomaly(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OverallDrift_isAnomaly(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.OverallDrift().IsAnomaly(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OverallDrift_isAnomaly(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OverallDrift", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _OverallDrift_robustZ(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OverallDrift_robustZ(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.OverallDrift().RobustZ(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OverallDrift_robustZ(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OverallDrift", field, true, true, "Float")
+}
+
+func (ec *executionContext) _OverallDrift_percentile(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OverallDrift_percentile(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.OverallDrift().Percentile(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OverallDrift_percentile(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OverallDrift", field, true, true, "Float")
+}
+
+func (ec *executionContext) _OverallDrift_excess(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OverallDrift_excess(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.OverallDrift().Excess(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OverallDrift_excess(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OverallDrift", field, true, true, "Float")
+}
+
 func (ec *executionContext) _RiskShift_before(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3363,38 +3461,62 @@ func (ec *executionContext) _OverallDrift(ctx context.Context, sel ast.Selection
 		case "score":
 			out.Values[i] = ec._OverallDrift_score(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "severity":
 			out.Values[i] = ec._OverallDrift_severity(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "meanScore":
 			out.Values[i] = ec._OverallDrift_meanScore(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "coverage":
 			out.Values[i] = ec._OverallDrift_coverage(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "largestAxis":
 			out.Values[i] = ec._OverallDrift_largestAxis(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "largestScore":
 			out.Values[i] = ec._OverallDrift_largestScore(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "moderateAxes":
 			out.Values[i] = ec._OverallDrift_moderateAxes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "isAnomaly":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._OverallDrift_isAnomaly(ctx, field, obj)
+				})
+		case "robustZ":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._OverallDrift_robustZ(ctx, field, obj)
+				})
+		case "percentile":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._OverallDrift_percentile(ctx, field, obj)
+				})
+		case "excess":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._OverallDrift_excess(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -28,6 +28,7 @@ type ResolverRoot interface {
 	DriftEvent() DriftEventResolver
 	Model() ModelResolver
 	Mutation() MutationResolver
+	OverallDrift() OverallDriftResolver
 	Query() QueryResolver
 	ReclusterRun() ReclusterRunResolver
 	RiskShift() RiskShiftResolver
@@ -529,10 +530,14 @@ type ComplexityRoot struct {
 
 	OverallDrift struct {
 		Coverage     func(childComplexity int) int
+		Excess       func(childComplexity int) int
+		IsAnomaly    func(childComplexity int) int
 		LargestAxis  func(childComplexity int) int
 		LargestScore func(childComplexity int) int
 		MeanScore    func(childComplexity int) int
 		ModerateAxes func(childComplexity int) int
+		Percentile   func(childComplexity int) int
+		RobustZ      func(childComplexity int) int
 		Score        func(childComplexity int) int
 		Severity     func(childComplexity int) int
 	}
@@ -3166,6 +3171,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OverallDrift.Coverage(childComplexity), true
+	case "OverallDrift.excess":
+		if e.ComplexityRoot.OverallDrift.Excess == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OverallDrift.Excess(childComplexity), true
+	case "OverallDrift.isAnomaly":
+		if e.ComplexityRoot.OverallDrift.IsAnomaly == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OverallDrift.IsAnomaly(childComplexity), true
 	case "OverallDrift.largestAxis":
 		if e.ComplexityRoot.OverallDrift.LargestAxis == nil {
 			break
@@ -3190,6 +3207,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OverallDrift.ModerateAxes(childComplexity), true
+	case "OverallDrift.percentile":
+		if e.ComplexityRoot.OverallDrift.Percentile == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OverallDrift.Percentile(childComplexity), true
+	case "OverallDrift.robustZ":
+		if e.ComplexityRoot.OverallDrift.RobustZ == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OverallDrift.RobustZ(childComplexity), true
 	case "OverallDrift.score":
 		if e.ComplexityRoot.OverallDrift.Score == nil {
 			break
@@ -5670,6 +5699,14 @@ type OverallDrift {
   largestScore: Float
   "How many axes are MODERATE or above."
   moderateAxes: Int!
+  "Whether the score is over the anomaly threshold, or 3.5 or more robust deviations over the customer's own; null with the score."
+  isAnomaly: Boolean
+  "By how many robust deviations the score exceeds the customer's earlier ones, each less the store's median in its interval: (score - median) / max(1.4826 MAD, 0.02), over intervals with an order. Null unless an order fell into this interval, between neighbouring snapshots, and 8 earlier ones are known."
+  robustZ: Float
+  "The share of the store's customers who moved less in the same interval, from 0 to 1, to a percent. Between neighbouring snapshots only; until the run over all customers is done, and for a provisional event, the interval before counts. Null where none is known."
+  percentile: Float
+  "The score less the store's median in the same interval: what a sale that moves everyone leaves over. Null as percentile is."
+  excess: Float
 }
 
 "The way over the snapshots of a range."
@@ -5860,7 +5897,7 @@ input DriftEventFilter {
   type: SnapshotType
   "Whether the dominant segment changed."
   segmentChanged: Boolean
-  "Only anomalous ones."
+  "Only anomalous ones. Whether a move of a snapshot is unusual for its customer is known when the run over all customers is done, so a subscription tells of those over the threshold."
   anomaliesOnly: Boolean
   "Out of one of these segments or their descendants."
   fromSegmentIds: [ID!]
@@ -8885,6 +8922,14 @@ func (ec *executionContext) childFields_OverallDrift(ctx context.Context, field 
 		return ec.fieldContext_OverallDrift_largestScore(ctx, field)
 	case "moderateAxes":
 		return ec.fieldContext_OverallDrift_moderateAxes(ctx, field)
+	case "isAnomaly":
+		return ec.fieldContext_OverallDrift_isAnomaly(ctx, field)
+	case "robustZ":
+		return ec.fieldContext_OverallDrift_robustZ(ctx, field)
+	case "percentile":
+		return ec.fieldContext_OverallDrift_percentile(ctx, field)
+	case "excess":
+		return ec.fieldContext_OverallDrift_excess(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OverallDrift", field.Name)
 }

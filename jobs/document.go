@@ -26,7 +26,8 @@ type CustomerDocument struct {
 	Standing     *StandingDocument  `json:"standing"` // now; null where the customer has no place
 	Snapshots    []SnapshotDocument `json:"snapshots"`
 	DriftEvents  []EventDocument    `json:"drift_events"`
-	ShopOrders   []json.RawMessage  `json:"shop_orders,omitempty"` // as the shop's own messages told of them
+	Drifts       []DriftDocument    `json:"overall_drifts,omitempty"` // between snapshots with an order in between, longer than these are kept
+	ShopOrders   []json.RawMessage  `json:"shop_orders,omitempty"`    // as the shop's own messages told of them
 }
 
 // Amount is an amount of money in minor units; it is written as a decimal number in a string.
@@ -83,6 +84,12 @@ type (
 		Replayed   bool        `json:"replayed"`
 		CreatedAt  time.Time   `json:"created_at"`
 	}
+	// DriftDocument is an overall drift, from the snapshot before to that of the date.
+	DriftDocument struct {
+		Type  string      `json:"type"`
+		Date  engine.Date `json:"date"`
+		Drift float32     `json:"drift"`
+	}
 	// EventDocument is a drift event.
 	EventDocument struct {
 		Type         string      `json:"type"`
@@ -136,6 +143,9 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 			FromSegment: segments[e.FromSegment].Name, ToSegment: segments[e.ToSegment].Name, ByOrder: e.ByOrder, Provisional: e.Provisional,
 			Anomaly: e.AxisAnomaly || e.OverallAnomaly, DetectedAt: e.DetectedAt.UTC(),
 		})
+	}
+	for _, k := range r.Drifts {
+		d.Drifts = append(d.Drifts, DriftDocument{k.Type.String(), k.Date, k.Drift})
 	}
 	for _, body := range r.Shop {
 		d.ShopOrders = append(d.ShopOrders, body)

@@ -231,14 +231,21 @@ func (r *Runner) snapshots(ctx context.Context, run *engine.Run) error {
 	if err := r.db.InTx(ctx, func(tx *postgres.Tx) error { return r.planned(ctx, tx, run, len(chunks)) }); err != nil || len(chunks) == 0 {
 		return err
 	}
+	whole := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.settings.workers())
 	for _, c := range chunks {
 		group.Go(func() error {
-			return r.db.InTx(ctx, func(tx *postgres.Tx) error { return r.chunk(ctx, tx, c) })
+			return r.db.InTx(ctx, func(tx *postgres.Tx) error {
+				_, err := r.chunk(ctx, tx, c)
+				return err
+			})
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return r.settle(whole, run)
 }
 
 func decode(run *engine.Run, into any) error {

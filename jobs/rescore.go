@@ -111,6 +111,11 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 		}
 		builder.Build(customer.Lines, []engine.Instant{instant}, func(_ int, f *engine.Features) { b.add(customer, f) })
 	}
+	for _, kind := range engine.SnapshotTypes {
+		if err := r.markEvents(ctx, tx, store.ID, kind, day, b.Events); err != nil {
+			return 0, 0, err
+		}
+	}
 	return len(ids), len(b.Events), tx.WriteRescored(ctx, b.Rescored)
 }
 

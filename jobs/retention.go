@@ -108,6 +108,16 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 	if err := r.db.ForgetStreamed(ctx, run.StoreID, r.now()); err != nil {
 		return err
 	}
+	for i, p := range policies {
+		if i > 0 && policies[i-1].store == p.store {
+			continue // by type
+		}
+		if now, ok := p.store.Now(r.now()); ok {
+			if err := r.db.ForgetActiveDrifts(ctx, p.store.ID, now); err != nil {
+				return err
+			}
+		}
+	}
 	done := 0
 	for _, kind := range engine.SnapshotTypes {
 		of := slices.DeleteFunc(slices.Clone(policies), func(p *policy) bool { return p.kind != kind })

@@ -80,22 +80,19 @@ func (r *Runner) planned(ctx context.Context, tx *postgres.Tx, run *engine.Run, 
 	return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", SnapshotCounts{}, 0)
 }
 
-// chunk writes a chunk's snapshots, drift events and states, and counts it, all in the transaction. The last one ends the run.
-func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) error {
+// chunk writes a chunk's snapshots, drift events and states, and counts it, all in the transaction. After the last one the run
+// is to be settled.
+func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) (last bool, err error) {
 	counts, events, err := r.write(ctx, tx, c)
 	if err == nil {
 		err = tx.CopyDriftEvents(ctx, events)
 	}
 	if err != nil {
-		return fmt.Errorf("taking the snapshots of customers %d to %d: %w", c.Customers.From, c.Customers.To, err)
+		return false, fmt.Errorf("taking the snapshots of customers %d to %d: %w", c.Customers.From, c.Customers.To, err)
 	}
-	last, err := tx.ChunkDone(ctx, c.RunID, engine.StageScoring, postgres.ChunkCounts{
+	return tx.ChunkDone(ctx, c.RunID, engine.StageScoring, postgres.ChunkCounts{
 		Created: counts.Created, Kept: counts.Kept, Replaced: counts.Replaced, Events: int64(len(events)),
 	})
-	if err != nil || !last {
-		return err
-	}
-	return tx.FinishRun(ctx, c.RunID, engine.RunSucceeded, "", nil, 0)
 }
 
 // write takes the snapshots of a chunk and gives the drift events, which the caller writes last.
@@ -320,6 +317,10 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 			total.Created += counts.Created
 			total.Kept += counts.Kept
 			total.Replaced += counts.Replaced
+		}
+		// How the store's customers move on the date is left to a run over all of them.
+		if err := r.markEvents(ctx, tx, q.Store.ID, q.Type, date-1, events); err != nil {
+			return err
 		}
 		return tx.CopyDriftEvents(ctx, events)
 	})

@@ -22,6 +22,7 @@ const (
 
 	chunkTimeout  = time.Minute
 	rescueAfter   = 2 * time.Minute
+	settleTimeout = 30 * time.Minute
 	wholeTimeout  = 6 * time.Hour
 	snoozeForLive = 5 * time.Second
 	startsAtOnce  = 2
@@ -149,6 +150,36 @@ func (w *startWorker) cut(ctx context.Context, run *engine.Run, job *river.Job[s
 	})
 }
 
+// settleArgs is the job that ends a run of snapshots after its last chunk.
+type settleArgs struct {
+	RunID string `json:"run_id"`
+}
+
+func (settleArgs) Kind() string { return "quimbi_settle" }
+
+type settleWorker struct {
+	river.WorkerDefaults[settleArgs]
+	queue *Queue
+}
+
+func (w *settleWorker) Timeout(*river.Job[settleArgs]) time.Duration { return settleTimeout }
+
+func (w *settleWorker) Work(ctx context.Context, job *river.Job[settleArgs]) error {
+	run := &engine.Run{ID: job.Args.RunID, Kind: engine.RunSnapshot}
+	found, err := w.queue.db.Run(ctx, run.ID)
+	if err == nil {
+		run, err = found, w.queue.settle(ctx, found)
+	}
+	switch {
+	case err == nil, errors.Is(err, postgres.ErrRunOver):
+		return nil
+	case ctx.Err() == nil && job.Attempt >= job.MaxAttempts:
+		return river.JobCancel(w.queue.finish(ctx, run, err))
+	default:
+		return err
+	}
+}
+
 type chunkWorker struct {
 	river.WorkerDefaults[chunkArgs]
 	queue *Queue
@@ -160,10 +191,16 @@ func (w *chunkWorker) Timeout(*river.Job[chunkArgs]) time.Duration { return chun
 // behind, and is done again.
 func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error {
 	err := w.queue.db.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := w.queue.chunk(ctx, tx, job.Args.Chunk); err != nil {
+		last, err := w.queue.chunk(ctx, tx, job.Args.Chunk)
+		if err != nil {
 			return err
 		}
-		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job)
+		if last {
+			if _, err := w.queue.river.InsertTx(ctx, tx.Tx, settleArgs{job.Args.Chunk.RunID}, &river.InsertOpts{Queue: chunkQueue}); err != nil {
+				return err
+			}
+		}
+		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job)
 		return err
 	})
 	switch {
@@ -193,6 +230,7 @@ func NewService(queue *Queue) (*Service, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &startWorker{queue: queue})
 	river.AddWorker(workers, &chunkWorker{queue: queue})
+	river.AddWorker(workers, &settleWorker{queue: queue})
 	client, err := river.NewClient(queue.db.RiverDriver(), &river.Config{
 		Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: chunkAttempts,
 		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}, rescoreQueue: {MaxWorkers: rescoresAtOnce}},

@@ -28,6 +28,22 @@ func (r *driftEventResolver) ToSegment(ctx context.Context, obj *model.DriftEven
 	return r.eventSegment(ctx, obj, obj.DriftEvent.ToSegment)
 }
 
+func (r *overallDriftResolver) IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error) {
+	return r.isAnomaly(ctx, obj)
+}
+
+func (r *overallDriftResolver) RobustZ(ctx context.Context, obj *model.OverallDrift) (*float64, error) {
+	return r.robustZ(ctx, obj)
+}
+
+func (r *overallDriftResolver) Percentile(ctx context.Context, obj *model.OverallDrift) (*float64, error) {
+	return r.percentile(ctx, obj)
+}
+
+func (r *overallDriftResolver) Excess(ctx context.Context, obj *model.OverallDrift) (*float64, error) {
+	return r.excess(ctx, obj)
+}
+
 func (r *riskShiftResolver) FromBaseline(ctx context.Context, obj *model.RiskShift) (*float64, error) {
 	return r.fromBaseline(ctx, obj)
 }
@@ -42,12 +58,15 @@ func (r *timelineResolver) DriftEvents(ctx context.Context, obj *model.Timeline)
 
 func (r *Resolver) DriftEvent() graph.DriftEventResolver { return &driftEventResolver{r} }
 
+func (r *Resolver) OverallDrift() graph.OverallDriftResolver { return &overallDriftResolver{r} }
+
 func (r *Resolver) RiskShift() graph.RiskShiftResolver { return &riskShiftResolver{r} }
 
 func (r *Resolver) Timeline() graph.TimelineResolver { return &timelineResolver{r} }
 
 type (
-	driftEventResolver struct{ *Resolver }
-	riskShiftResolver  struct{ *Resolver }
-	timelineResolver   struct{ *Resolver }
+	driftEventResolver   struct{ *Resolver }
+	overallDriftResolver struct{ *Resolver }
+	riskShiftResolver    struct{ *Resolver }
+	timelineResolver     struct{ *Resolver }
 )

@@ -12,6 +12,7 @@ import (
 	"github.com/vikstrous/dataloadgen"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -34,6 +35,8 @@ type loaders struct {
 	pastSeries    *dataloadgen.Loader[shaped[pastQuery], pastRows]
 	lines         *dataloadgen.Loader[shaped[linesShape], []engine.Line]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
+	spread        *dataloadgen.Loader[postgres.SpreadRef, watch.Spread]
+	ownDrifts     *dataloadgen.Loader[shaped[driftsUntil], []watch.Dated]
 
 	mu      sync.Mutex
 	queries map[string]postgres.DriftQuery // by shape
@@ -109,6 +112,8 @@ func (r *Resolver) newLoaders() *loaders {
 	l.pastPlaces = byShape(r.pastPlaces)
 	l.pastSeries = byShape(r.pastSeries)
 	l.drift = byShape(r.driftByShape(l))
+	l.spread = newLoader(r.DB.Spreads)
+	l.ownDrifts = byShape(r.ownDrifts)
 	return l
 }
 

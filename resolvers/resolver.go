@@ -27,6 +27,8 @@ type Resolver struct {
 	SnapshotsEnabled bool
 	// Retention is how many days the installation keeps snapshots of each type.
 	Retention map[engine.SnapshotType]int
+	// AnomalyThreshold is the drift that is anomalous by itself.
+	AnomalyThreshold float64
 	// NextSnapshot tells when the schedule takes a store's next snapshot; the zero time without a schedule.
 	NextSnapshot func(*engine.Store) time.Time
 }

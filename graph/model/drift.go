@@ -45,9 +45,33 @@ func (e *DriftEvent) Severity() engine.Severity { return engine.SeverityOf(e.Sco
 // SegmentChanged tells whether the dominant segment changed.
 func (e *DriftEvent) SegmentChanged() bool { return e.DriftEvent.FromSegment != e.DriftEvent.ToSegment }
 
+// OverallDrift is the drift over all axes.
+type OverallDrift struct {
+	Score        *float64
+	Severity     *engine.Severity
+	MeanScore    *float64
+	Coverage     float64
+	LargestAxis  *Axis
+	LargestScore *float64
+	ModerateAxes int
+	Step         *Step // nil unless it is between neighbouring snapshots
+}
+
+// Step is the interval between neighbouring snapshots of a customer, or from the last one on.
+type Step struct {
+	Customer *Customer
+	Type     engine.SnapshotType
+	To       engine.Date
+	ByOrder  bool
+	Event    *engine.DriftEvent // nil where the drift was worked out for a question
+}
+
 // Overall is the drift over all axes between the same snapshots.
 func (e *DriftEvent) Overall() *OverallDrift {
-	o := &OverallDrift{Score: e.DriftEvent.Overall, MeanScore: &e.Mean, Coverage: e.Coverage, ModerateAxes: e.ModerateAxes}
+	o := &OverallDrift{
+		Score: e.DriftEvent.Overall, MeanScore: &e.Mean, Coverage: e.Coverage, ModerateAxes: e.ModerateAxes,
+		Step: &Step{Customer: e.Customer, Type: e.Type, To: e.To, ByOrder: e.ByOrder, Event: e.DriftEvent},
+	}
 	if o.Score != nil {
 		severity := engine.SeverityOf(*o.Score)
 		o.Severity = &severity
@@ -214,6 +238,9 @@ func (s *Series) Analysis(keys []string) (*DriftAnalysis, error) {
 	}
 	drift := s.between(0, last)
 	analysis.Overall = overallDrift(s.Customer.Store, drift)
+	if last == 1 {
+		analysis.Overall.Step = &Step{Customer: s.Customer, Type: s.Type, To: s.Rows[last].Date, ByOrder: s.Rows[last].Active}
+	}
 	steps := s.steps()
 	for _, axis := range axes {
 		analysis.Axes = append(analysis.Axes, s.axisDrift(axis, drift, steps, analysis.Days))

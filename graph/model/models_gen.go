@@ -344,7 +344,7 @@ type DriftEventFilter struct {
 	Type *engine.SnapshotType `json:"type,omitempty"`
 	// Whether the dominant segment changed.
 	SegmentChanged *bool `json:"segmentChanged,omitempty"`
-	// Only anomalous ones.
+	// Only anomalous ones. Whether a move of a snapshot is unusual for its customer is known when the run over all customers is done, so a subscription tells of those over the threshold.
 	AnomaliesOnly *bool `json:"anomaliesOnly,omitempty"`
 	// Out of one of these segments or their descendants.
 	FromSegmentIds []string `json:"fromSegmentIds,omitempty"`
@@ -770,24 +770,6 @@ type OrderOutcome struct {
 	Status string `json:"status"`
 	// Why it, or the first of its lines, was set aside; null where nothing was.
 	Reason *string `json:"reason,omitempty"`
-}
-
-// The drift over all axes that are ON on both sides.
-type OverallDrift struct {
-	// The root mean square of the axes' scores, from 0 to 1; null where coverage is under 0.5.
-	Score *float64 `json:"score,omitempty"`
-	// The class of the score; null with it.
-	Severity *engine.Severity `json:"severity,omitempty"`
-	// The mean of the axes' scores, from 0 to 1; null where no axis counts.
-	MeanScore *float64 `json:"meanScore,omitempty"`
-	// The share of the model's axes that count here, from 0 to 1.
-	Coverage float64 `json:"coverage"`
-	// The axis that moved most: one axis alone moves the score little. Null where no axis counts.
-	LargestAxis *Axis `json:"largestAxis,omitempty"`
-	// Its score, from 0 to 1.
-	LargestScore *float64 `json:"largestScore,omitempty"`
-	// How many axes are MODERATE or above.
-	ModerateAxes int `json:"moderateAxes"`
 }
 
 // Where a page lies in its list.

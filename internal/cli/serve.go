@@ -131,7 +131,7 @@ func (a *app) serve(o *office, listener net.Listener, secrets map[string][]serve
 		hub := events.NewHub(o.db, a.log)
 		api := server.New(server.Config{Log: a.log, Resolver: &resolvers.Resolver{
 			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
-			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, NextSnapshot: next,
+			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, AnomalyThreshold: o.settings.AnomalyThreshold, NextSnapshot: next,
 		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify}})
 		group.Go(func() error { return hub.Run(ctx) })
 		group.Go(func() error { return api.Serve(ctx, listener) })

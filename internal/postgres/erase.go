@@ -21,6 +21,7 @@ type CustomerRecord struct {
 	StateOf   int       // the model's version
 	ScoredAt  time.Time // the instant that the state is of; zero: the begin of StateAt
 	Events    []*ListedEvent
+	Drifts    []KeptDrift
 	Shop      [][]byte // JSON: what the shop's own messages said of orders
 }
 
@@ -59,6 +60,9 @@ const recordEvents = `-- name: RecordEvents
 SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + `
 WHERE e.store_id = $1 AND e.customer_id = $2 ORDER BY e.to_date, e.snapshot_type, e.axis`
 
+const recordDrifts = `-- name: RecordDrifts
+SELECT snapshot_type, to_date, drift FROM customer_drift WHERE store_id = $1 AND customer_id = $2 ORDER BY snapshot_type, to_date`
+
 // What is known of a shop's orders, and messages that were not taken in yet.
 const recordShop = `-- name: RecordShop
 SELECT body FROM (
@@ -88,6 +92,9 @@ func (tx *Tx) CustomerRecord(ctx context.Context, ref CustomerRef) (*CustomerRec
 		r.State = states[0]
 	}
 	if r.Events, err = collect(ctx, tx, scanEvent, recordEvents, ref.StoreID, ref.CustomerID); err != nil {
+		return nil, err
+	}
+	if r.Drifts, err = collect(ctx, tx, scanKeptDrift, recordDrifts, ref.StoreID, ref.CustomerID); err != nil {
 		return nil, err
 	}
 	r.Shop, err = collect(ctx, tx, pgx.RowTo[[]byte], recordShop, ref.StoreID, customer.Key)
@@ -120,7 +127,7 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 }
 
 // customerTables are the tables with rows of customers, the customer's own last.
-var customerTables = []string{"drift_event", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
+var customerTables = []string{"drift_event", "customer_drift", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
 
 // What a shop's own messages said names the customer by the store's identifier. A delivery is remembered, not what it said.
 var forgetMessages = map[string]string{

@@ -31,7 +31,10 @@ func (tx *Tx) CopySnapshots(ctx context.Context, snapshots []WrittenSnapshot) er
 			s.ChurnRisk, s.LTVCents, s.Purchases, s.ValueCents, dateParam(s.FirstAt), s.Drift, s.LargestDrift, s.Active, s.Replayed)
 		return values, nil
 	}))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.copyActiveDrifts(ctx, snapshots)
 }
 
 // featureParam turns NaN, undefined, into NULL: the database's NaN would be a number.
@@ -64,7 +67,7 @@ func featuresOf(stored []*float32) []float32 {
 
 var driftColumns = []string{
 	"store_id", "customer_id", "axis", "snapshot_type", "from_date", "to_date", "model_id", "score", "from_segment", "to_segment",
-	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes", "provisional",
+	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes", "provisional", "robust_z",
 }
 
 // DriftChannel is the channel on which the numbers of stores with new drift events are told.
@@ -97,7 +100,7 @@ func (tx *Tx) CopyDriftEvents(ctx context.Context, events []engine.DriftEvent) e
 		e := &events[i]
 		return []any{
 			e.StoreID, e.CustomerID, e.Axis, int16(e.Type), dateParam(e.From), dateParam(e.To), e.ModelVersion, e.Score, e.FromSegment, e.ToSegment,
-			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes, e.Provisional,
+			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes, e.Provisional, e.RobustZ,
 		}, nil
 	}))
 	return err
@@ -150,8 +153,10 @@ DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AN
 // RemoveSnapshots takes away what is to be replaced, with the drift events that ended on it. It gives the number of snapshots.
 func (tx *Tx) RemoveSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) (int64, error) {
 	params := dateParams(dates)
-	if _, err := tx.Exec(ctx, removeDriftEvents, storeID, customers.From, customers.To, int16(kind), params); err != nil {
-		return 0, err
+	for _, sql := range []string{removeDriftEvents, removeActiveDrifts} {
+		if _, err := tx.Exec(ctx, sql, storeID, customers.From, customers.To, int16(kind), params); err != nil {
+			return 0, err
+		}
 	}
 	tag, err := tx.Exec(ctx, removeSnapshots, storeID, customers.From, customers.To, int16(kind), params)
 	return tag.RowsAffected(), err

@@ -83,7 +83,7 @@ func newEmptyAPI(t *testing.T) *api {
 	check(t, err)
 	s := server.New(server.Config{Log: log, Resolver: &resolvers.Resolver{
 		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
-		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(),
+		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), AnomalyThreshold: settings().AnomalyThreshold,
 	}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify}})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
