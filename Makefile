@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go-1.26/bin
 # Vector instructions are an experiment of the compiler, on amd64 alone; everywhere else the same loops are plain Go.
 VECTOR_PACKAGES := ./engine/fcm ./engine/kselect
 
-.PHONY: help setup web demo run build test bench chaos generate verify lint ci fmt
+.PHONY: help setup web contract demo run build test bench chaos generate verify lint ci fmt
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,14 @@ web: ## fetch the explorer's browser files (needs npm)
 		echo "npm is not here: /explorer/ will load its files from the network"; \
 	else \
 		cd web/tools && npm ci --no-audit --no-fund --loglevel=error && node copy.mjs; \
+	fi
+
+contract: ## fetch the public audits and clients that the API is checked by (needs npm)
+	@if ! command -v npm >/dev/null; then \
+		echo "npm is not here: the checks of web/contract are skipped"; \
+	else \
+		cd web/contract && npm ci --no-audit --no-fund --loglevel=error \
+			$$(node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' && echo --omit=optional); \
 	fi
 
 build: ## build bin/quimbi
@@ -73,5 +81,6 @@ lint: ## go vet and staticcheck
 ci: ## verify, lint and every test with the race detector
 	@bash .ci/setup.sh ci
 	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched" >&2
+	@$(MAKE) --no-print-directory contract || echo "warning: the tools of web/contract could not be fetched" >&2
 	@go build -o bin/tally ./.ci/tally
 	@./bin/tally $(VECTOR_PACKAGES) ./engine ./engine/synth

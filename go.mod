@@ -2,6 +2,12 @@ module github.com/quimbi/quimbi
 
 go 1.26.0
 
+// npm packages hold Go files too.
+ignore (
+	./web/contract/node_modules
+	./web/tools/node_modules
+)
+
 require (
 	github.com/99designs/gqlgen v0.17.98
 	github.com/alecthomas/kong v1.17.0

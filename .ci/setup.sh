@@ -2,7 +2,7 @@
 # Checks for what Quimbi needs and installs what is missing, with apt-get or brew. Starts nothing. Says nothing when all is there.
 #   setup.sh        Go and the binaries of Postgres
 #   setup.sh demo   the same, but a DATABASE_URL stands in for the binaries
-#   setup.sh ci     also make, git and the C compiler that the race detector links with
+#   setup.sh ci     also make, git, the C compiler that the race detector links with, Node with npm, and Chromium where it can be had
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -117,8 +117,27 @@ install_ci_tools() {
 	apt_install ca-certificates "${missing[@]}"
 }
 
+# An old Node will do: web/contract brings its own then.
+install_node() {
+	command -v npm >/dev/null && command -v node >/dev/null && return
+	echo "setup: installing Node"
+	command -v apt-get >/dev/null || fail "please install Node with npm"
+	apt_install nodejs npm
+}
+
+install_chromium() {
+	local name
+	for name in chromium chromium-browser google-chrome; do
+		command -v "$name" >/dev/null && return
+	done
+	echo "setup: installing Chromium"
+	command -v apt-get >/dev/null && apt_install chromium || echo "setup: Chromium cannot be had here; the explorer is not tried in a browser"
+}
+
 have_go || install_go
 have_postgres || install_postgres
 if [ "$purpose" = ci ]; then
 	install_ci_tools
+	install_node
+	install_chromium
 fi

@@ -880,6 +880,13 @@ type ComplexityRoot struct {
 		Type  func(childComplexity int) int
 	}
 
+	SnapshotsTaken struct {
+		Count   func(childComplexity int) int
+		Date    func(childComplexity int) int
+		StoreID func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
 	Store struct {
 		Axes              func(childComplexity int, keys []string) int
 		Axis              func(childComplexity int, key string) int
@@ -942,8 +949,9 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		DriftEvents func(childComplexity int, filter *model.DriftEventFilter, after *string) int
-		RunProgress func(childComplexity int, runID string) int
+		DriftEvents    func(childComplexity int, filter *model.DriftEventFilter, after *string) int
+		RunProgress    func(childComplexity int, runID string) int
+		SnapshotsTaken func(childComplexity int, storeID *string) int
 	}
 
 	Timeline struct {
@@ -4738,6 +4746,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SnapshotTypeCount.Type(childComplexity), true
 
+	case "SnapshotsTaken.count":
+		if e.ComplexityRoot.SnapshotsTaken.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnapshotsTaken.Count(childComplexity), true
+	case "SnapshotsTaken.date":
+		if e.ComplexityRoot.SnapshotsTaken.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnapshotsTaken.Date(childComplexity), true
+	case "SnapshotsTaken.storeId":
+		if e.ComplexityRoot.SnapshotsTaken.StoreID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnapshotsTaken.StoreID(childComplexity), true
+	case "SnapshotsTaken.type":
+		if e.ComplexityRoot.SnapshotsTaken.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnapshotsTaken.Type(childComplexity), true
+
 	case "Store.axes":
 		if e.ComplexityRoot.Store.Axes == nil {
 			break
@@ -5049,6 +5082,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.RunProgress(childComplexity, args["runId"].(string)), true
+	case "Subscription.snapshotsTaken":
+		if e.ComplexityRoot.Subscription.SnapshotsTaken == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_snapshotsTaken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.SnapshotsTaken(childComplexity, args["storeId"].(*string)), true
 
 	case "Timeline.axes":
 		if e.ComplexityRoot.Timeline.Axes == nil {
@@ -7591,10 +7635,7 @@ type ClusteringOptions {
   maxDepth: Int!
 }
 
-"""
-How a segment relates to those of a neighbouring model. Segments of the same depth are compared, by the customers who have a
-place on the axis under both models.
-"""
+"How a segment relates to those of a neighbouring model. Segments of the same depth are compared, by the customers who have a place on the axis under both models."
 type SegmentGenealogy {
   "What happened."
   kind: GenealogyKind!
@@ -7874,6 +7915,26 @@ type AppliedRetention {
   deletedCount: Long!
   "Replayed snapshots before the cutoff; they go only where asked for."
   replayedCount: Long!
+}
+
+extend type Subscription {
+  "Snapshots as they are written, summed by store, type and date. What was written before the subscription is not told: ask for it."
+  snapshotsTaken(
+    "The store's key; all that the caller may see unless told."
+    storeId: String
+  ): SnapshotsTaken!
+}
+
+"Snapshots that were written together."
+type SnapshotsTaken {
+  "The store's key."
+  storeId: String!
+  "The snapshots' type."
+  type: SnapshotType!
+  "The day they are for."
+  date: Date!
+  "How many."
+  count: Int!
 }
 `, BuiltIn: false},
 	{Name: "../schema/store.graphqls", Input: `"A shop with its customers, axes, models and runs."
@@ -9542,6 +9603,20 @@ func (ec *executionContext) childFields_SnapshotTypeCount(ctx context.Context, f
 		return ec.fieldContext_SnapshotTypeCount_count(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SnapshotTypeCount", field.Name)
+}
+
+func (ec *executionContext) childFields_SnapshotsTaken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "storeId":
+		return ec.fieldContext_SnapshotsTaken_storeId(ctx, field)
+	case "type":
+		return ec.fieldContext_SnapshotsTaken_type(ctx, field)
+	case "date":
+		return ec.fieldContext_SnapshotsTaken_date(ctx, field)
+	case "count":
+		return ec.fieldContext_SnapshotsTaken_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SnapshotsTaken", field.Name)
 }
 
 func (ec *executionContext) childFields_Store(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -45,6 +45,7 @@ type QueryResolver interface {
 type SubscriptionResolver interface {
 	RunProgress(ctx context.Context, runID string) (<-chan *model.RunProgress, error)
 	DriftEvents(ctx context.Context, filter *model.DriftEventFilter, after *string) (<-chan *model.DriftEvent, error)
+	SnapshotsTaken(ctx context.Context, storeID *string) (<-chan *model.SnapshotsTaken, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -462,6 +463,20 @@ func (ec *executionContext) field_Subscription_runProgress_args(ctx context.Cont
 		return nil, err
 	}
 	args["runId"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_snapshotsTaken_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "storeId",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["storeId"] = arg0
 	return args, nil
 }
 
@@ -2569,6 +2584,50 @@ func (ec *executionContext) fieldContext_Subscription_driftEvents(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_snapshotsTaken(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_snapshotsTaken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().SnapshotsTaken(ctx, fc.Args["storeId"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SnapshotsTaken) graphql.Marshaler {
+			return ec.marshalNSnapshotsTaken2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSnapshotsTaken(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_snapshotsTaken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SnapshotsTaken(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_snapshotsTaken_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -3736,6 +3795,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_runProgress(ctx, fields[0])
 	case "driftEvents":
 		return ec._Subscription_driftEvents(ctx, fields[0])
+	case "snapshotsTaken":
+		return ec._Subscription_snapshotsTaken(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}

@@ -1436,6 +1436,98 @@ func (ec *executionContext) fieldContext_SnapshotEdge_node(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _SnapshotsTaken_storeId(ctx context.Context, field graphql.CollectedField, obj *model.SnapshotsTaken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SnapshotsTaken_storeId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StoreID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SnapshotsTaken_storeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnapshotsTaken", field, false, false, "String")
+}
+
+func (ec *executionContext) _SnapshotsTaken_type(ctx context.Context, field graphql.CollectedField, obj *model.SnapshotsTaken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SnapshotsTaken_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.SnapshotType) graphql.Marshaler {
+			return ec.marshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SnapshotsTaken_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnapshotsTaken", field, false, false, "SnapshotType")
+}
+
+func (ec *executionContext) _SnapshotsTaken_date(ctx context.Context, field graphql.CollectedField, obj *model.SnapshotsTaken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SnapshotsTaken_date(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Date, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.Date) graphql.Marshaler {
+			return ec.marshalNDate2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SnapshotsTaken_date(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnapshotsTaken", field, false, false, "Date")
+}
+
+func (ec *executionContext) _SnapshotsTaken_count(ctx context.Context, field graphql.CollectedField, obj *model.SnapshotsTaken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SnapshotsTaken_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SnapshotsTaken_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnapshotsTaken", field, false, false, "Int")
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -2357,6 +2449,54 @@ func (ec *executionContext) _SnapshotEdge(ctx context.Context, sel ast.Selection
 	return out
 }
 
+var snapshotsTakenImplementors = []string{"SnapshotsTaken"}
+
+func (ec *executionContext) _SnapshotsTaken(ctx context.Context, sel ast.SelectionSet, obj *model.SnapshotsTaken) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, snapshotsTakenImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SnapshotsTaken")
+		case "storeId":
+			out.Values[i] = ec._SnapshotsTaken_storeId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._SnapshotsTaken_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "date":
+			out.Values[i] = ec._SnapshotsTaken_date(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._SnapshotsTaken_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
@@ -2541,6 +2681,14 @@ func (ec *executionContext) marshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbi�
 		graphql.AddInvalidNullFromMarshaler(ctx, "SnapshotType!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNSnapshotsTaken2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSnapshotsTaken(ctx context.Context, sel ast.SelectionSet, v *model.SnapshotsTaken) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SnapshotsTaken!")
+		return graphql.Null
+	}
+	return ec._SnapshotsTaken(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOCleanupReport2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCleanupReport(ctx context.Context, sel ast.SelectionSet, v *model.CleanupReport) graphql.Marshaler {

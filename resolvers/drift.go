@@ -200,9 +200,7 @@ func (w *driftWatch) follow(ctx context.Context, changes <-chan struct{}) {
 	defer close(w.events)
 	for {
 		if err := w.catchUp(ctx); err != nil {
-			if ctx.Err() == nil {
-				w.resolver.Log.ErrorContext(ctx, "following drift events", "error", err)
-			}
+			w.resolver.endStream(ctx, err)
 			return
 		}
 		select {
@@ -228,12 +226,10 @@ func (w *driftWatch) catchUp(ctx context.Context) error {
 			return err
 		}
 		for _, e := range rows {
-			select {
-			case w.events <- eventView(e, stores[e.StoreID]):
-				w.seen = e.ID
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := deliver(ctx, r, w.events, eventView(e, stores[e.StoreID])); err != nil {
+				return err
 			}
+			w.seen = e.ID
 		}
 		if len(rows) < w.query.Limit {
 			w.seen = newest

@@ -199,11 +199,17 @@ func orNone[V any](v V, err error) (V, error) {
 type loadersKey struct{}
 
 // AroundOperations gives every operation loaders of its own, and every message of a subscription too: what an earlier one has
-// read may be changed since.
+// read may be changed since. A subscription that ends too early says why.
 func (r *Resolver) AroundOperations(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	fresh := func(ctx context.Context) context.Context { return context.WithValue(ctx, loadersKey{}, r.newLoaders()) }
+	ctx, end := withStreamEnd(ctx)
 	respond := next(fresh(ctx))
-	return func(ctx context.Context) *graphql.Response { return respond(fresh(ctx)) }
+	return func(ctx context.Context) *graphql.Response {
+		if response := respond(fresh(ctx)); response != nil {
+			return response
+		}
+		return end.last()
+	}
 }
 
 // AroundRootFields gives every field of a mutation loaders of its own: what an earlier field has read may be changed since.

@@ -29,6 +29,8 @@ type Resolver struct {
 	Retention map[engine.SnapshotType]int
 	// AnomalyThreshold is the drift that is anomalous by itself.
 	AnomalyThreshold float64
+	// Patience is how long a subscriber may take to read an event; zero: 10 s.
+	Patience time.Duration
 	// NextSnapshot tells when the schedule takes a store's next snapshot; the zero time without a schedule.
 	NextSnapshot func(*engine.Store) time.Time
 }

@@ -228,13 +228,12 @@ func (r *Resolver) watch(ctx context.Context, text string) (<-chan *model.RunPro
 	return progress, nil
 }
 
-func (r *Resolver) follow(ctx context.Context, id model.ID, view model.Run, changes <-chan struct{}, progress chan<- *model.RunProgress) {
+func (r *Resolver) follow(ctx context.Context, id model.ID, view model.Run, changes <-chan struct{}, progress chan *model.RunProgress) {
 	defer close(progress)
 	for {
 		p := progressOf(view)
-		select {
-		case progress <- p:
-		case <-ctx.Done():
+		if err := deliver(ctx, r, progress, p); err != nil {
+			r.endStream(ctx, err)
 			return
 		}
 		if p.State.Final() {
@@ -247,7 +246,7 @@ func (r *Resolver) follow(ctx context.Context, id model.ID, view model.Run, chan
 		}
 		next, err := r.run(context.WithValue(ctx, loadersKey{}, r.newLoaders()), id)
 		if err != nil {
-			r.Log.ErrorContext(ctx, "following a run", "error", err)
+			r.endStream(ctx, err)
 			return
 		}
 		view = next

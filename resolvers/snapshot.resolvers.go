@@ -49,6 +49,10 @@ func (r *snapshotResolver) ExpiresAt(ctx context.Context, obj *model.Snapshot) (
 	return r.expiry(ctx, obj)
 }
 
+func (r *subscriptionResolver) SnapshotsTaken(ctx context.Context, storeID *string) (<-chan *model.SnapshotsTaken, error) {
+	return r.watchSnapshots(ctx, storeID)
+}
+
 func (r *Resolver) Snapshot() graph.SnapshotResolver { return &snapshotResolver{r} }
 
 type snapshotResolver struct{ *Resolver }

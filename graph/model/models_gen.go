@@ -1018,6 +1018,18 @@ type SnapshotTypeCount struct {
 	Count int64 `json:"count"`
 }
 
+// Snapshots that were written together.
+type SnapshotsTaken struct {
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// The snapshots' type.
+	Type engine.SnapshotType `json:"type"`
+	// The day they are for.
+	Date engine.Date `json:"date"`
+	// How many.
+	Count int `json:"count"`
+}
+
 // What can be set for a store.
 type StoreSettings struct {
 	// The first day of a week in cohorts; snapshots keep to Sundays. Sunday unless set.

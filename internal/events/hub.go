@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,16 +18,22 @@ type Hub struct {
 	log *slog.Logger
 
 	mu       sync.Mutex
-	watchers map[subject]map[chan struct{}]bool
+	watchers map[subject]map[*watcher]bool
 }
 
-// subject is what a watcher wants to hear of: a run by its id, or new drift events of a store by its number. An empty name
-// stands for all of a channel.
+// subject is what a watcher wants to hear of: a run by its id, or new drift events or snapshots of a store by its number. An
+// empty name stands for all of a channel.
 type subject struct{ channel, name string }
+
+// watcher is somebody who is told that something changed; payload takes what was said, where it matters.
+type watcher struct {
+	changes chan struct{}
+	payload func(string)
+}
 
 // NewHub makes a Hub.
 func NewHub(db *postgres.DB, log *slog.Logger) *Hub {
-	return &Hub{db: db, log: log, watchers: map[subject]map[chan struct{}]bool{}}
+	return &Hub{db: db, log: log, watchers: map[subject]map[*watcher]bool{}}
 }
 
 // Pauses between attempts to listen.
@@ -40,7 +47,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	pause := firstPause
 	for {
 		// What changed while nobody listened is unknown, so everyone looks again.
-		err := h.db.Listen(ctx, []string{postgres.RunChannel, postgres.DriftChannel}, func() {
+		err := h.db.Listen(ctx, []string{postgres.RunChannel, postgres.DriftChannel, postgres.SnapshotChannel}, func() {
 			pause = firstPause
 			h.wakeAll()
 		}, h.wake)
@@ -60,45 +67,53 @@ func (h *Hub) Run(ctx context.Context) error {
 // WatchRun gives a channel that receives after changes of a run, until the context is done. Several changes may come as
 // one: a watcher looks what the run is now. The sender never waits for a slow watcher.
 func (h *Hub) WatchRun(ctx context.Context, runID string) <-chan struct{} {
-	return h.watch(ctx, subject{postgres.RunChannel, runID})
+	return h.watch(ctx, subject{postgres.RunChannel, runID}, nil)
 }
 
 // WatchDrift does the same for new drift events of a store, of all stores where it is 0.
 func (h *Hub) WatchDrift(ctx context.Context, storeID int32) <-chan struct{} {
-	name := ""
-	if storeID != 0 {
-		name = strconv.Itoa(int(storeID))
-	}
-	return h.watch(ctx, subject{postgres.DriftChannel, name})
+	return h.watch(ctx, subject{postgres.DriftChannel, storeName(storeID)}, nil)
 }
 
-func (h *Hub) watch(ctx context.Context, s subject) <-chan struct{} {
-	changes := make(chan struct{}, 1)
+func storeName(storeID int32) string {
+	if storeID == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(storeID))
+}
+
+func (h *Hub) watch(ctx context.Context, s subject, payload func(string)) <-chan struct{} {
+	w := &watcher{make(chan struct{}, 1), payload}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers[s] == nil {
-		h.watchers[s] = map[chan struct{}]bool{}
+		h.watchers[s] = map[*watcher]bool{}
 	}
-	h.watchers[s][changes] = true
-	context.AfterFunc(ctx, func() { h.leave(s, changes) })
-	return changes
+	h.watchers[s][w] = true
+	context.AfterFunc(ctx, func() { h.leave(s, w) })
+	return w.changes
 }
 
-func (h *Hub) leave(s subject, changes chan struct{}) {
+func (h *Hub) leave(s subject, w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.watchers[s], changes)
+	delete(h.watchers[s], w)
 	if len(h.watchers[s]) == 0 {
 		delete(h.watchers, s)
 	}
 }
 
-func (h *Hub) wake(channel, name string) {
+// wake tells the watchers of a notification: its payload's first word is the subject's name.
+func (h *Hub) wake(channel, payload string) {
+	name, _, _ := strings.Cut(payload, " ")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range []subject{{channel, name}, {channel, ""}} {
-		for changes := range h.watchers[s] {
-			tell(changes)
+		for w := range h.watchers[s] {
+			if w.payload != nil {
+				w.payload(payload)
+			}
+			w.tell()
 		}
 	}
 }
@@ -107,15 +122,15 @@ func (h *Hub) wakeAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, watchers := range h.watchers {
-		for changes := range watchers {
-			tell(changes)
+		for w := range watchers {
+			w.tell()
 		}
 	}
 }
 
-func tell(changes chan struct{}) {
+func (w *watcher) tell() {
 	select {
-	case changes <- struct{}{}:
+	case w.changes <- struct{}{}:
 	default: // the watcher has not looked since the last change
 	}
 }

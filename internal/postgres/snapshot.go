@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -22,7 +23,46 @@ var snapshotColumns = []string{
 	"churn_risk", "predicted_ltv_cents", "orders", "value_cents", "first_order", "drift", "largest_drift", "active", "replayed",
 }
 
-// CopySnapshots writes snapshots. The leaves of their dates must be there: see EnsureLeaves.
+// SnapshotChannel is the channel on which new snapshots are told: see ParseSnapshotsTaken.
+const SnapshotChannel = "quimbi_snapshot"
+
+// SnapshotsTaken is how many snapshots of a store, a type and a date were written together.
+type SnapshotsTaken struct {
+	StoreID int32
+	Type    engine.SnapshotType
+	Date    engine.Date
+	Count   int
+}
+
+const notifySnapshots = `-- name: NotifySnapshots
+SELECT pg_notify('quimbi_snapshot', concat_ws(' ', s.store_id, s.snapshot_type, s.snapshot_date, s.count))
+FROM unnest($1::int[], $2::smallint[], $3::int[], $4::int[]) s(store_id, snapshot_type, snapshot_date, count)`
+
+// notifySnapshots tells watchers what was written; it reaches them when the transaction ends.
+func (tx *Tx) notifySnapshots(ctx context.Context, snapshots []WrittenSnapshot) error {
+	counts := map[SnapshotsTaken]int{}
+	for i := range snapshots {
+		s := &snapshots[i]
+		counts[SnapshotsTaken{StoreID: s.StoreID, Type: s.Type, Date: s.Date}]++
+	}
+	var stores, dates, numbers []int32
+	var kinds []int16
+	for taken, count := range counts {
+		stores, kinds = append(stores, taken.StoreID), append(kinds, int16(taken.Type))
+		dates, numbers = append(dates, int32(taken.Date)), append(numbers, int32(count))
+	}
+	_, err := tx.Exec(ctx, notifySnapshots, stores, kinds, dates, numbers)
+	return err
+}
+
+// ParseSnapshotsTaken reads what is told on SnapshotChannel: the store, the type, the day as a number, the count.
+func ParseSnapshotsTaken(payload string) (SnapshotsTaken, error) {
+	var taken SnapshotsTaken
+	_, err := fmt.Sscan(payload, &taken.StoreID, (*int16)(&taken.Type), (*int32)(&taken.Date), &taken.Count)
+	return taken, err
+}
+
+// CopySnapshots writes snapshots and tells watchers. The leaves of their dates must be there: see EnsureLeaves.
 func (tx *Tx) CopySnapshots(ctx context.Context, snapshots []WrittenSnapshot) error {
 	values := make([]any, len(snapshotColumns))
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"snapshot"}, snapshotColumns, pgx.CopyFromSlice(len(snapshots), func(i int) ([]any, error) {
@@ -34,7 +74,10 @@ func (tx *Tx) CopySnapshots(ctx context.Context, snapshots []WrittenSnapshot) er
 	if err != nil {
 		return err
 	}
-	return tx.copyActiveDrifts(ctx, snapshots)
+	if err := tx.copyActiveDrifts(ctx, snapshots); err != nil {
+		return err
+	}
+	return tx.notifySnapshots(ctx, snapshots)
 }
 
 // featureParam turns NaN, undefined, into NULL: the database's NaN would be a number.

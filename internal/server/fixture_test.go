@@ -75,21 +75,29 @@ func logOf(t *testing.T) *slog.Logger {
 
 func newEmptyAPI(t *testing.T) *api {
 	t.Helper()
+	return newAPIWith(t, func(*server.Config) {}, func(l net.Listener) net.Listener { return l })
+}
+
+// newAPIWith has no store, and what the two change.
+func newAPIWith(t *testing.T, change func(*server.Config), listening func(net.Listener) net.Listener) *api {
+	t.Helper()
 	pool := pgtest.DB(t)
 	db := postgres.New(pool)
 	log := logOf(t)
 	hub := events.NewHub(db, log)
 	q, err := jobs.NewQueue(db, settings(), log, time.Now)
 	check(t, err)
-	s := server.New(server.Config{Log: log, Resolver: &resolvers.Resolver{
+	config := server.Config{Log: log, Resolver: &resolvers.Resolver{
 		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
 		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), AnomalyThreshold: settings().AnomalyThreshold,
-	}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify}})
+	}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify}}
+	change(&config)
+	s := server.New(config)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served, listened := make(chan error, 1), make(chan error, 1)
-	go func() { served <- s.Serve(ctx, listener) }()
+	go func() { served <- s.Serve(ctx, listening(listener)) }()
 	go func() { listened <- hub.Run(ctx) }()
 	a := &api{url: "http://" + listener.Addr().String(), pool: pool, db: db, queue: q}
 	a.stop = sync.OnceValue(func() error {

@@ -33,6 +33,8 @@ type Config struct {
 	Limits   Limits        // zero: DefaultLimits
 	Timeout  time.Duration // of a query or mutation; zero: 30 s
 	Webhooks Webhooks
+	// WriteTime is how long one write to a client may take; zero: 30 s.
+	WriteTime time.Duration
 }
 
 // Server is the HTTP side of the program.
@@ -67,6 +69,9 @@ func New(c Config) *Server {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+	}
+	if c.WriteTime == 0 {
+		c.WriteTime = writeTime
 	}
 	s := &Server{config: c}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
@@ -227,8 +232,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
+	conns := &connections{Listener: listener, writeTime: s.config.WriteTime}
 	failed := make(chan error, 1)
-	go func() { failed <- httpServer.Serve(listener) }()
+	go func() { failed <- httpServer.Serve(conns) }()
 	select {
 	case err := <-failed:
 		s.endStreams()
@@ -240,6 +246,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	err := httpServer.Shutdown(end)
 	s.waitForStreams(end)
+	conns.closeAll()
 	if err != nil {
 		return errors.Join(err, httpServer.Close())
 	}

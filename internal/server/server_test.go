@@ -490,7 +490,13 @@ type progress struct {
 
 func (a *api) dial(t *testing.T) *websocket.Conn {
 	t.Helper()
-	socket, response, err := websocket.Dial(t.Context(), strings.Replace(a.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	return a.dialBy(t, http.DefaultClient)
+}
+
+func (a *api) dialBy(t *testing.T, client *http.Client) *websocket.Conn {
+	t.Helper()
+	options := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPClient: client}
+	socket, response, err := websocket.Dial(t.Context(), strings.Replace(a.url, "http", "ws", 1)+"/graphql", options)
 	check(t, err)
 	if response.Body != nil {
 		defer response.Body.Close()
