@@ -579,6 +579,52 @@ func (ec *executionContext) fieldContext_AxisTimeline_driftScores(_ context.Cont
 	return graphql.NewScalarFieldContext("AxisTimeline", field, false, false, "FloatList")
 }
 
+func (ec *executionContext) _AxisTimeline_segmentPaths(ctx context.Context, field graphql.CollectedField, obj *model.AxisTimeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisTimeline_segmentPaths(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SegmentPaths(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AxisTimeline_segmentPaths(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AxisTimeline", field, true, false, "String")
+}
+
+func (ec *executionContext) _AxisTimeline_scores(ctx context.Context, field graphql.CollectedField, obj *model.AxisTimeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisTimeline_scores(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scores, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v [][]float64) graphql.Marshaler {
+			return ec.marshalNFloatTable2ᚕᚕfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AxisTimeline_scores(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AxisTimeline", field, false, false, "FloatTable")
+}
+
 func (ec *executionContext) _AxisTimeline_series(ctx context.Context, field graphql.CollectedField, obj *model.AxisTimeline) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -588,7 +634,7 @@ func (ec *executionContext) _AxisTimeline_series(ctx context.Context, field grap
 			return ec.fieldContext_AxisTimeline_series(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Series, nil
+			return obj.Series(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*model.MembershipSeries) graphql.Marshaler {
@@ -602,7 +648,7 @@ func (ec *executionContext) fieldContext_AxisTimeline_series(_ context.Context, 
 	fc = &graphql.FieldContext{
 		Object:     "AxisTimeline",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_MembershipSeries(ctx, field)
@@ -2933,6 +2979,16 @@ func (ec *executionContext) _AxisTimeline(ctx context.Context, sel ast.Selection
 			}
 		case "driftScores":
 			out.Values[i] = ec._AxisTimeline_driftScores(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "segmentPaths":
+			out.Values[i] = ec._AxisTimeline_segmentPaths(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "scores":
+			out.Values[i] = ec._AxisTimeline_scores(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

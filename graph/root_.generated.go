@@ -131,6 +131,8 @@ type ComplexityRoot struct {
 		DominantPaths func(childComplexity int) int
 		DriftScores   func(childComplexity int) int
 		Reason        func(childComplexity int) int
+		Scores        func(childComplexity int) int
+		SegmentPaths  func(childComplexity int) int
 		Series        func(childComplexity int) int
 		Status        func(childComplexity int) int
 	}
@@ -1450,6 +1452,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisTimeline.Reason(childComplexity), true
+	case "AxisTimeline.scores":
+		if e.ComplexityRoot.AxisTimeline.Scores == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisTimeline.Scores(childComplexity), true
+	case "AxisTimeline.segmentPaths":
+		if e.ComplexityRoot.AxisTimeline.SegmentPaths == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisTimeline.SegmentPaths(childComplexity), true
 	case "AxisTimeline.series":
 		if e.ComplexityRoot.AxisTimeline.Series == nil {
 			break
@@ -6011,6 +6025,10 @@ type AxisTimeline {
   dominantPaths: [String]!
   "The drift from the date before; null on the first date, after a gap, and where a side has no memberships."
   driftScores: FloatList!
+  "The paths of the level's segments, in the order of the rows of scores; empty unless status is ON."
+  segmentPaths: [String!]!
+  "A row for each segment of segmentPaths with a membership for each date, from 0 to 1: the same as series in one piece, for a quick chart."
+  scores: FloatTable!
   "One for each segment of the level; empty unless status is ON."
   series: [MembershipSeries!]! @listSize(assumedSize: 10)
 }
@@ -6734,6 +6752,9 @@ scalar JSON @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc8259")
 
 "A JSON array of numbers and nulls, for example [0.25, null, 1]: one column of a chart."
 scalar FloatList
+
+"A JSON array of arrays of numbers and nulls, for example [[0.25, null], [0.75, null]]: all columns of a chart at once."
+scalar FloatTable
 `, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `schema {
   query: Query
@@ -8291,6 +8312,10 @@ func (ec *executionContext) childFields_AxisTimeline(ctx context.Context, field 
 		return ec.fieldContext_AxisTimeline_dominantPaths(ctx, field)
 	case "driftScores":
 		return ec.fieldContext_AxisTimeline_driftScores(ctx, field)
+	case "segmentPaths":
+		return ec.fieldContext_AxisTimeline_segmentPaths(ctx, field)
+	case "scores":
+		return ec.fieldContext_AxisTimeline_scores(ctx, field)
 	case "series":
 		return ec.fieldContext_AxisTimeline_series(ctx, field)
 	}

@@ -180,6 +180,24 @@ func (ec *executionContext) marshalNFloatList2ᚕfloat64(ctx context.Context, se
 	return res
 }
 
+func (ec *executionContext) unmarshalNFloatTable2ᚕᚕfloat64(ctx context.Context, v any) ([][]float64, error) {
+	res, err := scalar.UnmarshalFloatTable(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFloatTable2ᚕᚕfloat64(ctx context.Context, sel ast.SelectionSet, v [][]float64) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "FloatTable!")
+		return graphql.Null
+	}
+	_ = sel
+	res := scalar.MarshalFloatTable(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "FloatTable!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNLong2int64(ctx context.Context, v any) (int64, error) {
 	res, err := scalar.UnmarshalLong(v)
 	return res, graphql.ErrorOnPath(ctx, err)

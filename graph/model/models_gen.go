@@ -92,22 +92,6 @@ type AxisFit struct {
 	KSelection *KSelection `json:"kSelection,omitempty"`
 }
 
-// One axis over time.
-type AxisTimeline struct {
-	// The axis.
-	Axis *Axis `json:"axis"`
-	// ON where at least one date has memberships.
-	Status engine.AxisStatus `json:"status"`
-	// Why no date has; null where one has.
-	Reason *engine.AxisReason `json:"reason,omitempty"`
-	// The dominant segment's path on each date; null where there is none.
-	DominantPaths []*string `json:"dominantPaths"`
-	// The drift from the date before; null on the first date, after a gap, and where a side has no memberships.
-	DriftScores []float64 `json:"driftScores"`
-	// One for each segment of the level; empty unless status is ON.
-	Series []*MembershipSeries `json:"series"`
-}
-
 // Which run to stop.
 type CancelRunInput struct {
 	// The run.

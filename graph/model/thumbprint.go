@@ -51,7 +51,7 @@ func newAxisMembership(axis *Axis, m *engine.Model, stand Standing, level engine
 		part.Status, part.Reason = engine.AxisNotFitted, engine.ReasonNoModel
 		return part
 	}
-	part.units = memberships(m, axis.Index, stand.Thumbprint, level)
+	part.units = memberships(m, axis.Index, stand.Thumbprint, level, nil)
 	if len(part.units) == 0 {
 		part.Status, part.Reason = engine.AxisNotEligible, notEligible(axis.Index, stand.Purchases)
 		return part
@@ -74,11 +74,12 @@ func notEligible(axis, purchases int) engine.AxisReason {
 	return reason
 }
 
-func memberships(m *engine.Model, axis int, t engine.Thumbprint, level engine.Level) []int {
+// memberships appends to dst[:0] the memberships in the segments of a level, in units of 1/10000; nothing where there are none.
+func memberships(m *engine.Model, axis int, t engine.Thumbprint, level engine.Level, dst []int) []int {
 	if level == engine.LevelRoots {
-		return m.RootMemberships(axis, t, nil)
+		return m.RootMemberships(axis, t, dst)
 	}
-	return m.LeafMemberships(axis, t, nil)
+	return m.LeafMemberships(axis, t, dst)
 }
 
 // levelSegments lists the segments of a level of an axis, in the order of their memberships.
@@ -100,27 +101,28 @@ func DominantPaths(m *engine.Model, t engine.Thumbprint, keys []string, level en
 		return nil, err
 	}
 	paths := make([]*string, len(axes))
+	if m == nil || len(t.Membership) == 0 {
+		return paths, nil
+	}
+	var units []int
 	for i, axis := range axes {
-		paths[i] = dominantPath(m, t, axis, level)
+		if units = memberships(m, axis, t, level, units); len(units) > 0 {
+			a := &m.Axes[axis]
+			paths[i] = &a.Segments[a.SegmentAt(level, largest(units))].Path
+		}
 	}
 	return paths, nil
 }
 
-func dominantPath(m *engine.Model, t engine.Thumbprint, axis int, level engine.Level) *string {
-	if m == nil || len(t.Membership) == 0 {
-		return nil
-	}
-	units := memberships(m, axis, t, level)
-	if len(units) == 0 {
-		return nil
-	}
+// largest is the place of the largest membership, the first of equal ones.
+func largest(units []int) int {
 	best := 0
 	for i, u := range units {
 		if u > units[best] {
 			best = i
 		}
 	}
-	return &m.Axes[axis].Segments[levelSegments(&m.Axes[axis], level)[best]].Path
+	return best
 }
 
 func (a *AxisMembership) segment(index int) *Segment {

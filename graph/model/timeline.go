@@ -123,8 +123,21 @@ func (t *Timeline) Axes() []*AxisTimeline {
 	return list
 }
 
+// AxisTimeline is one axis over time.
+type AxisTimeline struct {
+	Axis          *Axis
+	Status        engine.AxisStatus
+	Reason        *engine.AxisReason
+	DominantPaths []*string
+	DriftScores   []float64
+	Scores        [][]float64 // a row for each of segments; NaN where there are no memberships
+
+	model    *engine.Model
+	segments []int // of the level, as indices in AxisModel.Segments
+}
+
 func (t *Timeline) axis(index int) *AxisTimeline {
-	a := &AxisTimeline{Axis: &Axis{Store: t.Customer.Store, Index: index}, DominantPaths: make([]*string, len(t.Rows)), Series: []*MembershipSeries{}}
+	a := &AxisTimeline{Axis: &Axis{Store: t.Customer.Store, Index: index}, DominantPaths: make([]*string, len(t.Rows)), model: t.Model, Scores: [][]float64{}}
 	a.DriftScores = t.driftColumn(func(d *engine.Drift) (float64, bool) {
 		return d.Axes[index].Score, d.Axes[index].Status == engine.AxisOn
 	})
@@ -133,35 +146,48 @@ func (t *Timeline) axis(index int) *AxisTimeline {
 		return a
 	}
 	segments := levelSegments(&t.Model.Axes[index], t.level)
-	columns := make([][]float64, len(segments))
-	for j := range columns {
-		columns[j] = make([]float64, len(t.Rows))
+	table := make([]float64, len(segments)*len(t.Rows))
+	rows := make([][]float64, len(segments))
+	for j := range rows {
+		rows[j] = table[j*len(t.Rows) : (j+1)*len(t.Rows)]
 	}
 	eligible := false
+	var units []int
 	for i := range t.Rows {
-		units := memberships(t.Model, index, t.Prints[i], t.level)
-		best := 0
+		units = memberships(t.Model, index, t.Prints[i], t.level, units)
 		for j := range segments {
-			if len(units) == 0 {
-				columns[j][i] = math.NaN()
-				continue
-			}
-			columns[j][i] = float64(units[j]) / engine.MembershipUnit
-			if units[j] > units[best] {
-				best = j
-			}
+			rows[j][i] = math.NaN()
+		}
+		for j, u := range units {
+			rows[j][i] = float64(u) / engine.MembershipUnit
 		}
 		if len(units) > 0 {
 			eligible = true
-			a.DominantPaths[i] = &t.Model.Axes[index].Segments[segments[best]].Path
+			a.DominantPaths[i] = &t.Model.Axes[index].Segments[segments[largest(units)]].Path
 		}
 	}
 	if !eligible {
 		a.Status, a.Reason = engine.AxisNotEligible, reasonOrNull(notEligible(index, t.Customer.Customer.Orders))
 		return a
 	}
-	for j, segment := range segments {
-		a.Series = append(a.Series, &MembershipSeries{Segment: NewSegment(t.Customer.Store, t.Model, index, segment), Scores: columns[j]})
-	}
+	a.segments, a.Scores = segments, rows
 	return a
+}
+
+// SegmentPaths are the segments' paths, in the order of the rows of Scores.
+func (a *AxisTimeline) SegmentPaths() []string {
+	paths := make([]string, len(a.segments))
+	for j, segment := range a.segments {
+		paths[j] = a.model.Axes[a.Axis.Index].Segments[segment].Path
+	}
+	return paths
+}
+
+// Series are the rows of Scores with their segments.
+func (a *AxisTimeline) Series() []*MembershipSeries {
+	series := make([]*MembershipSeries, len(a.segments))
+	for j, segment := range a.segments {
+		series[j] = &MembershipSeries{Segment: NewSegment(a.Axis.Store, a.model, a.Axis.Index, segment), Scores: a.Scores[j]}
+	}
+	return series
 }

@@ -116,30 +116,72 @@ func UnmarshalLong(v any) (int64, error) {
 
 // MarshalFloatList writes a JSON array of numbers in one go; NaN and infinities are null.
 func MarshalFloatList(list []float64) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = w.Write(appendList(make([]byte, 0, 8*len(list)+2), list)) })
+}
+
+// MarshalFloatTable writes a JSON array of arrays of numbers in one go; NaN and infinities are null.
+func MarshalFloatTable(rows [][]float64) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
-		b := make([]byte, 0, 8*len(list)+2)
-		b = append(b, '[')
-		for i, x := range list {
+		size := 2
+		for _, row := range rows {
+			size += 8*len(row) + 3
+		}
+		b := append(make([]byte, 0, size), '[')
+		for i, row := range rows {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			if math.IsNaN(x) || math.IsInf(x, 0) {
-				b = append(b, "null"...)
-			} else {
-				b = append(b, number(x)...)
-			}
+			b = appendList(b, row)
 		}
 		_, _ = w.Write(append(b, ']'))
 	})
 }
 
-// number writes x as encoding/json does.
-func number(x float64) []byte {
-	b, err := json.Marshal(x)
-	if err != nil {
-		return []byte("null")
+func appendList(b []byte, list []float64) []byte {
+	b = append(b, '[')
+	for i, x := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendNumber(b, x)
 	}
-	return b
+	return append(b, ']')
+}
+
+// Beyond these magnitudes numbers are written with an exponent.
+const (
+	smallest = 1e-6
+	largest  = 1e21
+)
+
+// appendNumber writes x with the fewest digits that read as x again; null where it is not finite.
+func appendNumber(b []byte, x float64) []byte {
+	magnitude := math.Abs(x)
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return append(b, "null"...)
+	case magnitude != 0 && (magnitude < smallest || magnitude >= largest):
+		return strconv.AppendFloat(b, x, 'e', -1, 64)
+	default:
+		return strconv.AppendFloat(b, x, 'f', -1, 64)
+	}
+}
+
+// UnmarshalFloatTable reads an array of arrays of numbers and nulls.
+func UnmarshalFloatTable(v any) ([][]float64, error) {
+	items, ok := v.([]any)
+	if !ok {
+		return nil, invalid("a FloatTable is an array of arrays of numbers and nulls")
+	}
+	rows := make([][]float64, len(items))
+	for i, item := range items {
+		row, err := UnmarshalFloatList(item)
+		if err != nil {
+			return nil, invalid("a FloatTable is an array of arrays of numbers and nulls")
+		}
+		rows[i] = row
+	}
+	return rows, nil
 }
 
 // UnmarshalFloatList reads an array of numbers and nulls.

@@ -94,4 +94,16 @@ func TestNothingIsNull(t *testing.T) {
 	if got := text(scalar.MarshalFloatList([]float64{0.25, math.NaN(), 1})); got != "[0.25,null,1]" {
 		t.Errorf("a list with a gap is written %s", got)
 	}
+	if got := text(scalar.MarshalFloatTable([][]float64{{0.25, math.NaN()}, {}, {1e-7, math.Inf(1)}})); got != "[[0.25,null],[],[1e-07,null]]" {
+		t.Errorf("a table with gaps is written %s", got)
+	}
+	rows, err := scalar.UnmarshalFloatTable([]any{[]any{json.Number("0.25"), nil}, []any{}})
+	if err != nil || len(rows) != 2 || rows[0][0] != 0.25 || !math.IsNaN(rows[0][1]) || len(rows[1]) != 0 {
+		t.Errorf("a table with a gap is read as %v, %v", rows, err)
+	}
+	for _, v := range []any{nil, "x", []any{1.0}, []any{[]any{"x"}}} {
+		if rows, err := scalar.UnmarshalFloatTable(v); engine.CodeOf(err) != engine.CodeInvalid {
+			t.Errorf("%v is read as %v, %v; want a fault", v, rows, err)
+		}
+	}
 }

@@ -117,6 +117,7 @@ func (l Listen) open(ctx context.Context) (net.Listener, error) {
 // serve answers on a listener, where there is one, and does the scheduled work, where asked, until the program is stopped:
 // that is no failure.
 func (a *app) serve(o *office, listener net.Listener, secrets map[string][]server.Secret, work bool) error {
+	tuneMemory(a.env)
 	group, ctx := errgroup.WithContext(a.ctx)
 	next := func(*engine.Store) time.Time { return time.Time{} }
 	if work {

@@ -194,12 +194,17 @@ func (a *api) testTimeline(t *testing.T, name string) {
 				Axes        []struct {
 					Status        string
 					DominantPaths []*string
-					Series        []struct{ Scores []*float64 }
+					SegmentPaths  []string
+					Scores        [][]*float64
+					Series        []struct {
+						Segment struct{ Path string }
+						Scores  []*float64
+					}
 				}
 			}
 		}
 	}
-	a.data(t, &got, `query ($c: String!) { customer(by: {key: {storeId: "cdnow", customerId: $c}}) { timeline { dates totalValues axes { status dominantPaths series { scores } } } } }`, map[string]any{"c": name})
+	a.data(t, &got, `query ($c: String!) { customer(by: {key: {storeId: "cdnow", customerId: $c}}) { timeline { dates totalValues axes { status dominantPaths segmentPaths scores series { segment { path } scores } } } } }`, map[string]any{"c": name})
 	line := got.Customer.Timeline
 	if len(line.Dates) != weeks || line.Dates[0] != "1998-01-04" || line.Dates[weeks-1] != "1998-06-28" || len(line.TotalValues) != weeks {
 		t.Fatalf("dates %v, %d values", line.Dates, len(line.TotalValues))
@@ -211,6 +216,14 @@ func (a *api) testTimeline(t *testing.T, name string) {
 		if len(axis.Series) == 0 || len(axis.DominantPaths) != weeks {
 			t.Errorf("axis %d: %d series, %d paths", i, len(axis.Series), len(axis.DominantPaths))
 			continue
+		}
+		var paths []string
+		var rows [][]*float64
+		for _, s := range axis.Series {
+			paths, rows = append(paths, s.Segment.Path), append(rows, s.Scores)
+		}
+		if !slices.Equal(paths, axis.SegmentPaths) || !cmp.Equal(rows, axis.Scores) {
+			t.Errorf("axis %d: the series and the table of scores differ", i)
 		}
 		for w := range weeks {
 			sum, known := 0.0, false
