@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -40,6 +41,9 @@ func NewBuilder(zone *time.Location, have Columns) *Builder {
 	}
 	b := &Builder{clock: wallClock{zone: zone}, have: have, pairs: map[skuCategory]struct{}{}}
 	b.features.Values = make([]float32, FeatureCount)
+	for i := range b.features.Values {
+		b.features.Values[i] = float32(undefined)
+	}
 	for i := range Axes {
 		for j := range Axes[i].Features {
 			b.on[Axes[i].First+j] = have.Has(Axes[i].Features[j].Needs)
@@ -67,14 +71,14 @@ func (b *Builder) Build(lines []Line, at []Instant, yield func(i int, f *Feature
 		b.forget()
 	}
 	b.walk(lines, at, func(i int, events bool) {
-		b.finish(i, &at[i], events)
+		b.finish(i, events)
 		yield(i, &b.features)
 	})
 }
 
 // walk brings the history to each instant in turn and calls visit where there is a purchase; events tells whether
 // something happened since the instant before. What was taken in cannot be taken back, so a cancellation begins anew
-// without the lines that it concerns.
+// without the lines that it concerns. Most instants of a replay lie in a pause of the customer's, and pass by the seconds alone.
 func (b *Builder) walk(lines []Line, at []Instant, visit func(i int, events bool)) {
 	all := b.inOrder(lines)
 	b.cancellations(all)
@@ -82,23 +86,32 @@ func (b *Builder) walk(lines []Line, at []Instant, visit func(i int, events bool
 	h := &b.history
 	var reached time.Time
 	before, cancelled := 0, 0
+	pauseFrom, pauseTo := int64(math.MaxInt64), int64(math.MinInt64)
 	for i := range at {
-		cut := at[i].At
-		if known := at[i].KnownAt; !known.IsZero() && known.Before(cut) {
-			cut = known
+		in := b.instant(i, &at[i])
+		if in.second > pauseFrom && in.second < pauseTo {
+			reached, pauseFrom = in.cut, in.second
+			if len(h.orders) > 0 {
+				visit(i, false)
+			}
+			continue
 		}
-		back := i > 0 && cut.Before(reached)
-		n := sort.Search(len(b.cancels), func(j int) bool { return !b.cancels[j].Before(cut) })
+		back := i > 0 && in.cut.Before(reached)
+		n := sort.Search(len(b.cancels), func(j int) bool { return !b.cancels[j].Before(in.cut) })
 		switch {
 		case n != cancelled:
-			b.begin(b.withoutCancelled(all, cut))
+			b.begin(b.withoutCancelled(all, in.cut))
 		case back:
 			b.begin(h.lines)
 		}
-		reached = cut
-		b.advance(cut)
+		reached = in.cut
+		b.advance(in.cut)
 		events := !back && (h.events > before || n > cancelled)
 		before, cancelled = h.events, n
+		pauseFrom, pauseTo = in.second, h.pause()
+		if n < len(b.cancels) {
+			pauseTo = min(pauseTo, b.cancels[n].Unix())
+		}
 		if len(h.orders) > 0 {
 			b.closeDay()
 			visit(i, events)

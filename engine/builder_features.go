@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"sort"
 	"time"
 )
 
@@ -92,10 +91,10 @@ const (
 )
 
 // finish computes the features at instant i from the history up to it.
-func (b *Builder) finish(i int, in *Instant, events bool) {
+func (b *Builder) finish(i int, events bool) {
 	h := &b.history
 	f := &b.features
-	today, table := b.lookUp(i, in)
+	today, table := b.recent[i].day, b.recent[i].table
 	if h.changed {
 		f.PurchaseHistory = PurchaseHistory{
 			Purchases: len(h.orders), FirstAt: h.orders[0].day, LastAt: h.lastDay(), RepeatCents: h.net - h.orders[0].net,
@@ -109,7 +108,9 @@ func (b *Builder) finish(i int, in *Instant, events bool) {
 	}
 	if h.changed || h.table != table {
 		h.holdAgainst(table, b.skus.names, b.categories.names)
-		b.setPrices()
+		if len(h.priced) > 0 || h.changed {
+			b.setPrices()
+		}
 		b.setShares()
 	}
 	b.setPassing(today)
@@ -117,30 +118,36 @@ func (b *Builder) finish(i int, in *Instant, events bool) {
 	h.changed = false
 }
 
-// instant is what an instant of the last customer came to; from customer to customer it is the same.
+// instant is what an Instant of the last customer came to; from customer to customer it is the same.
 type instant struct {
-	at    time.Time
-	day   Date
-	table *storeTable
+	Instant
+	cut    time.Time // only what was known before it counts
+	second int64     // of cut, since 1970
+	day    Date
+	table  *storeTable // nil: not looked up yet
 }
 
-// lookUp gives the day and the table of instant i.
-func (b *Builder) lookUp(i int, in *Instant) (Date, *storeTable) {
+// instant looks up the Instant in place i.
+func (b *Builder) instant(i int, in *Instant) *instant {
 	for i >= len(b.recent) {
 		b.recent = append(b.recent, instant{})
 	}
 	r := &b.recent[i]
-	if r.table == nil || r.table.reference != in.Reference {
-		if r.table = b.tables[in.Reference]; r.table == nil {
-			r.table = newStoreTable(in.Reference)
-			b.tables[in.Reference] = r.table
-		}
+	if r.table != nil && r.Instant == *in {
+		return r
 	}
-	if !r.at.Equal(in.At) {
-		r.at = in.At
-		r.day, _ = b.clock.at(in.At)
+	table := b.tables[in.Reference]
+	if table == nil {
+		table = newStoreTable(in.Reference)
+		b.tables[in.Reference] = table
 	}
-	return r.day, r.table
+	*r = instant{Instant: *in, cut: in.At, table: table}
+	if !in.KnownAt.IsZero() && in.KnownAt.Before(in.At) {
+		r.cut = in.KnownAt
+	}
+	r.second = r.cut.Unix()
+	r.day, _ = b.clock.at(in.At)
+	return r
 }
 
 // Results this close to 0 are roundings of 0: told from it, they would make equal customers unequal.
@@ -302,8 +309,10 @@ func (b *Builder) setShares() {
 		shareWeekend:    atWeekendShare,
 		shareOffice:     atOfficeHoursShare,
 	} {
-		x, n := b.history.share(share(s))
-		b.set(place, shrunk(x, n, b.history.table.means[s]))
+		if b.on[place] { // else it stays undefined
+			x, n := b.history.share(share(s))
+			b.set(place, shrunk(x, n, b.history.table.means[s]))
+		}
 	}
 }
 
@@ -324,14 +333,12 @@ func (b *Builder) setPassing(today Date) {
 	values[atActiveSpan] = float32(min(1, float64(last-first)/float64(a)))
 	values[atRecency] = float32(lnCount(1 + recency))
 
-	since := func(day Date) int {
-		return sort.Search(n, func(i int) bool { return h.orders[i].day >= day })
-	}
 	trend := undefined
 	if a >= minTrendTenure {
-		late, early := since(today-trendDays), since(today-2*trendDays)
+		h.lately.move(h.orders, today-trendDays)
+		h.earlier.move(h.orders, today-2*trendDays)
 		// (x + 1/2)/(y + 1/2), doubled on both sides to be of whole numbers
-		trend = lnCount(2*(n-late)+1) - lnCount(2*(late-early)+1)
+		trend = lnCount(2*(n-int(h.lately))+1) - lnCount(2*int(h.lately-h.earlier)+1)
 	}
 	values[atRecentTrend] = float32(trend)
 

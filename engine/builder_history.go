@@ -78,11 +78,12 @@ type history struct {
 
 	gaps             []int32 // days between purchases, in no order
 	gapSum, gapSum2  float64
-	gapTrend         trend   // of ln g
-	gapLogs          float64 // sum of g ln g
-	medianGap        float64 // of the last time the features were computed; NaN for one purchase
-	fading           float64 // sum of exp(-age/90 days), seen from the last purchase
-	windows          int     // of 30 days from the first purchase, with a purchase
+	gapTrend         trend     // of ln g
+	gapLogs          float64   // sum of g ln g
+	medianGap        float64   // of the last time the features were computed; NaN for one purchase
+	fading           float64   // sum of exp(-age/90 days), seen from the last purchase
+	lately, earlier  rankOfDay // of the last 90 and 180 days, as of the last instant
+	windows          int       // of 30 days from the first purchase, with a purchase
 	lastWindow       Date
 	weekend, office  int
 	hourCos, hourSin float64
@@ -151,6 +152,30 @@ func (h *history) reset(lines []Line) {
 		returns:      h.returns[:0],
 		waiting:      h.waiting[:0],
 		priced:       h.priced[:0],
+	}
+}
+
+// pause gives the second from which the next line or refund may count.
+func (h *history) pause() int64 {
+	second := int64(math.MaxInt64)
+	if h.next < len(h.lines) {
+		second = h.lines[h.next].OrderedAt.Unix()
+	}
+	if h.paid < len(h.refunds) {
+		second = min(second, h.refunds[h.paid].at.Unix())
+	}
+	return second
+}
+
+// rankOfDay is the number of purchases before a day, which mostly moves on by little.
+type rankOfDay int
+
+func (r *rankOfDay) move(orders []order, day Date) {
+	for int(*r) < len(orders) && orders[*r].day < day {
+		*r++
+	}
+	for *r > 0 && orders[*r-1].day >= day {
+		*r--
 	}
 }
 
