@@ -54,6 +54,7 @@ type commands struct {
 	Models    modelsCommand    `cmd:"" help:"Fit purchase and spend models of a store's customers, and predict with them."`
 	Cluster   clusterCommand   `cmd:"" help:"Cluster a file of numbers by fuzzy c-means; no database is needed."`
 	Doctor    doctorCommand    `cmd:"" help:"Check whether everything that is needed is there."`
+	Schema    schemaCommand    `cmd:"" help:"Print the schema of the API, for tools that make client code; no database is needed."`
 }
 
 // Global are the flags of every command.

@@ -7,14 +7,25 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/quimbi/quimbi/internal/server"
 )
 
 // contractTools is where the public audits and clients are installed; see `make contract`.
 const contractTools = "../../web/contract"
 
-// node runs a script of web/contract and gives what it printed. Where the tools are not installed the test is skipped,
-// in CI it fails.
+// node runs a script of web/contract that must succeed, and gives what it printed.
 func node(t *testing.T, script string, args ...string) string {
+	t.Helper()
+	out, err := runNode(t, script, args...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+// runNode runs a script of web/contract. Where the tools are not installed the test is skipped, in CI it fails.
+func runNode(t *testing.T, script string, args ...string) (string, error) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(contractTools, "node_modules", "graphql")); err != nil {
 		missing(t, "the tools of web/contract are not installed: run make contract")
@@ -30,10 +41,7 @@ func node(t *testing.T, script string, args ...string) string {
 	command := exec.CommandContext(t.Context(), program, append([]string{script}, args...)...)
 	command.Dir = contractTools
 	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), err
 }
 
 // missing skips a test whose tools are not there; CI must have them.
@@ -60,4 +68,23 @@ func TestClientsRunEverySubscription(t *testing.T) {
 func TestSchemaIsLinted(t *testing.T) {
 	t.Parallel()
 	t.Log(node(t, "lint.mjs"))
+}
+
+// TestSchemaKeepsToTheRelease also has graphql-js read the schema that clients get.
+func TestSchemaKeepsToTheRelease(t *testing.T) {
+	t.Parallel()
+	present := filepath.Join(t.TempDir(), "schema.graphql")
+	check(t, os.WriteFile(present, []byte(server.Schema()), 0o600))
+	t.Log(node(t, "diff.mjs", "../../docs/schema.graphql", present, "../../docs/schema-changes.md"))
+}
+
+// TestAnUnnamedBreakingChangeIsFound shows that the comparison sees one.
+func TestAnUnnamedBreakingChangeIsFound(t *testing.T) {
+	t.Parallel()
+	broken := filepath.Join(t.TempDir(), "schema.graphql")
+	check(t, os.WriteFile(broken, []byte(strings.Replace(server.Schema(), "totalSnapshots: Long", "totalSnapshots: Int", 1)), 0o600))
+	out, err := runNode(t, "diff.mjs", "../../docs/schema.graphql", broken, "../../docs/schema-changes.md")
+	if err == nil || !strings.Contains(out, "Health.totalSnapshots") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
