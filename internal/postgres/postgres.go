@@ -51,6 +51,7 @@ func Open(ctx context.Context, url string, maxConns int) (*DB, error) {
 		config.MaxConns = int32(maxConns)
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.AfterConnect = registerTypes
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, unavailable(config.ConnConfig, err)
