@@ -13,6 +13,7 @@ const (
 	RunReplay    RunKind = "REPLAY"
 	RunRescore   RunKind = "RESCORE"
 	RunCleanup   RunKind = "CLEANUP"
+	RunBacktest  RunKind = "BACKTEST"
 )
 
 // RunState is where a run stands.

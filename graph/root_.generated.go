@@ -24,6 +24,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	Axis() AxisResolver
+	BacktestRun() BacktestRunResolver
 	Customer() CustomerResolver
 	DriftEvent() DriftEventResolver
 	Model() ModelResolver
@@ -137,6 +138,57 @@ type ComplexityRoot struct {
 		Status        func(childComplexity int) int
 	}
 
+	BacktestPayload struct {
+		Run        func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	BacktestResult struct {
+		BaseRate                  func(childComplexity int) int
+		Best                      func(childComplexity int) int
+		Brier                     func(childComplexity int) int
+		BrierEverybody            func(childComplexity int) int
+		Calibration               func(childComplexity int) int
+		CalibrationError          func(childComplexity int) int
+		CalibrationErrorEverybody func(childComplexity int) int
+		Checks                    func(childComplexity int) int
+		Churned                   func(childComplexity int) int
+		Customers                 func(childComplexity int) int
+		Detectors                 func(childComplexity int) int
+		From                      func(childComplexity int) int
+		Gaps                      func(childComplexity int) int
+		HorizonDays               func(childComplexity int) int
+		Identifiable              func(childComplexity int) int
+		Report                    func(childComplexity int) int
+		RuleDays                  func(childComplexity int) int
+		RulePrecision             func(childComplexity int) int
+		Seed                      func(childComplexity int) int
+		To                        func(childComplexity int) int
+		Weeks                     func(childComplexity int) int
+	}
+
+	BacktestRun struct {
+		CreatedAt  func(childComplexity int) int
+		Failure    func(childComplexity int) int
+		FinishedAt func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Progress   func(childComplexity int) int
+		Result     func(childComplexity int) int
+		Seconds    func(childComplexity int) int
+		Slot       func(childComplexity int) int
+		StartedAt  func(childComplexity int) int
+		State      func(childComplexity int) int
+		Store      func(childComplexity int) int
+		Trigger    func(childComplexity int) int
+	}
+
+	CalibrationBin struct {
+		Count     func(childComplexity int) int
+		Observed  func(childComplexity int) int
+		Predicted func(childComplexity int) int
+	}
+
 	CancelRunPayload struct {
 		Run        func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -242,6 +294,27 @@ type ComplexityRoot struct {
 	CustomerEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	DetectorResult struct {
+		About           func(childComplexity int) int
+		Alarms          func(childComplexity int) int
+		Brier           func(childComplexity int) int
+		Cadence         func(childComplexity int) int
+		Churned         func(childComplexity int) int
+		Detector        func(childComplexity int) int
+		EarlyShare      func(childComplexity int) int
+		Gaps            func(childComplexity int) int
+		LeadDays        func(childComplexity int) int
+		LeadDaysHigh    func(childComplexity int) int
+		LeadDaysLow     func(childComplexity int) int
+		MedianDelayDays func(childComplexity int) int
+		PrAuc           func(childComplexity int) int
+		PrAucEarly      func(childComplexity int) int
+		Precision       func(childComplexity int) int
+		PrecisionHigh   func(childComplexity int) int
+		PrecisionLow    func(childComplexity int) int
+		Threshold       func(childComplexity int) int
 	}
 
 	DriftAnalysis struct {
@@ -498,6 +571,7 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		Backtest         func(childComplexity int, input model.BacktestInput) int
 		CancelRun        func(childComplexity int, input model.CancelRunInput) int
 		CleanupSnapshots func(childComplexity int, input *model.CleanupSnapshotsInput) int
 		CreateSnapshot   func(childComplexity int, input model.CreateSnapshotInput) int
@@ -1477,6 +1551,244 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AxisTimeline.Status(childComplexity), true
 
+	case "BacktestPayload.run":
+		if e.ComplexityRoot.BacktestPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestPayload.Run(childComplexity), true
+	case "BacktestPayload.userErrors":
+		if e.ComplexityRoot.BacktestPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestPayload.UserErrors(childComplexity), true
+
+	case "BacktestResult.baseRate":
+		if e.ComplexityRoot.BacktestResult.BaseRate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.BaseRate(childComplexity), true
+	case "BacktestResult.best":
+		if e.ComplexityRoot.BacktestResult.Best == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Best(childComplexity), true
+	case "BacktestResult.brier":
+		if e.ComplexityRoot.BacktestResult.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Brier(childComplexity), true
+	case "BacktestResult.brierEverybody":
+		if e.ComplexityRoot.BacktestResult.BrierEverybody == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.BrierEverybody(childComplexity), true
+	case "BacktestResult.calibration":
+		if e.ComplexityRoot.BacktestResult.Calibration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Calibration(childComplexity), true
+	case "BacktestResult.calibrationError":
+		if e.ComplexityRoot.BacktestResult.CalibrationError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.CalibrationError(childComplexity), true
+	case "BacktestResult.calibrationErrorEverybody":
+		if e.ComplexityRoot.BacktestResult.CalibrationErrorEverybody == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.CalibrationErrorEverybody(childComplexity), true
+	case "BacktestResult.checks":
+		if e.ComplexityRoot.BacktestResult.Checks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Checks(childComplexity), true
+	case "BacktestResult.churned":
+		if e.ComplexityRoot.BacktestResult.Churned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Churned(childComplexity), true
+	case "BacktestResult.customers":
+		if e.ComplexityRoot.BacktestResult.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Customers(childComplexity), true
+	case "BacktestResult.detectors":
+		if e.ComplexityRoot.BacktestResult.Detectors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Detectors(childComplexity), true
+	case "BacktestResult.from":
+		if e.ComplexityRoot.BacktestResult.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.From(childComplexity), true
+	case "BacktestResult.gaps":
+		if e.ComplexityRoot.BacktestResult.Gaps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Gaps(childComplexity), true
+	case "BacktestResult.horizonDays":
+		if e.ComplexityRoot.BacktestResult.HorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.HorizonDays(childComplexity), true
+	case "BacktestResult.identifiable":
+		if e.ComplexityRoot.BacktestResult.Identifiable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Identifiable(childComplexity), true
+	case "BacktestResult.report":
+		if e.ComplexityRoot.BacktestResult.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Report(childComplexity), true
+	case "BacktestResult.ruleDays":
+		if e.ComplexityRoot.BacktestResult.RuleDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.RuleDays(childComplexity), true
+	case "BacktestResult.rulePrecision":
+		if e.ComplexityRoot.BacktestResult.RulePrecision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.RulePrecision(childComplexity), true
+	case "BacktestResult.seed":
+		if e.ComplexityRoot.BacktestResult.Seed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Seed(childComplexity), true
+	case "BacktestResult.to":
+		if e.ComplexityRoot.BacktestResult.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.To(childComplexity), true
+	case "BacktestResult.weeks":
+		if e.ComplexityRoot.BacktestResult.Weeks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Weeks(childComplexity), true
+
+	case "BacktestRun.createdAt":
+		if e.ComplexityRoot.BacktestRun.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.CreatedAt(childComplexity), true
+	case "BacktestRun.failure":
+		if e.ComplexityRoot.BacktestRun.Failure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Failure(childComplexity), true
+	case "BacktestRun.finishedAt":
+		if e.ComplexityRoot.BacktestRun.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.FinishedAt(childComplexity), true
+	case "BacktestRun.id":
+		if e.ComplexityRoot.BacktestRun.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.ID(childComplexity), true
+	case "BacktestRun.kind":
+		if e.ComplexityRoot.BacktestRun.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Kind(childComplexity), true
+	case "BacktestRun.progress":
+		if e.ComplexityRoot.BacktestRun.Progress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Progress(childComplexity), true
+	case "BacktestRun.result":
+		if e.ComplexityRoot.BacktestRun.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Result(childComplexity), true
+	case "BacktestRun.seconds":
+		if e.ComplexityRoot.BacktestRun.Seconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Seconds(childComplexity), true
+	case "BacktestRun.slot":
+		if e.ComplexityRoot.BacktestRun.Slot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Slot(childComplexity), true
+	case "BacktestRun.startedAt":
+		if e.ComplexityRoot.BacktestRun.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.StartedAt(childComplexity), true
+	case "BacktestRun.state":
+		if e.ComplexityRoot.BacktestRun.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.State(childComplexity), true
+	case "BacktestRun.store":
+		if e.ComplexityRoot.BacktestRun.Store == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Store(childComplexity), true
+	case "BacktestRun.trigger":
+		if e.ComplexityRoot.BacktestRun.Trigger == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestRun.Trigger(childComplexity), true
+
+	case "CalibrationBin.count":
+		if e.ComplexityRoot.CalibrationBin.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalibrationBin.Count(childComplexity), true
+	case "CalibrationBin.observed":
+		if e.ComplexityRoot.CalibrationBin.Observed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalibrationBin.Observed(childComplexity), true
+	case "CalibrationBin.predicted":
+		if e.ComplexityRoot.CalibrationBin.Predicted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalibrationBin.Predicted(childComplexity), true
+
 	case "CancelRunPayload.run":
 		if e.ComplexityRoot.CancelRunPayload.Run == nil {
 			break
@@ -1976,6 +2288,115 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CustomerEdge.Node(childComplexity), true
+
+	case "DetectorResult.about":
+		if e.ComplexityRoot.DetectorResult.About == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.About(childComplexity), true
+	case "DetectorResult.alarms":
+		if e.ComplexityRoot.DetectorResult.Alarms == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Alarms(childComplexity), true
+	case "DetectorResult.brier":
+		if e.ComplexityRoot.DetectorResult.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Brier(childComplexity), true
+	case "DetectorResult.cadence":
+		if e.ComplexityRoot.DetectorResult.Cadence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Cadence(childComplexity), true
+	case "DetectorResult.churned":
+		if e.ComplexityRoot.DetectorResult.Churned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Churned(childComplexity), true
+	case "DetectorResult.detector":
+		if e.ComplexityRoot.DetectorResult.Detector == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Detector(childComplexity), true
+	case "DetectorResult.earlyShare":
+		if e.ComplexityRoot.DetectorResult.EarlyShare == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.EarlyShare(childComplexity), true
+	case "DetectorResult.gaps":
+		if e.ComplexityRoot.DetectorResult.Gaps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Gaps(childComplexity), true
+	case "DetectorResult.leadDays":
+		if e.ComplexityRoot.DetectorResult.LeadDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.LeadDays(childComplexity), true
+	case "DetectorResult.leadDaysHigh":
+		if e.ComplexityRoot.DetectorResult.LeadDaysHigh == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.LeadDaysHigh(childComplexity), true
+	case "DetectorResult.leadDaysLow":
+		if e.ComplexityRoot.DetectorResult.LeadDaysLow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.LeadDaysLow(childComplexity), true
+	case "DetectorResult.medianDelayDays":
+		if e.ComplexityRoot.DetectorResult.MedianDelayDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.MedianDelayDays(childComplexity), true
+	case "DetectorResult.prAuc":
+		if e.ComplexityRoot.DetectorResult.PrAuc == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.PrAuc(childComplexity), true
+	case "DetectorResult.prAucEarly":
+		if e.ComplexityRoot.DetectorResult.PrAucEarly == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.PrAucEarly(childComplexity), true
+	case "DetectorResult.precision":
+		if e.ComplexityRoot.DetectorResult.Precision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Precision(childComplexity), true
+	case "DetectorResult.precisionHigh":
+		if e.ComplexityRoot.DetectorResult.PrecisionHigh == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.PrecisionHigh(childComplexity), true
+	case "DetectorResult.precisionLow":
+		if e.ComplexityRoot.DetectorResult.PrecisionLow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.PrecisionLow(childComplexity), true
+	case "DetectorResult.threshold":
+		if e.ComplexityRoot.DetectorResult.Threshold == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.Threshold(childComplexity), true
 
 	case "DriftAnalysis.axes":
 		if e.ComplexityRoot.DriftAnalysis.Axes == nil {
@@ -3007,6 +3428,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ModelParameter.Value(childComplexity), true
 
+	case "Mutation.backtest":
+		if e.ComplexityRoot.Mutation.Backtest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_backtest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Backtest(childComplexity, args["input"].(model.BacktestInput)), true
 	case "Mutation.cancelRun":
 		if e.ComplexityRoot.Mutation.CancelRun == nil {
 			break
@@ -5209,6 +5641,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("BacktestInput", ec.unmarshalInputBacktestInput),
 			graphql.NewInputUnmarshaler("CancelRunInput", ec.unmarshalInputCancelRunInput),
 			graphql.NewInputUnmarshaler("CleanupSnapshotsInput", ec.unmarshalInputCleanupSnapshotsInput),
 			graphql.NewInputUnmarshaler("ClusteringOptionsInput", ec.unmarshalInputClusteringOptionsInput),
@@ -5326,6 +5759,171 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/backtest.graphqls", Input: `"How early churn was seen in the store's own past."
+type BacktestRun implements Node & Run {
+  "The global identifier."
+  id: ID!
+  "What it does."
+  kind: RunKind!
+  "The store; null where it goes over all stores."
+  store: Store
+  "Where it stands."
+  state: RunState!
+  "How far it is."
+  progress: RunProgress!
+  "What started it."
+  trigger: RunTrigger!
+  "The planned time that the schedule started it for; null for every other trigger. A slot is worked on once."
+  slot: DateTime
+  "When it was made."
+  createdAt: DateTime!
+  "When the work began; null while queued."
+  startedAt: DateTime
+  "When it came to a final state; null until then."
+  finishedAt: DateTime
+  "How long the work took so far, in seconds."
+  seconds: Float!
+  "Why it failed, for people; null unless FAILED."
+  failure: String
+  "The figures; null until it has succeeded."
+  result: BacktestResult
+}
+
+"""
+How early and how surely churn was seen in the store's own past. Customers are divided at random: models are fitted on one third,
+thresholds chosen on the second, and the third is judged, on every Sunday, by what was known on it.
+"""
+type BacktestResult {
+  "No purchase in this many days counts as churn."
+  horizonDays: Int!
+  "The rule compared with: silent for this many days."
+  ruleDays: Int!
+  "It divides the customers: the same orders and seed give the same figures."
+  seed: Long!
+  "The first day on which customers were looked at."
+  from: Date!
+  "The last day on which customers were looked at, the horizon before the store's now."
+  to: Date!
+  "How many Sundays from the first to the last day."
+  weeks: Int!
+  "How many customers were tested; others than those fitted and tuned on."
+  customers: Int!
+  "How many gaps between purchases were judged: those after a third or later purchase that began on the first day or later."
+  gaps: Int!
+  "How many of them were churn: silent for longer than rule and horizon together."
+  churned: Int!
+  "The share of churn among all customers on all days, from 0 to 1."
+  baseRate: Float!
+  "The precision of the rule on the customers that thresholds were chosen on, which every detector had to reach there."
+  rulePrecision: Float!
+  "Whether the history of the fitted third shows when customers leave."
+  identifiable: Boolean!
+  "Every detector in every class of customers."
+  detectors: [DetectorResult!]! @listSize(assumedSize: 80)
+  "The detector with the largest lead; null where none had a lead."
+  best: String
+  "Of the churn risk, by tenths of predicted risk: customers with at least three purchases. Empty without a purchase model."
+  calibration: [CalibrationBin!]! @listSize(assumedSize: 10)
+  "The mean squared error of the churn risk, from 0 to 1; null without a purchase model."
+  brier: Float
+  "The mean distance of predicted and observed risk, from 0 to 1, weighted by count; null without a purchase model."
+  calibrationError: Float
+  "The mean squared error among all customers with a purchase."
+  brierEverybody: Float
+  "The mean distance of predicted and observed risk among all customers with a purchase."
+  calibrationErrorEverybody: Float
+  "How many customers were worked out again with later orders hidden, to prove that nothing looks into the future."
+  checks: Int!
+  "The result as a page for people, in Markdown with charts."
+  report: String!
+}
+
+"How one detector did in one class of customers, at the rule's own precision."
+type DetectorResult {
+  "For example days_silent, silent_over_gap, p_alive, no_purchase."
+  detector: String!
+  "What it is, in words."
+  about: String!
+  "The class."
+  cadence: CadenceClass!
+  "The score from which it alarms; null where the rule's precision was never reached."
+  threshold: Float
+  "How many gaps of the class were judged."
+  gaps: Int!
+  "How many of them were churn."
+  churned: Int!
+  "How many alarms it raised."
+  alarms: Int!
+  "The share of its alarms that were churn, from 0 to 1; null without alarms."
+  precision: Float
+  "The lower end of its 95 % interval."
+  precisionLow: Float
+  "The upper end of its 95 % interval."
+  precisionHigh: Float
+  "The share of churn that it saw before the rule, from 0 to 1."
+  earlyShare: Float!
+  "The median days from the last purchase to its alarm, of churn with an alarm; null without."
+  medianDelayDays: Float
+  "The mean days before the rule, 0 where it was not earlier; null where nothing was churn."
+  leadDays: Float
+  "The lower end of its 95 % interval."
+  leadDaysLow: Float
+  "The upper end of its 95 % interval."
+  leadDaysHigh: Float
+  "The area under precision and recall, from 0 to 1; null where nothing was churn."
+  prAuc: Float
+  "The same among customers silent no longer than the rule."
+  prAucEarly: Float
+  "The mean squared error, from 0 to 1; null for a detector that is no probability."
+  brier: Float
+}
+
+"Customers by their own median gap between purchases."
+enum CadenceClass {
+  "All."
+  ALL
+  "Under 14 days."
+  FAST
+  "From 14 to 45 days."
+  MEDIUM
+  "Over 45 days."
+  SLOW
+}
+
+"Predicted against observed churn."
+type CalibrationBin {
+  "The mean predicted risk, from 0 to 1."
+  predicted: Float!
+  "The share that did churn, from 0 to 1."
+  observed: Float!
+  "How many predictions."
+  count: Int!
+}
+
+"What to measure."
+input BacktestInput {
+  "The store's key."
+  storeId: String!
+  "No purchase in this many days counts as churn, 1 to 730; the installation's churn horizon unless told."
+  horizonDays: Int
+  "The rule to compare with: silent for this many days, 1 to 730."
+  ruleDays: Int! = 90
+  "Days at the beginning in which customers are not judged; unless told as many as the horizon, at most half of the time there is."
+  warmupDays: Int
+  "Drawn by the server unless told; it divides the customers."
+  seed: Long
+  "The same key within 24 hours gives the first answer again."
+  idempotencyKey: String
+}
+
+"The answer of backtest."
+type BacktestPayload {
+  "The run to watch."
+  run: BacktestRun
+  "Empty where everything went well; RunInProgressError has the run that is in the way."
+  userErrors: [UserError!]!
+}
+`, BuiltIn: false},
 	{Name: "../schema/customer.graphqls", Input: `"A customer of one store."
 type Customer implements Node {
   "The global identifier."
@@ -6345,6 +6943,8 @@ enum RunKind {
   RESCORE
   "Removal of what retention no longer keeps."
   CLEANUP
+  "How early churn was seen in the past."
+  BACKTEST
 }
 
 "Where a run stands; the last three are final."
@@ -6981,6 +7581,11 @@ type Mutation {
     "Which dates, under which model."
     input: ReplaySnapshotsInput!
   ): ReplaySnapshotsPayload! @cost(weight: 100)
+  "Starts measuring how early and how surely churn was seen in the store's own past."
+  backtest(
+    "What to measure."
+    input: BacktestInput!
+  ): BacktestPayload! @cost(weight: 100)
   "Starts removing what retention no longer keeps, or counts it."
   cleanupSnapshots(
     "What to clean up; everything unless told."
@@ -8322,6 +8927,108 @@ func (ec *executionContext) childFields_AxisTimeline(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type AxisTimeline", field.Name)
 }
 
+func (ec *executionContext) childFields_BacktestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_BacktestPayload_run(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_BacktestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BacktestPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BacktestResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "horizonDays":
+		return ec.fieldContext_BacktestResult_horizonDays(ctx, field)
+	case "ruleDays":
+		return ec.fieldContext_BacktestResult_ruleDays(ctx, field)
+	case "seed":
+		return ec.fieldContext_BacktestResult_seed(ctx, field)
+	case "from":
+		return ec.fieldContext_BacktestResult_from(ctx, field)
+	case "to":
+		return ec.fieldContext_BacktestResult_to(ctx, field)
+	case "weeks":
+		return ec.fieldContext_BacktestResult_weeks(ctx, field)
+	case "customers":
+		return ec.fieldContext_BacktestResult_customers(ctx, field)
+	case "gaps":
+		return ec.fieldContext_BacktestResult_gaps(ctx, field)
+	case "churned":
+		return ec.fieldContext_BacktestResult_churned(ctx, field)
+	case "baseRate":
+		return ec.fieldContext_BacktestResult_baseRate(ctx, field)
+	case "rulePrecision":
+		return ec.fieldContext_BacktestResult_rulePrecision(ctx, field)
+	case "identifiable":
+		return ec.fieldContext_BacktestResult_identifiable(ctx, field)
+	case "detectors":
+		return ec.fieldContext_BacktestResult_detectors(ctx, field)
+	case "best":
+		return ec.fieldContext_BacktestResult_best(ctx, field)
+	case "calibration":
+		return ec.fieldContext_BacktestResult_calibration(ctx, field)
+	case "brier":
+		return ec.fieldContext_BacktestResult_brier(ctx, field)
+	case "calibrationError":
+		return ec.fieldContext_BacktestResult_calibrationError(ctx, field)
+	case "brierEverybody":
+		return ec.fieldContext_BacktestResult_brierEverybody(ctx, field)
+	case "calibrationErrorEverybody":
+		return ec.fieldContext_BacktestResult_calibrationErrorEverybody(ctx, field)
+	case "checks":
+		return ec.fieldContext_BacktestResult_checks(ctx, field)
+	case "report":
+		return ec.fieldContext_BacktestResult_report(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BacktestResult", field.Name)
+}
+
+func (ec *executionContext) childFields_BacktestRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_BacktestRun_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_BacktestRun_kind(ctx, field)
+	case "store":
+		return ec.fieldContext_BacktestRun_store(ctx, field)
+	case "state":
+		return ec.fieldContext_BacktestRun_state(ctx, field)
+	case "progress":
+		return ec.fieldContext_BacktestRun_progress(ctx, field)
+	case "trigger":
+		return ec.fieldContext_BacktestRun_trigger(ctx, field)
+	case "slot":
+		return ec.fieldContext_BacktestRun_slot(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_BacktestRun_createdAt(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_BacktestRun_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_BacktestRun_finishedAt(ctx, field)
+	case "seconds":
+		return ec.fieldContext_BacktestRun_seconds(ctx, field)
+	case "failure":
+		return ec.fieldContext_BacktestRun_failure(ctx, field)
+	case "result":
+		return ec.fieldContext_BacktestRun_result(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BacktestRun", field.Name)
+}
+
+func (ec *executionContext) childFields_CalibrationBin(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "predicted":
+		return ec.fieldContext_CalibrationBin_predicted(ctx, field)
+	case "observed":
+		return ec.fieldContext_CalibrationBin_observed(ctx, field)
+	case "count":
+		return ec.fieldContext_CalibrationBin_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalibrationBin", field.Name)
+}
+
 func (ec *executionContext) childFields_CancelRunPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "run":
@@ -8534,6 +9241,48 @@ func (ec *executionContext) childFields_CustomerEdge(ctx context.Context, field 
 		return ec.fieldContext_CustomerEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CustomerEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DetectorResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "detector":
+		return ec.fieldContext_DetectorResult_detector(ctx, field)
+	case "about":
+		return ec.fieldContext_DetectorResult_about(ctx, field)
+	case "cadence":
+		return ec.fieldContext_DetectorResult_cadence(ctx, field)
+	case "threshold":
+		return ec.fieldContext_DetectorResult_threshold(ctx, field)
+	case "gaps":
+		return ec.fieldContext_DetectorResult_gaps(ctx, field)
+	case "churned":
+		return ec.fieldContext_DetectorResult_churned(ctx, field)
+	case "alarms":
+		return ec.fieldContext_DetectorResult_alarms(ctx, field)
+	case "precision":
+		return ec.fieldContext_DetectorResult_precision(ctx, field)
+	case "precisionLow":
+		return ec.fieldContext_DetectorResult_precisionLow(ctx, field)
+	case "precisionHigh":
+		return ec.fieldContext_DetectorResult_precisionHigh(ctx, field)
+	case "earlyShare":
+		return ec.fieldContext_DetectorResult_earlyShare(ctx, field)
+	case "medianDelayDays":
+		return ec.fieldContext_DetectorResult_medianDelayDays(ctx, field)
+	case "leadDays":
+		return ec.fieldContext_DetectorResult_leadDays(ctx, field)
+	case "leadDaysLow":
+		return ec.fieldContext_DetectorResult_leadDaysLow(ctx, field)
+	case "leadDaysHigh":
+		return ec.fieldContext_DetectorResult_leadDaysHigh(ctx, field)
+	case "prAuc":
+		return ec.fieldContext_DetectorResult_prAuc(ctx, field)
+	case "prAucEarly":
+		return ec.fieldContext_DetectorResult_prAucEarly(ctx, field)
+	case "brier":
+		return ec.fieldContext_DetectorResult_brier(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DetectorResult", field.Name)
 }
 
 func (ec *executionContext) childFields_DriftAnalysis(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

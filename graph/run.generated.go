@@ -3085,6 +3085,11 @@ func (ec *executionContext) _Run(ctx context.Context, sel ast.SelectionSet, obj 
 			return graphql.Null
 		}
 		return ec._CleanupRun(ctx, sel, obj)
+	case *model.BacktestRun:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._BacktestRun(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj

@@ -25,6 +25,7 @@ type MutationResolver interface {
 	CreateSnapshot(ctx context.Context, input model.CreateSnapshotInput) (*model.CreateSnapshotPayload, error)
 	CreateSnapshots(ctx context.Context, input model.CreateSnapshotsInput) (*model.CreateSnapshotsPayload, error)
 	ReplaySnapshots(ctx context.Context, input model.ReplaySnapshotsInput) (*model.ReplaySnapshotsPayload, error)
+	Backtest(ctx context.Context, input model.BacktestInput) (*model.BacktestPayload, error)
 	CleanupSnapshots(ctx context.Context, input *model.CleanupSnapshotsInput) (*model.CleanupSnapshotsPayload, error)
 	UpdateStore(ctx context.Context, input model.UpdateStoreInput) (*model.UpdateStorePayload, error)
 	ExportCustomer(ctx context.Context, input model.ExportCustomerInput) (*model.ExportCustomerPayload, error)
@@ -51,6 +52,20 @@ type SubscriptionResolver interface {
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func (ec *executionContext) field_Mutation_backtest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.BacktestInput, error) {
+			return ec.unmarshalNBacktestInput2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
 
 func (ec *executionContext) field_Mutation_cancelRun_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -1277,6 +1292,50 @@ func (ec *executionContext) fieldContext_Mutation_replaySnapshots(ctx context.Co
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_replaySnapshots_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_backtest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_backtest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().Backtest(ctx, fc.Args["input"].(model.BacktestInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BacktestPayload) graphql.Marshaler {
+			return ec.marshalNBacktestPayload2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_backtest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BacktestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_backtest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -2915,6 +2974,11 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._CleanupRun(ctx, sel, obj)
+	case *model.BacktestRun:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._BacktestRun(ctx, sel, obj)
 	case *model.Store:
 		if obj == nil {
 			return graphql.Null
@@ -3340,6 +3404,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "replaySnapshots":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_replaySnapshots(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "backtest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_backtest(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

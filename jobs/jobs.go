@@ -217,6 +217,8 @@ func (r *Runner) work(ctx context.Context, run *engine.Run) error {
 		return r.snapshots(ctx, run)
 	case engine.RunRescore:
 		return r.rescore(ctx, run)
+	case engine.RunBacktest:
+		return r.backtest(ctx, run)
 	default:
 		return fmt.Errorf("a run of kind %s cannot be worked on this way", run.Kind)
 	}

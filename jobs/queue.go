@@ -102,7 +102,7 @@ func (q *Queue) Recluster(ctx context.Context, r ReclusterRequest) (*engine.Run,
 	if err != nil {
 		return nil, err
 	}
-	if err := q.clearTheWay(ctx, r); err != nil {
+	if err := q.clearTheWay(ctx, r.Store, engine.RunRecluster, r.Trigger, r.IdempotencyKey); err != nil {
 		return nil, err
 	}
 	seed := drawn()
@@ -122,13 +122,13 @@ func drawn() uint64 {
 	return binary.LittleEndian.Uint64(b[:]) >> 11
 }
 
-// clearTheWay refuses a re-clustering while another one of the store waits or works. The command line does not wait for
+// clearTheWay refuses a run while another one of its kind and store waits or works. The command line does not wait for
 // one that nobody works on.
-func (q *Queue) clearTheWay(ctx context.Context, r ReclusterRequest) error {
+func (q *Queue) clearTheWay(ctx context.Context, store *engine.Store, kind engine.RunKind, trigger engine.RunTrigger, idempotencyKey string) error {
 	var open []*engine.Run
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		open, err = tx.OpenRuns(ctx, r.Store.ID, engine.RunRecluster)
+		open, err = tx.OpenRuns(ctx, store.ID, kind)
 		return err
 	})
 	if err != nil {
@@ -139,17 +139,20 @@ func (q *Queue) clearTheWay(ctx context.Context, r ReclusterRequest) error {
 		if err != nil {
 			return err
 		}
-		if alive || r.Trigger != engine.TriggerCLI && run.Trigger != engine.TriggerCLI {
-			if r.IdempotencyKey != "" && !alive {
+		if alive || trigger != engine.TriggerCLI && run.Trigger != engine.TriggerCLI {
+			if idempotencyKey != "" && !alive {
 				continue
 			}
-			busy := engine.Errorf(engine.CodeRunInProgress, "store %q is being clustered already; wait for that run or cancel it", r.Store.Key)
+			busy := engine.Errorf(engine.CodeRunInProgress, "store %q is being %s already; wait for that run or cancel it", store.Key, doing[kind])
 			busy.RunID = run.ID
 			return busy
 		}
 	}
 	return nil
 }
+
+// doing says in words what runs do of which a store has one at a time.
+var doing = map[engine.RunKind]string{engine.RunRecluster: "clustered", engine.RunBacktest: "backtested"}
 
 // alive tells whether a process works on the run as a whole.
 func (q *Queue) alive(ctx context.Context, runID string) (bool, error) {

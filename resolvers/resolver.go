@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/backtest"
 	"github.com/quimbi/quimbi/internal/events"
 	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/jobs"
@@ -48,6 +49,10 @@ type Jobs interface {
 	SnapshotCustomers(ctx context.Context, r jobs.SnapshotRequest) (jobs.SnapshotCounts, error)
 	// Replay starts rebuilding snapshots of the past.
 	Replay(ctx context.Context, r jobs.ReplayRequest) (*engine.Run, error)
+	// Backtest starts measuring how early churn was seen.
+	Backtest(ctx context.Context, r jobs.BacktestRequest) (*engine.Run, error)
+	// BacktestResult gives what a backtest found; nil until it has succeeded.
+	BacktestResult(ctx context.Context, run *engine.Run) (*backtest.Result, error)
 	// Past works out from the orders where customers stood on days that have passed.
 	Past(ctx context.Context, q jobs.PastRequest) (map[int64][]*engine.Snapshot, error)
 	// UpdateStore changes what can be set for a store, and gives it as it is then.

@@ -64,6 +64,8 @@ func (r *Resolver) kindOfRun(ctx context.Context, base model.RunBase) (model.Run
 			return nil, err
 		}
 		return &model.RescoreRun{RunBase: base, Counts: importCounts(report.Counts)}, nil
+	case engine.RunBacktest:
+		return &model.BacktestRun{RunBase: base}, nil
 	case engine.RunCleanup:
 		report := jobs.CleanupReport{}
 		if err := decode(run.Report, &report); err != nil {
@@ -266,6 +268,8 @@ func progressOf(run model.Run) *model.RunProgress {
 	case *model.RescoreRun:
 		return run.Progress
 	case *model.CleanupRun:
+		return run.Progress
+	case *model.BacktestRun:
 		return run.Progress
 	}
 	return nil

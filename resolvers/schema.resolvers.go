@@ -33,6 +33,10 @@ func (r *mutationResolver) ReplaySnapshots(ctx context.Context, input model.Repl
 	return r.replay(ctx, input)
 }
 
+func (r *mutationResolver) Backtest(ctx context.Context, input model.BacktestInput) (*model.BacktestPayload, error) {
+	return r.backtest(ctx, input)
+}
+
 func (r *mutationResolver) CleanupSnapshots(ctx context.Context, input *model.CleanupSnapshotsInput) (*model.CleanupSnapshotsPayload, error) {
 	return r.cleanup(ctx, input)
 }

@@ -82,6 +82,16 @@ type Class struct {
 	Brier      *float64 `json:"brier"`
 }
 
+// Detector gives a detector by name; nil where there is none.
+func (r *Result) Detector(name string) *Detector {
+	for i := range r.Detectors {
+		if r.Detectors[i].Name == name {
+			return &r.Detectors[i]
+		}
+	}
+	return nil
+}
+
 // Class gives the result for a class; nil where there is none.
 func (d *Detector) Class(c Cadence) *Class {
 	for i := range d.Classes {

@@ -92,6 +92,40 @@ type AxisFit struct {
 	KSelection *KSelection `json:"kSelection,omitempty"`
 }
 
+// What to measure.
+type BacktestInput struct {
+	// The store's key.
+	StoreID string `json:"storeId"`
+	// No purchase in this many days counts as churn, 1 to 730; the installation's churn horizon unless told.
+	HorizonDays *int `json:"horizonDays,omitempty"`
+	// The rule to compare with: silent for this many days, 1 to 730.
+	RuleDays int `json:"ruleDays"`
+	// Days at the beginning in which customers are not judged; unless told as many as the horizon, at most half of the time there is.
+	WarmupDays *int `json:"warmupDays,omitempty"`
+	// Drawn by the server unless told; it divides the customers.
+	Seed *int64 `json:"seed,omitempty"`
+	// The same key within 24 hours gives the first answer again.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// The answer of backtest.
+type BacktestPayload struct {
+	// The run to watch.
+	Run *BacktestRun `json:"run,omitempty"`
+	// Empty where everything went well; RunInProgressError has the run that is in the way.
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// Predicted against observed churn.
+type CalibrationBin struct {
+	// The mean predicted risk, from 0 to 1.
+	Predicted float64 `json:"predicted"`
+	// The share that did churn, from 0 to 1.
+	Observed float64 `json:"observed"`
+	// How many predictions.
+	Count int `json:"count"`
+}
+
 // Which run to stop.
 type CancelRunInput struct {
 	// The run.

@@ -52,6 +52,7 @@ type commands struct {
 	Explain   explainCommand   `cmd:"" help:"Tell why a customer stands where it does, and what would move it."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`
 	Models    modelsCommand    `cmd:"" help:"Fit purchase and spend models of a store's customers, and predict with them."`
+	Backtest  backtestCommand  `cmd:"" help:"Measure how early and how surely churn was seen in a store's own past."`
 	Cluster   clusterCommand   `cmd:"" help:"Cluster a file of numbers by fuzzy c-means; no database is needed."`
 	Doctor    doctorCommand    `cmd:"" help:"Check whether everything that is needed is there."`
 	Schema    schemaCommand    `cmd:"" help:"Print the schema of the API, for tools that make client code; no database is needed."`

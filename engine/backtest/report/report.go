@@ -1,0 +1,175 @@
+// Package report writes what a backtest found as a page for people: Markdown with charts.
+package report
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/quimbi/quimbi/engine/backtest"
+)
+
+// Place puts a chart somewhere and gives the address for the page.
+type Place func(name string, svg []byte) (address string)
+
+// Inline puts a chart into the page itself.
+func Inline(_ string, svg []byte) string {
+	return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)
+}
+
+// shown are the detectors whose curves are drawn, as far as they are there.
+var shown = []string{backtest.DaysSilent, backtest.SilentOverGap, backtest.Dead, backtest.NoPurchase, backtest.RFM, backtest.NoPurchaseRFM}
+
+// Markdown writes the page of a store's backtest.
+func Markdown(store string, r *backtest.Result, place Place) string {
+	p := &page{}
+	p.line("# How early churn was seen: %s", store)
+	p.line("")
+	p.protocol(r)
+	p.headline(r)
+	p.line("## Detectors")
+	p.line("")
+	p.line("![Lead by detector](%s)", place("lead.svg", leadChart(r)))
+	p.line("")
+	p.detectors(r)
+	p.classes(r)
+	p.line("![Precision and recall](%s)", place("precision-recall.svg", precisionRecallChart(r, have(r, shown))))
+	p.line("")
+	p.calibration(r, place)
+	return p.String()
+}
+
+func have(r *backtest.Result, names []string) []string {
+	var list []string
+	for _, name := range names {
+		if r.Detector(name) != nil {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+type page struct{ strings.Builder }
+
+func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.Builder, format+"\n", args...) }
+
+func (p *page) protocol(r *backtest.Result) {
+	p.line("Churn is no purchase in %d days. Customers with at least three purchases were looked at on %d Sundays from %s to %s, by what was known on each;",
+		r.HorizonDays, r.Weeks, r.From, r.To)
+	p.line("orders are known from %s until before %s. Customers are divided at random (seed %d): models were fitted on %d, thresholds chosen on %d, and %d judged,",
+		r.OrdersFrom, r.OrdersTo, r.Seed, r.Fitted, r.Threshold, r.Customers)
+	p.line("with %d gaps between purchases, of which %d were churn: silent for more than %d days. A detector alarms once in a gap. Its threshold is the lowest with which it",
+		r.Gaps, r.Churned, r.RuleDays+r.HorizonDays)
+	p.line("was as precise as the rule \"silent for %d days\" on the threshold third, which was %s. Intervals are 95 %%, from a bootstrap of customers.",
+		r.RuleDays, percent(r.Rule))
+	p.line("%d customers were worked out again with all later orders hidden; nothing changed.", r.Checks)
+	p.line("")
+}
+
+func (p *page) headline(r *backtest.Result) {
+	d := r.Detector(r.Best)
+	if d == nil {
+		p.line("**No detector was earlier than the rule.**")
+		p.line("")
+		return
+	}
+	c := d.Class(backtest.CadenceAll)
+	p.line("**Best: `%s`, %s days before the rule on average over churn, with a precision of %s; the rule's own was %s. It saw %s of churn before day %d.**",
+		d.Name, interval(c.Lead, 1, 1), interval(c.Precision, 100, 0)+" %", interval(ruleOf(r).Precision, 100, 0)+" %", percent(c.Early), r.RuleDays)
+	p.line("The best of several on these customers flatters itself a little; another seed tells how much.")
+	p.line("")
+}
+
+func ruleOf(r *backtest.Result) *backtest.Class {
+	return r.Detector(backtest.DaysSilent).Class(backtest.CadenceAll)
+}
+
+func (p *page) detectors(r *backtest.Result) {
+	p.line("| detector | lead, days | precision, %% | seen before day %d, %% | median delay, days | PR area | PR area, silent <= %d | Brier | ECE |", r.RuleDays, r.RuleDays)
+	p.line("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	for i := range r.Detectors {
+		d := &r.Detectors[i]
+		c := d.Class(backtest.CadenceAll)
+		ece := "-"
+		if d.Reliability != nil {
+			ece = fmt.Sprintf("%.3f", d.Reliability.ECE)
+		}
+		p.line("| %s | %s | %s | %.0f | %s | %s | %s | %s | %s |", d.Name, interval(c.Lead, 1, 1), interval(c.Precision, 100, 0), 100*c.Early,
+			number(c.Delay, 0), number(c.PRAUC, 3), number(c.PRAUCEarly, 3), number(c.Brier, 4), ece)
+	}
+	p.line("")
+	for i := range r.Detectors {
+		p.line("* `%s`: %s", r.Detectors[i].Name, r.Detectors[i].About)
+	}
+	p.line("")
+	p.line("The area under precision and recall of a detector that knows nothing is the share of churn, %s.", percent(r.BaseRate))
+	p.line("")
+}
+
+var classNames = map[backtest.Cadence]string{
+	backtest.CadenceFast: "under 14 days", backtest.CadenceMedium: "14 to 45 days", backtest.CadenceSlow: "over 45 days",
+}
+
+func (p *page) classes(r *backtest.Result) {
+	p.line("## By the customers' own rhythm")
+	p.line("")
+	p.line("| usual gap | gaps | churn | detector | lead, days | precision, %% | seen before day %d, %% | median delay, days |", r.RuleDays)
+	p.line("| --- | --- | --- | --- | --- | --- | --- | --- |")
+	names := []string{backtest.DaysSilent, backtest.NoPurchase}
+	if r.Best != "" && r.Best != backtest.NoPurchase {
+		names = append(names, r.Best)
+	}
+	for _, cadence := range backtest.Cadences[1:] {
+		for _, name := range have(r, names) {
+			c := r.Detector(name).Class(cadence)
+			p.line("| %s | %d | %d | %s | %s | %s | %.0f | %s |", classNames[cadence], c.Gaps, c.Churned, name,
+				interval(c.Lead, 1, 1), interval(c.Precision, 100, 0), 100*c.Early, number(c.Delay, 0))
+		}
+	}
+	p.line("")
+}
+
+func (p *page) calibration(r *backtest.Result, place Place) {
+	p.line("## How true the churn risk is")
+	p.line("")
+	if r.Calibration == nil {
+		p.line("There is no purchase model: too few customers, or too few who bought again (%s).", r.PredictionReason)
+		return
+	}
+	curves := map[string]*backtest.Reliability{"three purchases and more": r.Calibration}
+	names := []string{"three purchases and more"}
+	if r.Everybody != nil {
+		curves["everybody who had bought"] = r.Everybody
+		names = append(names, "everybody who had bought")
+	}
+	p.line("![Reliability](%s)", place("reliability.svg", reliabilityChart(curves, names)))
+	p.line("")
+	p.line("| customers | predictions | churn, %% | Brier | Brier of the mere share | ECE |")
+	p.line("| --- | --- | --- | --- | --- | --- |")
+	for _, name := range names {
+		c := curves[name]
+		p.line("| %s | %d | %.1f | %.4f | %.4f | %.4f |", name, c.Count, 100*c.BaseRate, c.Brier, c.Base, c.ECE)
+	}
+	p.line("")
+	p.line("Judged on customers other than those that the model was fitted and recalibrated on, in the same months. ECE is the mean distance of predicted and observed over ten bins.")
+	if !r.Identifiable {
+		p.line("The history does not show when customers leave (%s), so everybody was taken as active.", r.IdentifiableReason)
+	}
+}
+
+// interval writes a value with its interval, times a factor.
+func interval(i *backtest.Interval, factor float64, digits int) string {
+	if i == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.*f (%.*f to %.*f)", digits, factor*i.Value, digits, factor*i.Low, digits, factor*i.High)
+}
+
+func number(v *float64, digits int) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.*f", digits, *v)
+}
+
+func percent(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }

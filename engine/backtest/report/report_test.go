@@ -1,0 +1,105 @@
+package report
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/backtest"
+)
+
+// found is a result with a detector for every case: one that leads, the rule, and one that never alarmed.
+func found() *backtest.Result {
+	delay, area, brier := 40.0, 0.6, 0.2
+	class := func(lead *backtest.Interval, precision *backtest.Interval) []backtest.Class {
+		var list []backtest.Class
+		for _, c := range backtest.Cadences {
+			list = append(list, backtest.Class{Cadence: c, Gaps: 10, Churned: 3, Alarms: 4, Precision: precision, Early: 0.5, Delay: &delay, Lead: lead, PRAUC: &area, Brier: &brier})
+		}
+		return list
+	}
+	some, half := &backtest.Interval{Value: 12.34, Low: 3, High: 20}, &backtest.Interval{Value: 0.5, Low: 0.4, High: 0.6}
+	curve := []backtest.Point{{Recall: 0.1, Precision: 0.9}, {Recall: 1, Precision: 0.4}}
+	reliability := &backtest.Reliability{Brier: 0.2, ECE: 0.01, Count: 7, Bins: []backtest.Bin{{Predicted: 0.3, Observed: 0.25, Count: 7}}}
+	return &backtest.Result{
+		HorizonDays: 90, RuleDays: 90, Seed: 5, From: engine.NewDate(2026, 1, 4), To: engine.NewDate(2026, 6, 7), Weeks: 23, Best: backtest.NoPurchase,
+		Detectors: []backtest.Detector{
+			{Name: backtest.DaysSilent, About: "days <since> the last purchase", Classes: class(&backtest.Interval{}, half), Curve: curve},
+			{Name: backtest.NoPurchase, About: "P0", Probability: true, Classes: class(some, half), Curve: curve, Reliability: reliability},
+			{Name: backtest.Silence, About: "never alarmed", Classes: class(nil, nil)},
+		},
+		Calibration: reliability, Everybody: reliability, Identifiable: true, BaseRate: 0.4,
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	charts := map[string][]byte{}
+	place := func(name string, svg []byte) string {
+		charts[name] = svg
+		return name
+	}
+	text := Markdown("shop", found(), place)
+	for _, want := range []string{
+		"# How early churn was seen: shop", "12.3 (3.0 to 20.0) days before the rule", "| no_purchase | 12.3 (3.0 to 20.0) | 50 (40 to 60) | 50 | 40 | 0.600 | - | 0.2000 | 0.010 |",
+		"| silence | - | - |", "](lead.svg)", "](reliability.svg)", "](precision-recall.svg)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q:\n%s", want, text)
+		}
+	}
+	for name, svg := range charts {
+		shapes := wellFormed(t, name, svg)
+		if slices.Contains([]string{"lead.svg", "reliability.svg", "precision-recall.svg"}, name) && shapes < 5 {
+			t.Errorf("%s has only %d elements", name, shapes)
+		}
+	}
+	// Every row of a table has as many cells as its header.
+	cells := 0
+	for _, line := range strings.Split(text, "\n") {
+		n := strings.Count(line, "|")
+		switch {
+		case n == 0:
+			cells = 0
+		case cells == 0:
+			cells = n
+		case n != cells:
+			t.Errorf("a row has %d bars, its header %d: %s", n, cells, line)
+		}
+	}
+	if strings.Contains(text, "NaN") || strings.Contains(text, "%!") {
+		t.Errorf("the page has a number that is none:\n%s", text)
+	}
+}
+
+func wellFormed(t *testing.T, name string, svg []byte) (elements int) {
+	t.Helper()
+	decoder := xml.NewDecoder(strings.NewReader(string(svg)))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return elements
+		}
+		if err != nil {
+			t.Fatalf("%s is no XML: %v\n%s", name, err, svg)
+		}
+		if _, ok := token.(xml.StartElement); ok {
+			elements++
+		}
+	}
+}
+
+// What could not be measured is said in words.
+func TestMarkdownWithoutModelOrLead(t *testing.T) {
+	t.Parallel()
+	r := found()
+	r.Best, r.Calibration, r.Everybody, r.PredictionReason = "", nil, nil, engine.PredictionTooFew
+	text := Markdown("shop", r, Inline)
+	if !strings.Contains(text, "No detector was earlier") || !strings.Contains(text, "no purchase model") || !strings.Contains(text, "data:image/svg+xml;base64,") {
+		t.Error(text)
+	}
+}
