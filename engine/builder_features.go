@@ -96,9 +96,7 @@ func (b *Builder) finish(i int, events bool) {
 	f := &b.features
 	today, table := b.recent[i].day, b.recent[i].table
 	if h.changed {
-		f.PurchaseHistory = PurchaseHistory{
-			Purchases: len(h.orders), FirstAt: h.orders[0].day, LastAt: h.lastDay(), RepeatCents: h.net - h.orders[0].net,
-		}
+		f.PurchaseHistory = h.summary()
 		f.ValueCents = h.net - h.refundSum
 		b.setPurchases()
 		b.setGaps()

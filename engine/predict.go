@@ -62,6 +62,11 @@ func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, lt
 	return &risk, ltvCents
 }
 
+// NoPurchase is the probability of no purchase within the horizon, not calibrated. The predictor must be without fault.
+func (p *Predictor) NoPurchase(h PurchaseHistory, asOf Date) float64 {
+	return p.Purchases.Predictor().NoPurchase(h.Repeats(asOf), p.horizonWeeks())
+}
+
 func (p *Predictor) horizonWeeks() float64 {
 	return float64(p.Settings.HorizonDays) / btyd.DaysPerWeek
 }

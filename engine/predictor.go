@@ -72,6 +72,8 @@ type Predictor struct {
 	Spend       *btyd.SpendFit   `json:"spend,omitempty"`
 	SpendReason PredictionReason `json:"spendReason,omitempty"`
 	Calibration Calibration      `json:"calibration"`
+	// Calibrated is nil in models made before there were calibrations.
+	Calibrated *CalibrationReport `json:"calibrated,omitempty"`
 }
 
 // FitPredictor fits the purchase and spend models on the histories of a table, as of its day. A model that cannot be

@@ -27,6 +27,17 @@ func (b *Builder) Purchases(lines []Line, before time.Time) []Purchase {
 	return purchases
 }
 
+// Histories sums up the purchases before each instant (ascending by At), as the features of that instant have them, and calls yield where
+// there is one.
+func (b *Builder) Histories(lines []Line, at []Instant, yield func(i int, h PurchaseHistory)) {
+	b.walk(lines, at, func(i int, _ bool) { yield(i, b.history.summary()) })
+}
+
+// summary is that of all purchases so far, of which there is one at least.
+func (h *history) summary() PurchaseHistory {
+	return PurchaseHistory{Purchases: len(h.orders), FirstAt: h.orders[0].day, LastAt: h.lastDay(), RepeatCents: h.net - h.orders[0].net}
+}
+
 // PurchaseHistory sums up a customer's purchases so far: what the purchase and spend models know of it.
 type PurchaseHistory struct {
 	// Purchases is their number; never 0 in Features: before the first one there is nothing to tell.

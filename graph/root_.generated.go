@@ -183,10 +183,29 @@ type ComplexityRoot struct {
 		Trigger    func(childComplexity int) int
 	}
 
+	Calibration struct {
+		After     func(childComplexity int) int
+		Applied   func(childComplexity int) int
+		Before    func(childComplexity int) int
+		Customers func(childComplexity int) int
+		From      func(childComplexity int) int
+		Intercept func(childComplexity int) int
+		Lost      func(childComplexity int) int
+		Outcomes  func(childComplexity int) int
+		Reason    func(childComplexity int) int
+		Slope     func(childComplexity int) int
+		To        func(childComplexity int) int
+	}
+
 	CalibrationBin struct {
 		Count     func(childComplexity int) int
 		Observed  func(childComplexity int) int
 		Predicted func(childComplexity int) int
+	}
+
+	CalibrationScores struct {
+		Brier func(childComplexity int) int
+		Error func(childComplexity int) int
 	}
 
 	CancelRunPayload struct {
@@ -966,6 +985,7 @@ type ComplexityRoot struct {
 	Store struct {
 		Axes              func(childComplexity int, keys []string) int
 		Axis              func(childComplexity int, key string) int
+		Calibration       func(childComplexity int) int
 		Currency          func(childComplexity int) int
 		CustomerCount     func(childComplexity int) int
 		FirstOrderAt      func(childComplexity int) int
@@ -1770,6 +1790,73 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BacktestRun.Trigger(childComplexity), true
 
+	case "Calibration.after":
+		if e.ComplexityRoot.Calibration.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.After(childComplexity), true
+	case "Calibration.applied":
+		if e.ComplexityRoot.Calibration.Applied == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Applied(childComplexity), true
+	case "Calibration.before":
+		if e.ComplexityRoot.Calibration.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Before(childComplexity), true
+	case "Calibration.customers":
+		if e.ComplexityRoot.Calibration.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Customers(childComplexity), true
+	case "Calibration.from":
+		if e.ComplexityRoot.Calibration.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.From(childComplexity), true
+	case "Calibration.intercept":
+		if e.ComplexityRoot.Calibration.Intercept == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Intercept(childComplexity), true
+	case "Calibration.lost":
+		if e.ComplexityRoot.Calibration.Lost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Lost(childComplexity), true
+	case "Calibration.outcomes":
+		if e.ComplexityRoot.Calibration.Outcomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Outcomes(childComplexity), true
+	case "Calibration.reason":
+		if e.ComplexityRoot.Calibration.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Reason(childComplexity), true
+	case "Calibration.slope":
+		if e.ComplexityRoot.Calibration.Slope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Slope(childComplexity), true
+	case "Calibration.to":
+		if e.ComplexityRoot.Calibration.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.To(childComplexity), true
+
 	case "CalibrationBin.count":
 		if e.ComplexityRoot.CalibrationBin.Count == nil {
 			break
@@ -1788,6 +1875,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CalibrationBin.Predicted(childComplexity), true
+
+	case "CalibrationScores.brier":
+		if e.ComplexityRoot.CalibrationScores.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalibrationScores.Brier(childComplexity), true
+	case "CalibrationScores.error":
+		if e.ComplexityRoot.CalibrationScores.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalibrationScores.Error(childComplexity), true
 
 	case "CancelRunPayload.run":
 		if e.ComplexityRoot.CancelRunPayload.Run == nil {
@@ -5239,6 +5339,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Axis(childComplexity, args["key"].(string)), true
+	case "Store.calibration":
+		if e.ComplexityRoot.Store.Calibration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Store.Calibration(childComplexity), true
 	case "Store.currency":
 		if e.ComplexityRoot.Store.Currency == nil {
 			break
@@ -6899,6 +7005,50 @@ type ModelParameter {
   value: Float!
   "Null where it could not be worked out."
   standardError: Float
+}
+
+"How the probabilities of the purchase model are turned into churn risk: sigma(intercept + slope logit p), fitted on past days whose outcome is known."
+type Calibration {
+  "0 where it is not applied."
+  intercept: Float!
+  "1 where it is not applied."
+  slope: Float!
+  "Whether it is applied: only where it is better for customers who were not fitted on."
+  applied: Boolean!
+  "Why it is not applied; null where it is."
+  reason: CalibrationReason
+  "The first of the four past days on which customers were looked at."
+  from: Date!
+  "The last of them: one horizon before the model's day."
+  to: Date!
+  "How many customers were looked at."
+  customers: Int!
+  "How many outcomes they have: one a customer and day."
+  outcomes: Int!
+  "How many of these are no purchase within the horizon."
+  lost: Int!
+  "How good the probabilities of the model are as they are; null where nothing was fitted."
+  before: CalibrationScores
+  "How good they are when each customer is calibrated by the others; null where nothing was fitted."
+  after: CalibrationScores
+}
+
+"How good probabilities are; less is better."
+type CalibrationScores {
+  "The mean square of the difference between probability and outcome (1 or 0)."
+  brier: Float!
+  "How far the mean probability lies from the share that was lost, in ten classes of equal width, averaged over customers."
+  error: Float!
+}
+
+"Why a calibration is not applied."
+enum CalibrationReason {
+  "Fewer than 500 customers with a known outcome, or fewer than 100 of them lost, or not."
+  TOO_FEW_OUTCOMES
+  "None could be fitted, or one that would turn the order of customers round."
+  NO_FIT
+  "Customers who were not fitted on are predicted no better."
+  NO_GAIN
 }
 `, BuiltIn: false},
 	{Name: "../schema/run.graphqls", Input: `"Work in the background: queued, running, then succeeded, failed or cancelled. Killed and started again it loses and doubles nothing."
@@ -8604,6 +8754,8 @@ type Store implements Node {
   ): Model
   "The purchase and spend models of the model in force, and whether they can be trusted; empty before the first re-clustering."
   purchaseModels: [PurchaseModel!]! @listSize(assumedSize: 2)
+  "How churn risk comes from the purchase model in force; null before the first re-clustering, without a fitted model, and under models made before there were calibrations."
+  calibration: Calibration
   "The newest run."
   latestRun(
     "Of this kind; of any unless told."
@@ -9017,6 +9169,34 @@ func (ec *executionContext) childFields_BacktestRun(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type BacktestRun", field.Name)
 }
 
+func (ec *executionContext) childFields_Calibration(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "intercept":
+		return ec.fieldContext_Calibration_intercept(ctx, field)
+	case "slope":
+		return ec.fieldContext_Calibration_slope(ctx, field)
+	case "applied":
+		return ec.fieldContext_Calibration_applied(ctx, field)
+	case "reason":
+		return ec.fieldContext_Calibration_reason(ctx, field)
+	case "from":
+		return ec.fieldContext_Calibration_from(ctx, field)
+	case "to":
+		return ec.fieldContext_Calibration_to(ctx, field)
+	case "customers":
+		return ec.fieldContext_Calibration_customers(ctx, field)
+	case "outcomes":
+		return ec.fieldContext_Calibration_outcomes(ctx, field)
+	case "lost":
+		return ec.fieldContext_Calibration_lost(ctx, field)
+	case "before":
+		return ec.fieldContext_Calibration_before(ctx, field)
+	case "after":
+		return ec.fieldContext_Calibration_after(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Calibration", field.Name)
+}
+
 func (ec *executionContext) childFields_CalibrationBin(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "predicted":
@@ -9027,6 +9207,16 @@ func (ec *executionContext) childFields_CalibrationBin(ctx context.Context, fiel
 		return ec.fieldContext_CalibrationBin_count(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CalibrationBin", field.Name)
+}
+
+func (ec *executionContext) childFields_CalibrationScores(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "brier":
+		return ec.fieldContext_CalibrationScores_brier(ctx, field)
+	case "error":
+		return ec.fieldContext_CalibrationScores_error(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalibrationScores", field.Name)
 }
 
 func (ec *executionContext) childFields_CancelRunPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10425,6 +10615,8 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_model(ctx, field)
 	case "purchaseModels":
 		return ec.fieldContext_Store_purchaseModels(ctx, field)
+	case "calibration":
+		return ec.fieldContext_Store_calibration(ctx, field)
 	case "latestRun":
 		return ec.fieldContext_Store_latestRun(ctx, field)
 	case "runs":

@@ -24,6 +24,7 @@ type StoreResolver interface {
 	Axis(ctx context.Context, obj *model.Store, key string) (*model.Axis, error)
 	Model(ctx context.Context, obj *model.Store, version *int) (*model.Model, error)
 	PurchaseModels(ctx context.Context, obj *model.Store) ([]*model.PurchaseModel, error)
+	Calibration(ctx context.Context, obj *model.Store) (*model.Calibration, error)
 	LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error)
 	Runs(ctx context.Context, obj *model.Store, filter *model.RunFilter, first *int, after *string, last *int, before *string) (*model.Page[model.Run], error)
 	RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error)
@@ -699,6 +700,38 @@ func (ec *executionContext) fieldContext_Store_purchaseModels(_ context.Context,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PurchaseModel(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Store_calibration(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_calibration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Store().Calibration(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Calibration) graphql.Marshaler {
+			return ec.marshalOCalibration2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCalibration(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Store_calibration(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Calibration(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1490,6 +1523,12 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Store_purchaseModels(ctx, field, obj)
+				})
+		case "calibration":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_calibration(ctx, field, obj)
 				})
 		case "latestRun":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -10,12 +10,24 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// learn gives the segments of a new model their risk weights: customers as they stood one horizon before the model's day,
-// scored under the model, and what became of them since. One pass over the orders.
+// outcomes are what a store's past teaches a new model: what became of customers by their segments, and by their prediction.
+type outcomes struct {
+	tally    *risk.Tally
+	observer *risk.Observer
+}
+
+func newOutcomes(m *engine.Model) outcomes {
+	return outcomes{
+		tally:    risk.NewTally(m, m.Predictor.Settings.HorizonDays),
+		observer: risk.NewObserver(m.Predictor, m.AsOf, m.Customers),
+	}
+}
+
+// learn gives the segments of a new model their risk weights and calibrates its predictor: customers as they stood on days one
+// horizon and more before the model's, and what became of them since. One pass over the orders.
 func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model) error {
-	horizon := r.settings.Prediction.HorizonDays
-	total := risk.NewTally(m, horizon)
-	instants, err := r.instants(ctx, store, []engine.Date{total.AsOf(), m.AsOf})
+	total := newOutcomes(m)
+	instants, err := r.instants(ctx, store, []engine.Date{total.tally.AsOf(), m.AsOf})
 	if err != nil {
 		return err
 	}
@@ -23,28 +35,30 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 	if err != nil {
 		return err
 	}
-	tallies := make([]*risk.Tally, len(ranges))
+	parts := make([]outcomes, len(ranges))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.settings.workers())
 	for i, customers := range ranges {
 		group.Go(func() error {
-			tallies[i] = risk.NewTally(m, horizon)
-			return r.tally(ctx, tallies[i], store, customers, instants)
+			parts[i] = newOutcomes(m)
+			return r.watched(ctx, parts[i], store, customers, instants)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for _, part := range tallies {
-		total.Merge(part)
+	for _, part := range parts {
+		total.tally.Merge(part.tally)
+		total.observer.Merge(part.observer)
 	}
-	total.Weigh()
+	total.tally.Weigh()
+	total.observer.Calibrate()
 	return nil
 }
 
-// tally counts the customers of a range; the instants are the tally's day and the model's.
-func (r *Runner) tally(ctx context.Context, t *risk.Tally, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
-	builder, scorer := engine.NewBuilder(store.Zone, store.Columns), t.Model().NewScorer()
+// watched looks at the customers of a range; the instants are the tally's day and the model's.
+func (r *Runner) watched(ctx context.Context, o outcomes, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
+	builder, scorer := engine.NewBuilder(store.Zone, store.Columns), o.tally.Model().NewScorer()
 	var then engine.Thumbprint
 	for customer, err := range r.db.Lines(ctx, store.ID, customers, instants[1].At) {
 		if err != nil {
@@ -56,12 +70,26 @@ func (r *Runner) tally(ctx context.Context, t *risk.Tally, store *engine.Store, 
 				known = true
 				scorer.Score(f.Purchases, f.Values, &then)
 			} else {
-				lost = f.LastAt < t.AsOf()
+				lost = f.LastAt < o.tally.AsOf()
 			}
 		})
 		if known {
-			t.Add(then, lost)
+			o.tally.Add(then, lost)
 		}
+		o.observer.Add(builder, store.Zone, customer.CustomerID, customer.Lines)
 	}
+	return nil
+}
+
+// Calibrate calibrates a predictor by what a store's customers did before a day, in one pass over the orders.
+func (r *Runner) Calibrate(ctx context.Context, store *engine.Store, p *engine.Predictor, asOf engine.Date, customers int) error {
+	observer, builder := risk.NewObserver(p, asOf, customers), engine.NewBuilder(store.Zone, store.Columns)
+	for customer, err := range r.db.Lines(ctx, store.ID, everyone, asOf.In(store.Zone)) {
+		if err != nil {
+			return err
+		}
+		observer.Add(builder, store.Zone, customer.CustomerID, customer.Lines)
+	}
+	observer.Calibrate()
 	return nil
 }

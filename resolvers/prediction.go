@@ -93,3 +93,9 @@ func (r *Resolver) purchaseModels(ctx context.Context, store *model.Store) ([]*m
 	m, err := r.inForce(ctx, store)
 	return model.NewPurchaseModels(m), err
 }
+
+// calibration shows how churn risk comes from the model in force.
+func (r *Resolver) calibration(ctx context.Context, store *model.Store) (*model.Calibration, error) {
+	m, err := r.inForce(ctx, store)
+	return model.NewCalibration(m), err
+}

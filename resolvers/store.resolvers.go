@@ -38,6 +38,10 @@ func (r *storeResolver) PurchaseModels(ctx context.Context, obj *model.Store) ([
 	return r.purchaseModels(ctx, obj)
 }
 
+func (r *storeResolver) Calibration(ctx context.Context, obj *model.Store) (*model.Calibration, error) {
+	return r.calibration(ctx, obj)
+}
+
 func (r *storeResolver) LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error) {
 	return r.latestRun(ctx, obj, kind)
 }

@@ -73,3 +73,28 @@ func NewPurchaseModels(m *engine.Model) []*PurchaseModel {
 	}
 	return list
 }
+
+// Calibration is how churn risk comes from the purchase model.
+type Calibration struct {
+	*engine.CalibrationReport
+	engine.Calibration
+}
+
+// NewCalibration shows the calibration of a model; nil where it has none.
+func NewCalibration(m *engine.Model) *Calibration {
+	if m == nil || m.Predictor == nil || m.Predictor.Calibrated == nil {
+		return nil
+	}
+	return &Calibration{m.Predictor.Calibrated, m.Predictor.Calibration}
+}
+
+// Applied tells whether it is more than what the model says itself.
+func (c *Calibration) Applied() bool { return c.CalibrationReport.Reason == engine.CalibrationApplied }
+
+// Reason is null where it is applied.
+func (c *Calibration) Reason() *engine.CalibrationReason {
+	if c.Applied() {
+		return nil
+	}
+	return &c.CalibrationReport.Reason
+}

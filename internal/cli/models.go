@@ -41,7 +41,55 @@ type modelResult struct {
 }
 
 type modelsResult struct {
-	Models []modelResult `json:"models"`
+	Models      []modelResult     `json:"models"`
+	Calibration calibrationResult `json:"calibration"`
+}
+
+// calibrationResult tells how the probabilities of mbg_nbd are calibrated; what is null was not fitted.
+type calibrationResult struct {
+	Applied     bool     `json:"applied"`
+	Reason      *string  `json:"reason"`
+	Intercept   float64  `json:"intercept"`
+	Slope       float64  `json:"slope"`
+	HorizonDays int      `json:"horizon_days"`
+	Customers   int      `json:"customers"`
+	Outcomes    int      `json:"outcomes"`
+	Lost        int      `json:"lost"`
+	BrierBefore *float64 `json:"brier_before"`
+	BrierAfter  *float64 `json:"brier_after"`
+	ECEBefore   *float64 `json:"ece_before"`
+	ECEAfter    *float64 `json:"ece_after"`
+}
+
+func newCalibrationResult(p *engine.Predictor) calibrationResult {
+	report := p.Calibrated
+	r := calibrationResult{
+		Applied: report.Reason == engine.CalibrationApplied, Intercept: p.Calibration.Intercept, Slope: p.Calibration.Slope,
+		HorizonDays: p.Settings.HorizonDays, Customers: report.Customers, Outcomes: report.Outcomes, Lost: report.Lost,
+	}
+	if !r.Applied {
+		reason := string(report.Reason)
+		r.Reason = &reason
+	}
+	if report.Before != nil {
+		r.BrierBefore, r.ECEBefore = &report.Before.Brier, &report.Before.Error
+		r.BrierAfter, r.ECEAfter = &report.After.Brier, &report.After.Error
+	}
+	return r
+}
+
+func (r *calibrationResult) describe(w io.Writer) {
+	fmt.Fprintf(w, "  calibration of mbg_nbd at %d days, %s outcomes of %s customers: ", r.HorizonDays, number(int64(r.Outcomes)), number(int64(r.Customers)))
+	switch {
+	case r.Applied:
+		fmt.Fprintf(w, "intercept %.3f, slope %.3f", r.Intercept, r.Slope)
+	default:
+		fmt.Fprintf(w, "none (%s)", strings.ToLower(strings.ReplaceAll(*r.Reason, "_", " ")))
+	}
+	if r.BrierBefore != nil {
+		fmt.Fprintf(w, "; by customers left out, Brier %.4f to %.4f, calibration error %.4f to %.4f", *r.BrierBefore, *r.BrierAfter, *r.ECEBefore, *r.ECEAfter)
+	}
+	fmt.Fprintln(w)
 }
 
 // Run fits the models.
@@ -74,6 +122,10 @@ func (c *modelsCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	calibrated := &engine.Predictor{Settings: c.prediction(), Purchases: fitted.mbg}
+	if err := o.runner.Calibrate(a.ctx, store, calibrated, *until+1, len(histories)); err != nil {
+		return err
+	}
 	if c.CSV != "" {
 		keys, err := o.db.CustomerKeys(a.ctx, store.ID)
 		if err != nil {
@@ -84,11 +136,13 @@ func (c *modelsCommand) Run(a *app) (err error) {
 			return err
 		}
 	}
-	return a.print(modelsResult{fitted.models}, func(w io.Writer) {
+	calibration := newCalibrationResult(calibrated)
+	return a.print(modelsResult{fitted.models, calibration}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: purchases up to %s of %s customers; time in weeks, standard errors in brackets\n", store.Key, *until, number(int64(len(histories))))
 		for i := range fitted.models {
 			fitted.models[i].describe(w)
 		}
+		calibration.describe(w)
 		if c.CSV != "" {
 			fmt.Fprintf(w, "%s predictions of %g weeks by %s are in %s\n", number(int64(len(histories))), c.Predict, c.Model, c.CSV)
 		}
@@ -116,6 +170,7 @@ func (c *modelsCommand) check() (until *engine.Date, err error) {
 type fittedModels struct {
 	models     []modelResult
 	predictors map[string]predictor
+	mbg        *btyd.Fit[btyd.MBGNBD]
 	spend      *btyd.SpendFit // nil where it could not be fitted
 }
 
@@ -139,6 +194,7 @@ func fitModels(ctx context.Context, histories []jobs.CustomerHistory, until engi
 		var mbg *btyd.Fit[btyd.MBGNBD]
 		if mbg, err = btyd.FitMBGNBD(ctx, groups, btyd.FitOptions{}); err == nil {
 			addFit(f, mbg)
+			f.mbg = mbg
 			var pareto *btyd.Fit[btyd.ParetoNBD]
 			if pareto, err = btyd.FitParetoNBD(ctx, groups, btyd.FitOptions{}); err == nil {
 				addFit(f, pareto)

@@ -32,6 +32,7 @@ const predictionFields = `asOf modelVersion horizonDays churnRisk noPurchaseProb
 // testPredictions holds the predictions of a real shop to each other: those of snapshots to what was stored with them, and
 // those of customers to the snapshots.
 func (a *api) testPredictions(t *testing.T) {
+	calibrated := a.testCalibration(t)
 	var got struct {
 		Store struct {
 			PurchaseModels []struct {
@@ -86,7 +87,7 @@ func (a *api) testPredictions(t *testing.T) {
 		if c.Prediction == nil || s.Prediction == nil || c.PredictionReason != nil || s.PredictionReason != nil {
 			t.Fatalf("%+v", c)
 		}
-		if p := s.Prediction; p.ChurnRisk != s.ChurnRiskScore || *p.PredictedLtv != *s.PredictedLtv || p.AsOf != s.Date || math.Abs(p.NoPurchaseProbability-p.ChurnRisk) > 1e-6 {
+		if p := s.Prediction; p.ChurnRisk != s.ChurnRiskScore || *p.PredictedLtv != *s.PredictedLtv || p.AsOf != s.Date || math.Abs(calibrated(p.NoPurchaseProbability)-p.ChurnRisk) > 1e-6 {
 			t.Errorf("the snapshot's scores are %g and %s, its prediction is %+v", s.ChurnRiskScore, *s.PredictedLtv, p)
 		}
 		for _, p := range []*prediction{c.Prediction, s.Prediction} {
@@ -127,6 +128,37 @@ func (a *api) testPredictions(t *testing.T) {
 			t.Errorf("%s has no scores", line.Customer.Timeline.Dates[i])
 		}
 	}
+}
+
+// testCalibration looks at what the model's calibration rests on, and gives it.
+func (a *api) testCalibration(t *testing.T) func(p float64) float64 {
+	t.Helper()
+	type scores struct{ Brier, Error float64 }
+	var got struct {
+		Store struct {
+			Calibration struct {
+				Intercept, Slope          float64
+				Applied                   bool
+				Reason                    *string
+				From, To                  string
+				Customers, Outcomes, Lost int
+				Before, After             scores
+			}
+		}
+	}
+	a.data(t, &got, `{ store(key: "cdnow") { calibration { intercept slope applied reason from to customers outcomes lost before { brier error } after { brier error } } } }`, nil)
+	c := got.Store.Calibration
+	t.Logf("%+v", c)
+	if c.From != "1998-01-08" || c.To != "1998-04-02" || c.Customers != sampleCustomers || c.Outcomes != 4*sampleCustomers || !(c.Lost > 0 && c.Lost < c.Outcomes) {
+		t.Errorf("%+v", c)
+	}
+	if c.Applied != (c.Reason == nil) || c.Applied != (c.After.Brier < c.Before.Brier && c.After.Error <= c.Before.Error) || c.Applied == (c.Intercept == 0 && c.Slope == 1) {
+		t.Errorf("%+v", c)
+	}
+	if c.After.Error > 0.03 || !(c.Before.Brier > 0 && c.Before.Brier < 0.25) {
+		t.Errorf("%+v", c)
+	}
+	return func(p float64) float64 { return 1 / (1 + math.Exp(-c.Intercept-c.Slope*math.Log(p/(1-p)))) }
 }
 
 // testRisks pages through the customers at risk in the order of their value, and through all in the order of risk.
@@ -226,12 +258,12 @@ func TestPredictionsThatAreNotThere(t *testing.T) {
 	a := newAPI(t)
 	_, err := a.db.EnsureStore(t.Context(), "empty")
 	check(t, err)
-	r := a.query(t, `{ store(key: "shop") { purchaseModels { name } }
+	r := a.query(t, `{ store(key: "shop") { purchaseModels { name } calibration { applied } }
   empty: store(key: "empty") { purchaseModels { name } }
   customer(by: {key: {storeId: "shop", customerId: "c020"}}) { prediction { churnRisk } predictionReason
     latestSnapshot { churnRiskScore predictedLtv prediction { churnRisk } predictionReason } timeline { churnRiskScores predictedLtvs } } }`, nil)
 	for _, want := range []string{
-		`"store":{"purchaseModels":[]},"empty":{"purchaseModels":[]}`, `"prediction":null,"predictionReason":"MODEL_WITHOUT","latestSnapshot"`,
+		`"store":{"purchaseModels":[],"calibration":null},"empty":{"purchaseModels":[]}`, `"prediction":null,"predictionReason":"MODEL_WITHOUT","latestSnapshot"`,
 		`"latestSnapshot":{"churnRiskScore":null,"predictedLtv":null,"prediction":null,"predictionReason":"MODEL_WITHOUT"}`, `"churnRiskScores":[null,`, `"predictedLtvs":[null,`,
 	} {
 		if !strings.Contains(r.Text, want) {
