@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -133,20 +134,22 @@ func (db *DB) EnsureLeaves(ctx context.Context, kind engine.SnapshotType, dates 
 
 func (db *DB) makeLeaf(ctx context.Context, kind engine.SnapshotType, date engine.Date) error {
 	from, to := leaf(kind, date)
-	err := db.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.Exec(ctx, lockLeaf); err != nil {
-			return err
-		}
-		name, parent := leafName(kind, from), leafParent(kind)
-		old, err := tx.removeDetached(ctx, kind, name)
-		if err != nil || old == leafAttached {
-			return err
-		}
-		_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+	made, err := patiently(ctx, makeTries, func() error {
+		return db.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.Exec(ctx, lockLeaf); err != nil {
+				return err
+			}
+			name, parent := leafName(kind, from), leafParent(kind)
+			old, err := tx.removeDetached(ctx, kind, name)
+			if err != nil || old == leafAttached {
+				return err
+			}
+			_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`, name, parent, from, to))
-		return err
+			return err
+		})
 	})
-	if isTimeout(err) {
+	if err == nil && !made {
 		return engine.Errorf(engine.CodeUnavailable, "an old partition of %s snapshots from %s is being removed, and somebody still reads it; try again in a minute", kind, from)
 	}
 	if err != nil {
@@ -155,8 +158,14 @@ ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`
 	return nil
 }
 
+// undefinedTable is the server's code for a table that is none, or no partition of the other.
+const undefinedTable = "42P01"
+
+// errLeafMoved says that whoever began to detach a leaf, and was thought to be stopped, has ended it after all.
+var errLeafMoved = errors.New("the leaf is no longer pending")
+
 // removeDetached removes a leaf that is out of the tree, and tells where it stood before; empty where there is none. The
-// caller holds lockLeaf. Fault: isTimeout, where somebody still reads it.
+// caller holds lockLeaf. Faults: isTimeout, where somebody still reads it; errLeafMoved. Either way it can be tried again.
 func (tx *Tx) removeDetached(ctx context.Context, kind engine.SnapshotType, name string) (leafState, error) {
 	found, err := leavesOf(ctx, tx, kind)
 	i := slices.IndexFunc(found, func(l foundLeaf) bool { return l.Name == name })
@@ -172,7 +181,11 @@ func (tx *Tx) removeDetached(ctx context.Context, kind engine.SnapshotType, name
 		return state, err
 	}
 	if state == leafPending {
-		if _, err := tx.Exec(ctx, "ALTER TABLE "+leafParent(kind)+" DETACH PARTITION "+name+" FINALIZE"); err != nil {
+		_, err := tx.Exec(ctx, "ALTER TABLE "+leafParent(kind)+" DETACH PARTITION "+name+" FINALIZE")
+		if hasCode(err, undefinedTable) {
+			return state, errLeafMoved
+		}
+		if err != nil {
 			return state, err
 		}
 	}

@@ -104,6 +104,7 @@ type leafRows struct {
 const (
 	detachTries = 10
 	removeTries = 200
+	makeTries   = 4
 	retryEvery  = 250 * time.Millisecond
 )
 
@@ -171,7 +172,7 @@ func (db *DB) removeLeaf(ctx context.Context, e *Expiry, l foundLeaf, removed ma
 func patiently(ctx context.Context, tries int, f func() error) (bool, error) {
 	for range tries {
 		err := f()
-		if err == nil || !isTimeout(err) {
+		if err == nil || !isTimeout(err) && !errors.Is(err, errLeafMoved) {
 			return err == nil, err
 		}
 		select {
