@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -23,11 +24,12 @@ type Source struct {
 const progressRows = 10_000
 
 // Import merges files into a store's orders, each in a transaction and a run of its own, and adds up the counts. The
-// first file that is refused ends it; the files before it stay imported.
-func (r *Runner) Import(ctx context.Context, store *engine.Store, sources []Source, o ingest.Options, reject func(source string, row ingest.Reject) error, progress func(rows int64)) (ImportReport, error) {
+// first file that is refused ends it; the files before it stay imported. Touched customers are scored soon, as after
+// ImportOrders, by whichever process has workers.
+func (q *Queue) Import(ctx context.Context, store *engine.Store, sources []Source, o ingest.Options, reject func(source string, row ingest.Reject) error, progress func(rows int64)) (ImportReport, error) {
 	var total ImportReport
 	for _, source := range sources {
-		report, err := r.importOne(ctx, store, source, o, reject, progress)
+		report, err := q.importOne(ctx, store, source, o, reject, progress)
 		if err != nil {
 			return total, err
 		}
@@ -45,6 +47,8 @@ func (t *ImportReport) add(r ImportReport) {
 	t.Rejected += r.Rejected
 	t.Orders += r.Orders
 	t.Customers += r.Customers
+	t.Touched += r.Touched
+	t.RescoreRun = cmp.Or(r.RescoreRun, t.RescoreRun)
 	if t.Problems == nil {
 		t.Problems = map[string]int64{}
 	}
@@ -53,9 +57,9 @@ func (t *ImportReport) add(r ImportReport) {
 	}
 }
 
-func (r *Runner) importOne(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
+func (q *Queue) importOne(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
 	run := &engine.Run{ID: uuid.NewString(), StoreID: store.ID, Kind: engine.RunImport}
-	err := r.db.InTx(ctx, func(tx *postgres.Tx) error {
+	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		_, err := tx.InsertRun(ctx, postgres.NewRun{
 			ID: run.ID, StoreID: store.ID, Kind: engine.RunImport, Trigger: engine.TriggerCLI, Request: Import{Store: store.Key, Source: source.Name},
 		})
@@ -64,30 +68,31 @@ func (r *Runner) importOne(ctx context.Context, store *engine.Store, source Sour
 	if err != nil {
 		return ImportReport{}, err
 	}
-	hold, err := r.begin(ctx, run)
+	hold, err := q.begin(ctx, run)
 	if err != nil {
 		return ImportReport{}, err
 	}
 	defer hold.Release()
-	report, err := r.merge(ctx, store, source, o, reject, progress)
+	report, err := q.merge(ctx, store, source, o, reject, progress)
 	if err != nil {
-		return report, r.finish(ctx, run, err)
+		return report, q.finish(ctx, run, err)
 	}
-	return report, r.db.InTx(ctx, func(tx *postgres.Tx) error {
+	return report, q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.Changed)
 	})
 }
 
-func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
+func (q *Queue) merge(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
 	in, err := source.Open()
 	if err != nil {
 		return ImportReport{}, engine.Errorf(engine.CodeNotFound, "%q cannot be opened: %s", source.Name, plain(err))
 	}
 	defer in.Close()
-	o.Zone, o.KeyZone, o.Now, o.Statuses = store.Zone, store.KeyZone, r.now(), store.PurchaseStatuses
+	o.Zone, o.KeyZone, o.Now, o.Statuses = store.Zone, store.KeyZone, q.now(), store.PurchaseStatuses
 	var summary ingest.Summary
 	var seen int64
-	changed, err := r.db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+	var report ImportReport
+	fill := func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
 		var err error
 		summary, err = ingest.Read(ctx, in, o, func(record ingest.Record) error {
 			if seen++; progress != nil && seen%progressRows == 0 {
@@ -106,11 +111,20 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 			return reject(source.Name, row)
 		})
 		return summary.Columns, err
-	})
-	report := ImportReport{
-		Format: summary.Format, Rows: summary.Rows, Imported: summary.Imported, Changed: changed, Guests: summary.Guests, Rejected: summary.Rejected,
-		Orders: summary.Orders, Customers: summary.Customers, Problems: map[string]int64{},
 	}
+	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if _, err := tx.LockOrders(ctx, store); err != nil {
+			return err
+		}
+		imported, err := tx.ImportLines(ctx, store, fill)
+		report.Changed = imported.Changed
+		if err != nil {
+			return err
+		}
+		return q.touchImported(ctx, tx, store, imported, &report)
+	})
+	report.Format, report.Rows, report.Imported, report.Guests, report.Rejected = summary.Format, summary.Rows, summary.Imported, summary.Guests, summary.Rejected
+	report.Orders, report.Customers, report.Problems = summary.Orders, summary.Customers, map[string]int64{}
 	for reason, rows := range summary.Problems {
 		report.Problems[string(reason)] = rows
 	}
@@ -118,6 +132,28 @@ func (r *Runner) merge(ctx context.Context, store *engine.Store, source Source, 
 		err = fmt.Errorf("importing %s: %w", source.Name, err)
 	}
 	return report, err
+}
+
+// touchImported has the customers scored that an import touched, if there is a model to score them under.
+func (q *Queue) touchImported(ctx context.Context, tx *postgres.Tx, store *engine.Store, in postgres.Imported, report *ImportReport) error {
+	version, err := tx.NewestModelVersion(ctx, store.ID)
+	if err != nil || version == 0 {
+		return err
+	}
+	if report.Touched, err = tx.TouchImported(ctx, store, in, q.today(store)); err != nil || report.Touched == 0 {
+		return err
+	}
+	report.RescoreRun, err = q.rescoreSoon(ctx, tx, store, engine.TriggerCLI)
+	return err
+}
+
+// today is the day of the store's present.
+func (r *Runner) today(store *engine.Store) engine.Date {
+	now, ok := store.Instant(r.now())
+	if !ok {
+		now = r.now()
+	}
+	return engine.DateOf(now, store.Zone)
 }
 
 func lineOf(r *ingest.Record) *postgres.ImportLine {

@@ -131,12 +131,8 @@ func (r *Runner) mergeReadings(ctx context.Context, tx *postgres.Tx, store *engi
 	if err != nil {
 		return postgres.StreamCounts{}, err
 	}
-	now, ok := store.Instant(r.now())
-	if !ok {
-		now = r.now()
-	}
 	streamed := readings.lines()
-	streamed.Touch, streamed.Day = version > 0, engine.DateOf(now, store.Zone)
+	streamed.Touch, streamed.Day = version > 0, r.today(store)
 	return tx.MergeStreamed(ctx, store, streamed)
 }
 

@@ -147,6 +147,9 @@ type (
 		Orders    int64            `json:"orders"`
 		Customers int64            `json:"customers"`
 		Problems  map[string]int64 `json:"problems,omitempty"`
+		// Touched counts the customers that are to be scored anew, once more for each file, and RescoreRun scores them.
+		Touched    int64  `json:"touched,omitempty"`
+		RescoreRun string `json:"rescore_run,omitempty"`
 	}
 	// Snapshots is the request of a snapshot or a replay.
 	Snapshots struct {

@@ -3,14 +3,18 @@ package jobs_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/jobs"
 )
@@ -403,5 +407,54 @@ func TestEraseWhatAShopSaid(t *testing.T) {
 	}
 	if found := traces(t, s.pool, "kept"); len(found) == 0 {
 		t.Error("the other customer is gone too")
+	}
+}
+
+// TestFilesAreScored holds that orders that come in a file leave customers where orders that come by themselves do, that the
+// run which waits is joined, and that nobody is scored where nothing changed or there is no model.
+func TestFilesAreScored(t *testing.T) {
+	t.Parallel()
+	s := newStream(t)
+	files, calls := s.newStore(t, t), s.newStore(t, t)
+	orders := []jobs.Order{order("1", "ann", 60), order("2", "ann", 30), order("3", "bob", 0)}
+	text := "order_id,customer_id,ordered_at,sku,category,quantity,unit_price,discount,refunded\n"
+	for _, o := range orders {
+		for _, l := range o.Lines {
+			text += fmt.Sprintf("%s,%s,%s,%s,%s,%d,%s,%s,false\n", o.ID, o.Customer, o.OrderedAt.Format(time.RFC3339), l.SKU, l.Category, l.Quantity, l.UnitPrice, l.Discount)
+		}
+	}
+	source := jobs.Source{Name: "orders.csv", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+	load := func(store *engine.Store) jobs.ImportReport {
+		t.Helper()
+		report, err := s.arrive.Import(t.Context(), s.again(t, t, store), []jobs.Source{source}, ingest.Options{}, nil, nil)
+		check(t, err)
+		return report
+	}
+	waiting := s.send(t, t, files, order("0", "eve", 10))
+	s.send(t, t, calls, append(orders, order("0", "eve", 10))...)
+	report := load(files)
+	if report.Touched != 2 || report.RescoreRun != waiting.RunID {
+		t.Errorf("%d customers touched, to be scored by run %q; want 2 and that which waits, %q", report.Touched, report.RescoreRun, waiting.RunID)
+	}
+	if run := s.settle(t, t, files); run == nil || run.Rows != 3 {
+		t.Errorf("the run %+v, want 3 customers scored", run)
+	}
+	s.settle(t, t, calls)
+	if diff := gocmp.Diff(s.states(t, t, calls), s.states(t, t, files), sameFloats); diff != "" {
+		t.Errorf("-calls +files:\n%s", diff)
+	}
+	if report = load(files); report.Changed != 0 || report.RescoreRun != "" || len(s.open(t, files)) > 0 {
+		t.Errorf("the same file once more: %+v", report)
+	}
+	first, err := s.db.EnsureStore(t.Context(), "first")
+	check(t, err)
+	for range 2 {
+		if report = load(first); report.RescoreRun != "" {
+			t.Errorf("a store without a model: %+v", report)
+		}
+		text += "4,ann," + orders[0].OrderedAt.Format(time.RFC3339) + ",s,x,1,5,0,false\n"
+	}
+	if report.Changed != 1 {
+		t.Errorf("the later file of a store without a model: %+v", report)
 	}
 }

@@ -88,7 +88,7 @@ func (c *demoCommand) make(a *app, o *office, watch *stopwatch) (*summary, error
 	if err != nil {
 		return nil, err
 	}
-	imported, err := o.runner.Import(a.ctx, store, []jobs.Source{{Name: source, Open: func() (io.ReadCloser, error) { return orderFile(shop), nil }}}, ingest.Options{}, nil, nil)
+	imported, err := o.queue.Import(a.ctx, store, []jobs.Source{{Name: source, Open: func() (io.ReadCloser, error) { return orderFile(shop), nil }}}, ingest.Options{}, nil, nil)
 	if err != nil {
 		return nil, err
 	}

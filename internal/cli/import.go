@@ -40,9 +40,12 @@ type importResult struct {
 	RejectsFile *string           `json:"rejects_file"`
 	Format      string            `json:"format"`
 	Problems    []problem         `json:"problems"`
+	RescoreRun  *string           `json:"rescore_run"` // null where nobody is to be scored anew
 	Seconds     float64           `json:"seconds"`
 	Mapping     map[string]string `json:"mapping,omitempty"`
 	Sample      []sampleLine      `json:"sample,omitempty"`
+
+	touched int64
 }
 
 type problem struct {
@@ -145,11 +148,14 @@ func (c *importCommand) merge(a *app, options ingest.Options, rejects *rejectsFi
 		sources = append(sources, jobs.Source{Name: filepath.Base(file), Open: func() (io.ReadCloser, error) { return a.openSource(file) }})
 	}
 	bar := a.bar("rows")
-	report, err := o.runner.Import(a.ctx, store, sources, options, rejects.add, bar.count)
+	report, err := o.queue.Import(a.ctx, store, sources, options, rejects.add, bar.count)
 	bar.end()
 	result = importResult{
 		Rows: report.Rows, Imported: report.Imported, Changed: &report.Changed, Guests: report.Guests, Rejected: report.Rejected,
-		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Problems: problems(report.Problems),
+		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Problems: problems(report.Problems), touched: report.Touched,
+	}
+	if report.RescoreRun != "" {
+		result.RescoreRun = &report.RescoreRun
 	}
 	return result, err
 }
@@ -259,6 +265,9 @@ func (r *importResult) describe(w io.Writer, dryRun bool) {
 	}
 	if r.RejectsFile != nil {
 		fmt.Fprintf(w, "  they are in %s\n", *r.RejectsFile)
+	}
+	if r.RescoreRun != nil {
+		fmt.Fprintf(w, "  %s customers are to be scored anew, by a process that serves with jobs: run %s\n", number(r.touched), *r.RescoreRun)
 	}
 	if dryRun {
 		fmt.Fprintln(w, "  nothing was kept: this was a dry run")

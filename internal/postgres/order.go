@@ -128,25 +128,48 @@ WITH c AS (
 const removeReferences = `-- name: RemoveReferences
 DELETE FROM feature_reference WHERE store_id = $1 AND month > ($3::timestamptz AT TIME ZONE $2)::date`
 
+// Imported is what an import did.
+type Imported struct {
+	Changed int64 // lines that are new, differ from what was there, or count no more
+	merged  bool  // into orders that were there, so that the transaction knows whom it touched
+	wider   bool  // see mergeOrders
+}
+
 // ImportLines merges lines into a store's orders in one transaction: all of them or none. It tells how many lines are new,
-// differ from what was there, or count no more.
+// differ from what was there, or count no more. Nobody is scored.
 func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (changed int64, err error) {
 	err = db.InTx(ctx, func(tx *Tx) error {
 		if _, err := tx.LockOrders(ctx, store); err != nil {
 			return err
 		}
-		has, err := hasOrders(ctx, tx, store)
-		if err != nil {
-			return err
-		}
-		if has {
-			changed, _, err = mergeOrders(ctx, tx, store, fill)
-		} else {
-			changed, err = loadOrders(ctx, tx, store, fill)
-		}
+		in, err := tx.ImportLines(ctx, store, fill)
+		changed = in.Changed
 		return err
 	})
 	return changed, err
+}
+
+// ImportLines does the same in a transaction that holds LockOrders.
+func (tx *Tx) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (in Imported, err error) {
+	has, err := hasOrders(ctx, tx, store)
+	switch {
+	case err != nil:
+	case has:
+		in.Changed, in.wider, err = mergeOrders(ctx, tx, store, fill)
+		in.merged = in.Changed > 0
+	default:
+		in.Changed, err = loadOrders(ctx, tx, store, fill)
+	}
+	return in, err
+}
+
+// TouchImported notes the customers that an import of the transaction touched, to be scored, and tells how many; nobody where it
+// was the first one of the store. day is the store's present one.
+func (tx *Tx) TouchImported(ctx context.Context, store *engine.Store, in Imported, day engine.Date) (int64, error) {
+	if !in.merged {
+		return 0, nil
+	}
+	return tx.touchCustomers(ctx, store.ID, in.wider, day)
 }
 
 // mergeOrders adds to the orders of a store that has some. wider is whether features of customers that have no line in the
