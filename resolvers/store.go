@@ -41,6 +41,15 @@ func (r *Resolver) allStores(ctx context.Context, first *int, after *string, las
 	return newPage(storesKind, page, rows, cursor, r.storeView, count), nil
 }
 
+// axisOf gives an axis of a store. Fault: NOT_FOUND.
+func axisOf(store *model.Store, key string) (*model.Axis, error) {
+	index, ok := engine.AxisIndex(key)
+	if !ok {
+		return nil, engine.Errorf(engine.CodeNotFound, "there is no axis %q; Store.axes lists the keys", short(key))
+	}
+	return &model.Axis{Store: store, Index: index}, nil
+}
+
 func (r *Resolver) updateStore(ctx context.Context, in model.UpdateStoreInput) (*model.UpdateStorePayload, error) {
 	payload := &model.UpdateStorePayload{}
 	store, err := r.storeByKey(ctx, in.StoreID)

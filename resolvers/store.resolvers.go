@@ -23,11 +23,7 @@ func (r *storeResolver) Axes(ctx context.Context, obj *model.Store, keys []strin
 }
 
 func (r *storeResolver) Axis(ctx context.Context, obj *model.Store, key string) (*model.Axis, error) {
-	index, ok := engine.AxisIndex(key)
-	if !ok {
-		return nil, engine.Errorf(engine.CodeNotFound, "there is no axis %q; Store.axes lists the keys", short(key))
-	}
-	return &model.Axis{Store: obj, Index: index}, nil
+	return axisOf(obj, key)
 }
 
 func (r *storeResolver) Model(ctx context.Context, obj *model.Store, version *int) (*model.Model, error) {

@@ -8,20 +8,20 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-// Place is where a customer's snapshot puts it on one axis.
+// Place is where a customer's snapshot puts it on one axis. Its slices need not outlast Add.
 type Place struct {
 	CustomerID   int64
 	Date         engine.Date
 	ModelVersion int
+	Purchases    int
 	FirstAt      engine.Date // of the first purchase
 	Silent       int         // days since the last purchase
 	// Of a snapshot of the collector's model: the position in a thumbprint of the leaf that the customer belongs to, -1 for none,
 	// and, where soft flows are wanted, the memberships in the axis's leaves.
 	Dominant   int16
 	Membership []int16
-	// Of a snapshot of another model, to be scored again: the purchases, and the axis's features, nil where they were not stored.
-	Purchases int
-	Features  []float32
+	// Of a snapshot of another model, which is scored again: the axis's features, nil where they were not stored.
+	Features []float32
 }
 
 // Collector makes a journey from the snapshots of a store, customer by customer. It holds no customer's memberships but the present

@@ -35,6 +35,7 @@ func TestCDNOW(t *testing.T) {
 	t.Run("predictions", func(t *testing.T) { a.testPredictions(t) })
 	t.Run("risk", func(t *testing.T) { a.testRiskWeights(t) })
 	t.Run("backtest", func(t *testing.T) { a.testBacktest(t) })
+	t.Run("journeys", func(t *testing.T) { a.testJourneys(t) })
 	t.Run("createSnapshot", func(t *testing.T) { a.testCreateSnapshot(t) })
 	t.Run("createSnapshots of named customers", func(t *testing.T) { a.testNamedSnapshots(t) })
 	t.Run("createSnapshots of the store", func(t *testing.T) { a.testStoreSnapshots(t) })
