@@ -263,6 +263,144 @@ func (ec *executionContext) fieldContext_AxisPopulationDrift_series(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _CohortHeatmap_metric(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_metric(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Metric, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.CohortMetric) graphql.Marshaler {
+			return ec.marshalNCohortMetric2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortMetric(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_metric(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "CohortMetric")
+}
+
+func (ec *executionContext) _CohortHeatmap_interval(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_interval(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Interval, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.CohortInterval) graphql.Marshaler {
+			return ec.marshalNCohortInterval2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortInterval(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_interval(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "CohortInterval")
+}
+
+func (ec *executionContext) _CohortHeatmap_cohorts(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_cohorts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cohorts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []engine.Date) graphql.Marshaler {
+			return ec.marshalNDate2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDateᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_cohorts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "Date")
+}
+
+func (ec *executionContext) _CohortHeatmap_sizes(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_sizes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sizes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []int) graphql.Marshaler {
+			return ec.marshalNInt2ᚕintᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_sizes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CohortHeatmap_everyNth(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_everyNth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EveryNth, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_everyNth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CohortHeatmap_values(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_values(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Values, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v [][]float64) graphql.Marshaler {
+			return ec.marshalNFloatList2ᚕᚕfloat64ᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_values(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "FloatList")
+}
+
 func (ec *executionContext) _Journey_axis(ctx context.Context, field graphql.CollectedField, obj *model.Journey) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1848,6 +1986,64 @@ func (ec *executionContext) _AxisPopulationDrift(ctx context.Context, sel ast.Se
 	return out
 }
 
+var cohortHeatmapImplementors = []string{"CohortHeatmap"}
+
+func (ec *executionContext) _CohortHeatmap(ctx context.Context, sel ast.SelectionSet, obj *model.CohortHeatmap) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cohortHeatmapImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CohortHeatmap")
+		case "metric":
+			out.Values[i] = ec._CohortHeatmap_metric(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "interval":
+			out.Values[i] = ec._CohortHeatmap_interval(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cohorts":
+			out.Values[i] = ec._CohortHeatmap_cohorts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sizes":
+			out.Values[i] = ec._CohortHeatmap_sizes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "everyNth":
+			out.Values[i] = ec._CohortHeatmap_everyNth(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "values":
+			out.Values[i] = ec._CohortHeatmap_values(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var journeyImplementors = []string{"Journey"}
 
 func (ec *executionContext) _Journey(ctx context.Context, sel ast.SelectionSet, obj *model.Journey) graphql.Marshaler {
@@ -2505,6 +2701,34 @@ func (ec *executionContext) marshalNAxisPopulationDrift2ᚖgithubᚗcomᚋquimbi
 		return graphql.Null
 	}
 	return ec._AxisPopulationDrift(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNCohortHeatmap2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortHeatmap(ctx context.Context, sel ast.SelectionSet, v *model.CohortHeatmap) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "CohortHeatmap!")
+		return graphql.Null
+	}
+	return ec._CohortHeatmap(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCohortInterval2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortInterval(ctx context.Context, v any) (model.CohortInterval, error) {
+	var res model.CohortInterval
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCohortInterval2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortInterval(ctx context.Context, sel ast.SelectionSet, v model.CohortInterval) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNCohortMetric2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortMetric(ctx context.Context, v any) (model.CohortMetric, error) {
+	var res model.CohortMetric
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCohortMetric2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortMetric(ctx context.Context, sel ast.SelectionSet, v model.CohortMetric) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNFlowWeighting2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFlowWeighting(ctx context.Context, v any) (model.FlowWeighting, error) {

@@ -127,6 +127,16 @@ type ComplexityRoot struct {
 		Status            func(childComplexity int) int
 	}
 
+	AxisPopulationDrift struct {
+		Axis          func(childComplexity int) int
+		Level         func(childComplexity int) int
+		Psi           func(childComplexity int) int
+		PsiSinceFirst func(childComplexity int) int
+		Reason        func(childComplexity int) int
+		Series        func(childComplexity int) int
+		Status        func(childComplexity int) int
+	}
+
 	AxisTimeline struct {
 		Axis          func(childComplexity int) int
 		DominantPaths func(childComplexity int) int
@@ -255,6 +265,15 @@ type ComplexityRoot struct {
 		MinSegmentSize  func(childComplexity int) int
 		Starts          func(childComplexity int) int
 		Tolerance       func(childComplexity int) int
+	}
+
+	CohortHeatmap struct {
+		Cohorts  func(childComplexity int) int
+		EveryNth func(childComplexity int) int
+		Interval func(childComplexity int) int
+		Metric   func(childComplexity int) int
+		Sizes    func(childComplexity int) int
+		Values   func(childComplexity int) int
 	}
 
 	Counterfactual struct {
@@ -530,6 +549,60 @@ type ComplexityRoot struct {
 		Rule    func(childComplexity int) int
 	}
 
+	Journey struct {
+		Axis         func(childComplexity int) int
+		Customers    func(childComplexity int) int
+		Dates        func(childComplexity int) int
+		EveryNth     func(childComplexity int) int
+		Forecast     func(childComplexity int, steps int) int
+		HorizonDays  func(childComplexity int) int
+		Markov       func(childComplexity int) int
+		ModelVersion func(childComplexity int) int
+		Outlook      func(childComplexity int) int
+		Paths        func(childComplexity int, first int, minStages int, maxStages int) int
+		Reason       func(childComplexity int) int
+		Sankey       func(childComplexity int, minShare float64) int
+		States       func(childComplexity int) int
+		Status       func(childComplexity int) int
+		Transitions  func(childComplexity int) int
+	}
+
+	JourneyForecast struct {
+		LapsedRefusal func(childComplexity int) int
+		LapsedWithin  func(childComplexity int) int
+		Probabilities func(childComplexity int) int
+		Refusal       func(childComplexity int) int
+	}
+
+	JourneyOutlook struct {
+		DaysToLapsed        func(childComplexity int) int
+		DaysToLapsedRefusal func(childComplexity int) int
+		Stationary          func(childComplexity int) int
+		StationaryRefusal   func(childComplexity int) int
+	}
+
+	JourneyPath struct {
+		Customers func(childComplexity int) int
+		Cut       func(childComplexity int) int
+		MeanDays  func(childComplexity int) int
+		Names     func(childComplexity int) int
+		Share     func(childComplexity int) int
+		Stages    func(childComplexity int) int
+	}
+
+	JourneyPaths struct {
+		Nodes      func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	JourneyState struct {
+		CustomersFirst func(childComplexity int) int
+		CustomersLast  func(childComplexity int) int
+		Kind           func(childComplexity int) int
+		MeanDays       func(childComplexity int) int
+		Segment        func(childComplexity int) int
+	}
+
 	KCandidate struct {
 		Balance              func(childComplexity int) int
 		Eligible             func(childComplexity int) int
@@ -550,6 +623,14 @@ type ComplexityRoot struct {
 		Chosen     func(childComplexity int) int
 		Formula    func(childComplexity int) int
 		Rule       func(childComplexity int) int
+	}
+
+	MarkovCheck struct {
+		DegreesOfFreedom func(childComplexity int) int
+		Difference       func(childComplexity int) int
+		G                func(childComplexity int) int
+		Holds            func(childComplexity int) int
+		PValue           func(childComplexity int) int
 	}
 
 	MembershipChange struct {
@@ -647,6 +728,14 @@ type ComplexityRoot struct {
 	Persona struct {
 		Segments func(childComplexity int) int
 		Strength func(childComplexity int) int
+	}
+
+	PopulationDrift struct {
+		Axes         func(childComplexity int) int
+		Customers    func(childComplexity int) int
+		Dates        func(childComplexity int) int
+		EveryNth     func(childComplexity int) int
+		ModelVersion func(childComplexity int) int
 	}
 
 	Prediction struct {
@@ -827,6 +916,24 @@ type ComplexityRoot struct {
 		Total    func(childComplexity int) int
 	}
 
+	Sankey struct {
+		Links func(childComplexity int) int
+		Nodes func(childComplexity int) int
+	}
+
+	SankeyLink struct {
+		Source func(childComplexity int) int
+		Target func(childComplexity int) int
+		Value  func(childComplexity int) int
+	}
+
+	SankeyNode struct {
+		Date  func(childComplexity int) int
+		Name  func(childComplexity int) int
+		State func(childComplexity int) int
+		Value func(childComplexity int) int
+	}
+
 	Segment struct {
 		Ancestors    func(childComplexity int) int
 		Axis         func(childComplexity int) int
@@ -986,11 +1093,13 @@ type ComplexityRoot struct {
 		Axes              func(childComplexity int, keys []string) int
 		Axis              func(childComplexity int, key string) int
 		Calibration       func(childComplexity int) int
+		CohortHeatmap     func(childComplexity int, metric model.CohortMetric, interval model.CohortInterval, cohorts *model.DateRange, periods int, segmentID *string, typeArg engine.SnapshotType) int
 		Currency          func(childComplexity int) int
 		CustomerCount     func(childComplexity int) int
 		FirstOrderAt      func(childComplexity int) int
 		Freshness         func(childComplexity int) int
 		ID                func(childComplexity int) int
+		Journey           func(childComplexity int, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) int
 		Key               func(childComplexity int) int
 		LastOrderAt       func(childComplexity int) int
 		LatestRun         func(childComplexity int, kind *engine.RunKind) int
@@ -998,6 +1107,7 @@ type ComplexityRoot struct {
 		Model             func(childComplexity int, version *int) int
 		Name              func(childComplexity int) int
 		Now               func(childComplexity int) int
+		PopulationDrift   func(childComplexity int, typeArg engine.SnapshotType, rangeArg *model.DateRange) int
 		PurchaseModels    func(childComplexity int) int
 		RetentionPolicies func(childComplexity int) int
 		Runs              func(childComplexity int, filter *model.RunFilter, first *int, after *string, last *int, before *string) int
@@ -1064,6 +1174,13 @@ type ComplexityRoot struct {
 		PredictedLtvs      func(childComplexity int) int
 		RiskLevels         func(childComplexity int) int
 		TotalValues        func(childComplexity int) int
+	}
+
+	TransitionMatrix struct {
+		Flows          func(childComplexity int) int
+		Probabilities  func(childComplexity int) int
+		StandardErrors func(childComplexity int) int
+		StepDays       func(childComplexity int) int
 	}
 
 	UpdateStorePayload struct {
@@ -1521,6 +1638,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisMembership.Status(childComplexity), true
+
+	case "AxisPopulationDrift.axis":
+		if e.ComplexityRoot.AxisPopulationDrift.Axis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Axis(childComplexity), true
+	case "AxisPopulationDrift.level":
+		if e.ComplexityRoot.AxisPopulationDrift.Level == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Level(childComplexity), true
+	case "AxisPopulationDrift.psi":
+		if e.ComplexityRoot.AxisPopulationDrift.Psi == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Psi(childComplexity), true
+	case "AxisPopulationDrift.psiSinceFirst":
+		if e.ComplexityRoot.AxisPopulationDrift.PsiSinceFirst == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.PsiSinceFirst(childComplexity), true
+	case "AxisPopulationDrift.reason":
+		if e.ComplexityRoot.AxisPopulationDrift.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Reason(childComplexity), true
+	case "AxisPopulationDrift.series":
+		if e.ComplexityRoot.AxisPopulationDrift.Series == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Series(childComplexity), true
+	case "AxisPopulationDrift.status":
+		if e.ComplexityRoot.AxisPopulationDrift.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisPopulationDrift.Status(childComplexity), true
 
 	case "AxisTimeline.axis":
 		if e.ComplexityRoot.AxisTimeline.Axis == nil {
@@ -2097,6 +2257,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ClusteringOptions.Tolerance(childComplexity), true
+
+	case "CohortHeatmap.cohorts":
+		if e.ComplexityRoot.CohortHeatmap.Cohorts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Cohorts(childComplexity), true
+	case "CohortHeatmap.everyNth":
+		if e.ComplexityRoot.CohortHeatmap.EveryNth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.EveryNth(childComplexity), true
+	case "CohortHeatmap.interval":
+		if e.ComplexityRoot.CohortHeatmap.Interval == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Interval(childComplexity), true
+	case "CohortHeatmap.metric":
+		if e.ComplexityRoot.CohortHeatmap.Metric == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Metric(childComplexity), true
+	case "CohortHeatmap.sizes":
+		if e.ComplexityRoot.CohortHeatmap.Sizes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Sizes(childComplexity), true
+	case "CohortHeatmap.values":
+		if e.ComplexityRoot.CohortHeatmap.Values == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Values(childComplexity), true
 
 	case "Counterfactual.changes":
 		if e.ComplexityRoot.Counterfactual.Changes == nil {
@@ -3288,6 +3485,243 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.InvalidInputError.Rule(childComplexity), true
 
+	case "Journey.axis":
+		if e.ComplexityRoot.Journey.Axis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Axis(childComplexity), true
+	case "Journey.customers":
+		if e.ComplexityRoot.Journey.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Customers(childComplexity), true
+	case "Journey.dates":
+		if e.ComplexityRoot.Journey.Dates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Dates(childComplexity), true
+	case "Journey.everyNth":
+		if e.ComplexityRoot.Journey.EveryNth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.EveryNth(childComplexity), true
+	case "Journey.forecast":
+		if e.ComplexityRoot.Journey.Forecast == nil {
+			break
+		}
+
+		args, err := ec.field_Journey_forecast_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Journey.Forecast(childComplexity, args["steps"].(int)), true
+	case "Journey.horizonDays":
+		if e.ComplexityRoot.Journey.HorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.HorizonDays(childComplexity), true
+	case "Journey.markov":
+		if e.ComplexityRoot.Journey.Markov == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Markov(childComplexity), true
+	case "Journey.modelVersion":
+		if e.ComplexityRoot.Journey.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.ModelVersion(childComplexity), true
+	case "Journey.outlook":
+		if e.ComplexityRoot.Journey.Outlook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Outlook(childComplexity), true
+	case "Journey.paths":
+		if e.ComplexityRoot.Journey.Paths == nil {
+			break
+		}
+
+		args, err := ec.field_Journey_paths_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Journey.Paths(childComplexity, args["first"].(int), args["minStages"].(int), args["maxStages"].(int)), true
+	case "Journey.reason":
+		if e.ComplexityRoot.Journey.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Reason(childComplexity), true
+	case "Journey.sankey":
+		if e.ComplexityRoot.Journey.Sankey == nil {
+			break
+		}
+
+		args, err := ec.field_Journey_sankey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Journey.Sankey(childComplexity, args["minShare"].(float64)), true
+	case "Journey.states":
+		if e.ComplexityRoot.Journey.States == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.States(childComplexity), true
+	case "Journey.status":
+		if e.ComplexityRoot.Journey.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Status(childComplexity), true
+	case "Journey.transitions":
+		if e.ComplexityRoot.Journey.Transitions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Transitions(childComplexity), true
+
+	case "JourneyForecast.lapsedRefusal":
+		if e.ComplexityRoot.JourneyForecast.LapsedRefusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyForecast.LapsedRefusal(childComplexity), true
+	case "JourneyForecast.lapsedWithin":
+		if e.ComplexityRoot.JourneyForecast.LapsedWithin == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyForecast.LapsedWithin(childComplexity), true
+	case "JourneyForecast.probabilities":
+		if e.ComplexityRoot.JourneyForecast.Probabilities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyForecast.Probabilities(childComplexity), true
+	case "JourneyForecast.refusal":
+		if e.ComplexityRoot.JourneyForecast.Refusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyForecast.Refusal(childComplexity), true
+
+	case "JourneyOutlook.daysToLapsed":
+		if e.ComplexityRoot.JourneyOutlook.DaysToLapsed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyOutlook.DaysToLapsed(childComplexity), true
+	case "JourneyOutlook.daysToLapsedRefusal":
+		if e.ComplexityRoot.JourneyOutlook.DaysToLapsedRefusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyOutlook.DaysToLapsedRefusal(childComplexity), true
+	case "JourneyOutlook.stationary":
+		if e.ComplexityRoot.JourneyOutlook.Stationary == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyOutlook.Stationary(childComplexity), true
+	case "JourneyOutlook.stationaryRefusal":
+		if e.ComplexityRoot.JourneyOutlook.StationaryRefusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyOutlook.StationaryRefusal(childComplexity), true
+
+	case "JourneyPath.customers":
+		if e.ComplexityRoot.JourneyPath.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.Customers(childComplexity), true
+	case "JourneyPath.cut":
+		if e.ComplexityRoot.JourneyPath.Cut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.Cut(childComplexity), true
+	case "JourneyPath.meanDays":
+		if e.ComplexityRoot.JourneyPath.MeanDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.MeanDays(childComplexity), true
+	case "JourneyPath.names":
+		if e.ComplexityRoot.JourneyPath.Names == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.Names(childComplexity), true
+	case "JourneyPath.share":
+		if e.ComplexityRoot.JourneyPath.Share == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.Share(childComplexity), true
+	case "JourneyPath.stages":
+		if e.ComplexityRoot.JourneyPath.Stages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.Stages(childComplexity), true
+
+	case "JourneyPaths.nodes":
+		if e.ComplexityRoot.JourneyPaths.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPaths.Nodes(childComplexity), true
+	case "JourneyPaths.totalCount":
+		if e.ComplexityRoot.JourneyPaths.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPaths.TotalCount(childComplexity), true
+
+	case "JourneyState.customersFirst":
+		if e.ComplexityRoot.JourneyState.CustomersFirst == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyState.CustomersFirst(childComplexity), true
+	case "JourneyState.customersLast":
+		if e.ComplexityRoot.JourneyState.CustomersLast == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyState.CustomersLast(childComplexity), true
+	case "JourneyState.kind":
+		if e.ComplexityRoot.JourneyState.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyState.Kind(childComplexity), true
+	case "JourneyState.meanDays":
+		if e.ComplexityRoot.JourneyState.MeanDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyState.MeanDays(childComplexity), true
+	case "JourneyState.segment":
+		if e.ComplexityRoot.JourneyState.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyState.Segment(childComplexity), true
+
 	case "KCandidate.balance":
 		if e.ComplexityRoot.KCandidate.Balance == nil {
 			break
@@ -3385,6 +3819,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.KSelection.Rule(childComplexity), true
+
+	case "MarkovCheck.degreesOfFreedom":
+		if e.ComplexityRoot.MarkovCheck.DegreesOfFreedom == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkovCheck.DegreesOfFreedom(childComplexity), true
+	case "MarkovCheck.difference":
+		if e.ComplexityRoot.MarkovCheck.Difference == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkovCheck.Difference(childComplexity), true
+	case "MarkovCheck.g":
+		if e.ComplexityRoot.MarkovCheck.G == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkovCheck.G(childComplexity), true
+	case "MarkovCheck.holds":
+		if e.ComplexityRoot.MarkovCheck.Holds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkovCheck.Holds(childComplexity), true
+	case "MarkovCheck.pValue":
+		if e.ComplexityRoot.MarkovCheck.PValue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkovCheck.PValue(childComplexity), true
 
 	case "MembershipChange.after":
 		if e.ComplexityRoot.MembershipChange.After == nil {
@@ -3823,6 +4288,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Persona.Strength(childComplexity), true
+
+	case "PopulationDrift.axes":
+		if e.ComplexityRoot.PopulationDrift.Axes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PopulationDrift.Axes(childComplexity), true
+	case "PopulationDrift.customers":
+		if e.ComplexityRoot.PopulationDrift.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PopulationDrift.Customers(childComplexity), true
+	case "PopulationDrift.dates":
+		if e.ComplexityRoot.PopulationDrift.Dates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PopulationDrift.Dates(childComplexity), true
+	case "PopulationDrift.everyNth":
+		if e.ComplexityRoot.PopulationDrift.EveryNth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PopulationDrift.EveryNth(childComplexity), true
+	case "PopulationDrift.modelVersion":
+		if e.ComplexityRoot.PopulationDrift.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PopulationDrift.ModelVersion(childComplexity), true
 
 	case "Prediction.asOf":
 		if e.ComplexityRoot.Prediction.AsOf == nil {
@@ -4644,6 +5140,63 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RunProgress.Total(childComplexity), true
 
+	case "Sankey.links":
+		if e.ComplexityRoot.Sankey.Links == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Sankey.Links(childComplexity), true
+	case "Sankey.nodes":
+		if e.ComplexityRoot.Sankey.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Sankey.Nodes(childComplexity), true
+
+	case "SankeyLink.source":
+		if e.ComplexityRoot.SankeyLink.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyLink.Source(childComplexity), true
+	case "SankeyLink.target":
+		if e.ComplexityRoot.SankeyLink.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyLink.Target(childComplexity), true
+	case "SankeyLink.value":
+		if e.ComplexityRoot.SankeyLink.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyLink.Value(childComplexity), true
+
+	case "SankeyNode.date":
+		if e.ComplexityRoot.SankeyNode.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyNode.Date(childComplexity), true
+	case "SankeyNode.name":
+		if e.ComplexityRoot.SankeyNode.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyNode.Name(childComplexity), true
+	case "SankeyNode.state":
+		if e.ComplexityRoot.SankeyNode.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyNode.State(childComplexity), true
+	case "SankeyNode.value":
+		if e.ComplexityRoot.SankeyNode.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SankeyNode.Value(childComplexity), true
+
 	case "Segment.ancestors":
 		if e.ComplexityRoot.Segment.Ancestors == nil {
 			break
@@ -5345,6 +5898,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Calibration(childComplexity), true
+	case "Store.cohortHeatmap":
+		if e.ComplexityRoot.Store.CohortHeatmap == nil {
+			break
+		}
+
+		args, err := ec.field_Store_cohortHeatmap_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Store.CohortHeatmap(childComplexity, args["metric"].(model.CohortMetric), args["interval"].(model.CohortInterval), args["cohorts"].(*model.DateRange), args["periods"].(int), args["segmentId"].(*string), args["type"].(engine.SnapshotType)), true
 	case "Store.currency":
 		if e.ComplexityRoot.Store.Currency == nil {
 			break
@@ -5375,6 +5939,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.ID(childComplexity), true
+	case "Store.journey":
+		if e.ComplexityRoot.Store.Journey == nil {
+			break
+		}
+
+		args, err := ec.field_Store_journey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Store.Journey(childComplexity, args["axis"].(string), args["type"].(engine.SnapshotType), args["range"].(*model.DateRange), args["level"].(engine.Level), args["weighting"].(model.FlowWeighting)), true
 	case "Store.key":
 		if e.ComplexityRoot.Store.Key == nil {
 			break
@@ -5427,6 +6002,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Now(childComplexity), true
+	case "Store.populationDrift":
+		if e.ComplexityRoot.Store.PopulationDrift == nil {
+			break
+		}
+
+		args, err := ec.field_Store_populationDrift_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Store.PopulationDrift(childComplexity, args["type"].(engine.SnapshotType), args["range"].(*model.DateRange)), true
 	case "Store.purchaseModels":
 		if e.ComplexityRoot.Store.PurchaseModels == nil {
 			break
@@ -5724,6 +6310,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.TotalValues(childComplexity), true
+
+	case "TransitionMatrix.flows":
+		if e.ComplexityRoot.TransitionMatrix.Flows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransitionMatrix.Flows(childComplexity), true
+	case "TransitionMatrix.probabilities":
+		if e.ComplexityRoot.TransitionMatrix.Probabilities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransitionMatrix.Probabilities(childComplexity), true
+	case "TransitionMatrix.standardErrors":
+		if e.ComplexityRoot.TransitionMatrix.StandardErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransitionMatrix.StandardErrors(childComplexity), true
+	case "TransitionMatrix.stepDays":
+		if e.ComplexityRoot.TransitionMatrix.StepDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TransitionMatrix.StepDays(childComplexity), true
 
 	case "UpdateStorePayload.store":
 		if e.ComplexityRoot.UpdateStorePayload.Store == nil {
@@ -6743,6 +7354,325 @@ type MembershipSeries {
   segment: Segment!
   "From 0 to 1; on each date they sum to 1 over the series, or are null in all of them."
   scores: FloatList!
+}
+`, BuiltIn: false},
+	{Name: "../schema/journey.graphqls", Input: `extend type Store {
+  "How customers went from segment to segment of one axis, over a series of snapshots, under the model in force: snapshots of other models are scored again from their features. It begins after what cannot be, and at most 500,000 snapshots are read: of larger stores those of every n-th customer."
+  journey(
+    "The axis's key."
+    axis: String!
+    "The snapshots' type; only its own days count, so that steps are of equal length."
+    type: SnapshotType! = WEEKLY
+    "At most 60 dates; the 26 weeks up to the store's now unless told."
+    range: DateRange
+    "The leaves of the tree or its roots."
+    level: SegmentLevel! = ROOTS
+    "Whether flows are of customers or of memberships."
+    weighting: FlowWeighting! = HARD
+  ): Journey! @cost(weight: 10000)
+  "How far the whole population moved from date to date, on every axis. Snapshots are read as for journey."
+  populationDrift(
+    "The snapshots' type; only its own days count."
+    type: SnapshotType! = WEEKLY
+    "At most 60 dates; the 26 weeks up to the store's now unless told."
+    range: DateRange
+  ): PopulationDrift! @cost(weight: 10000)
+  "A metric by cohort of first purchase and by age."
+  cohortHeatmap(
+    "What is measured."
+    metric: CohortMetric!
+    "The width of a cohort and of a period."
+    interval: CohortInterval! = MONTH
+    "First purchases in this range, at most 120 cohorts; all, or the newest 120, unless told."
+    cohorts: DateRange
+    "How many periods, the cohort's own counted; 1 to 120."
+    periods: Int! = 12
+    "Needed for SEGMENT_SHARE and refused for every other metric."
+    segmentId: ID
+    "The snapshots' type, for the metrics that come from snapshots."
+    type: SnapshotType! = WEEKLY
+  ): CohortHeatmap! @cost(weight: 10000)
+}
+
+"What flows between segments."
+enum FlowWeighting {
+  "Customers, each wholly in its dominant segment."
+  HARD
+  "Memberships. As much as possible stays where it is, so a customer who did not move adds nothing to a flow from one segment to another."
+  SOFT
+}
+
+"How customers went from segment to segment of one axis. Everything but the flows is of customers in their dominant segments. Unless status is ON lists are empty."
+type Journey {
+  "The axis."
+  axis: Axis!
+  "Whether the store has memberships on the axis."
+  status: AxisStatus!
+  "Why it has none; null where it has."
+  reason: AxisReason
+  "The dates that it rests on, oldest first: the latest ones without a gap on which at least half of the customers have snapshots, all of which can be brought under the model. Empty where there are none."
+  dates: [Date!]!
+  "The model that all places are given under; null before the first re-clustering."
+  modelVersion: Int
+  "Of how many customers there is one that was followed: 1 where all were."
+  everyNth: Int!
+  "How many customers were followed."
+  customers: Int!
+  "How many days without a purchase make a customer LAPSED: the model's churn horizon."
+  horizonDays: Int!
+  "Where customers can be: the segments of the level in their order, then the other states that occur. Rows and columns of matrices have this order."
+  states: [JourneyState!]! @listSize(assumedSize: 12)
+  "The moves from each date to the next, all dates together."
+  transitions: TransitionMatrix!
+  "Whether the place alone tells where customers go."
+  markov: MarkovCheck!
+  "Where several more steps would lead, if nothing changes."
+  forecast(
+    "How many steps of the same length; 1 to 52."
+    steps: Int! = 4
+  ): JourneyForecast!
+  "Where it leads in the long run, if nothing changes."
+  outlook: JourneyOutlook!
+  "The commonest paths through the states, commonest first; staying in a state is one stage."
+  paths(
+    "How many; 1 to 100."
+    first: Int! = 20
+    "The fewest stages; 2 leaves out those who stayed where they were. 1 to 12."
+    minStages: Int! = 1
+    "The most stages; longer paths are cut there. 1 to 12."
+    maxStages: Int! = 6
+  ): JourneyPaths!
+  "The flows as a diagram."
+  sankey(
+    "Flows under this share of all of their step are run together; from 0 to 0.5."
+    minShare: Float! = 0.005
+  ): Sankey!
+}
+
+"Where a customer can be on an axis."
+type JourneyState {
+  "What it is."
+  kind: JourneyStateKind!
+  "The segment; null for every other kind."
+  segment: Segment
+  "How many customers are there on the first date."
+  customersFirst: Int!
+  "How many customers are there on the last date."
+  customersLast: Int!
+  "How long customers stay, in days: the time spent there over the departures, so that stays which are not over count rightly. Null where nobody left, and for NEW."
+  meanDays: Float
+}
+
+"The kinds of places."
+enum JourneyStateKind {
+  "In a segment."
+  SEGMENT
+  "Not a customer yet; left at the first snapshot, and never entered."
+  NEW
+  "A customer without memberships on the axis, or without a snapshot."
+  ABSENT
+  "No purchase within the churn horizon, whatever the segment."
+  LAPSED
+}
+
+"Moves between states in one step. A matrix is a list of rows; rows are from, columns are to, both in the order of states."
+type TransitionMatrix {
+  "The mean length of a step, in days; null with fewer than two dates."
+  stepDays: Float
+  "How many customers, or with SOFT how much membership, went from where to where."
+  flows: [FloatList!]!
+  "Rows that sum to 1. HARD: with half a customer added to each cell but those of NEW. SOFT: nothing is added, and a row without members is zeros."
+  probabilities: [FloatList!]!
+  "Of the probabilities, by a bootstrap over customers, of 200 samples; null with SOFT."
+  standardErrors: [FloatList!]
+}
+
+"A comparison of what happened in two steps with one step twice."
+type MarkovCheck {
+  "The largest difference of a probability, from 0 to 1, over states that customers left at least 30 times; null where nothing can be compared."
+  difference: Float
+  "Whether it is under 0.05: only then there are a forecast and an outlook."
+  holds: Boolean!
+  "The G statistic, 2 sum O ln(O/E), of the two-step counts."
+  g: Float!
+  "Its degrees of freedom."
+  degreesOfFreedom: Int!
+  "How likely a larger one is where one step twice is the truth. Rough, since steps of a customer overlap; with many customers small for any difference. Null without degrees of freedom."
+  pValue: Float
+}
+
+"Why the past does not tell what comes."
+enum ForecastRefusal {
+  "Two steps need three dates."
+  NO_MIDDLE_DATE
+  "Two steps are not one step twice: how customers came to a place matters too."
+  NOT_MARKOV
+  "Fewer than 30 customer-steps lead out of a state that matters."
+  TOO_FEW_STEPS
+  "Nobody lapsed in this range."
+  NONE_LAPSED
+}
+
+"Where several steps would lead."
+type JourneyForecast {
+  "The probabilities after these steps, as rows; null where refused."
+  probabilities: [FloatList!]
+  "Why there are none; null where there are."
+  refusal: ForecastRefusal
+  "The probability, from each state, of having lapsed at some time within these steps; null where refused."
+  lapsedWithin: FloatList
+  "Why there is none; null where there is."
+  lapsedRefusal: ForecastRefusal
+}
+
+"Where the steps lead in the long run."
+type JourneyOutlook {
+  "The mean days until LAPSED is reached first, from each state; null where refused, and for NEW where fewer than 30 came."
+  daysToLapsed: FloatList
+  "Why there are none; null where there are."
+  daysToLapsedRefusal: ForecastRefusal
+  "The shares that customers tend to, were nobody to come; null where refused."
+  stationary: FloatList
+  "Why there are none; null where there are."
+  stationaryRefusal: ForecastRefusal
+}
+
+"The commonest paths."
+type JourneyPaths {
+  "Commonest first."
+  nodes: [JourneyPath!]! @listSize(assumedSize: 20)
+  "How many different ones there are."
+  totalCount: Int!
+}
+
+"A sequence of states that customers share."
+type JourneyPath {
+  "The states in their order, as places in states."
+  stages: [Int!]!
+  "The segments' names, or the states' kinds, in the same order."
+  names: [String!]!
+  "The mean days in each stage within the dates, each date standing for one step."
+  meanDays: FloatList!
+  "How many customers."
+  customers: Int!
+  "Of all customers that were followed, from 0 to 1."
+  share: Float!
+  "Whether some of them went on beyond the last stage."
+  cut: Boolean!
+}
+
+"Flows as charts take them. Every node takes in what it gives, but those of the first and the last date, and NEW, which only gives."
+type Sankey {
+  "The nodes; links name them by their places."
+  nodes: [SankeyNode!]! @listSize(assumedSize: 100)
+  "The flows, by date."
+  links: [SankeyLink!]! @listSize(assumedSize: 100)
+}
+
+"A state on a date."
+type SankeyNode {
+  "The date; of small flows the date that they begin on."
+  date: Date!
+  "The place in states; null for small flows, which pass such a node between two dates."
+  state: Int
+  "The segment's name, the state's kind, or OTHER."
+  name: String!
+  "What goes through: customers, or membership."
+  value: Float!
+}
+
+"A flow between two nodes."
+type SankeyLink {
+  "The place in nodes of where it begins."
+  source: Int!
+  "The place in nodes of where it ends."
+  target: Int!
+  "Customers, or membership."
+  value: Float!
+}
+
+"How far the population moved."
+type PopulationDrift {
+  "The dates with snapshots, most of which can be brought under the model; oldest first."
+  dates: [Date!]!
+  "The model that all memberships are given under; null before the first re-clustering."
+  modelVersion: Int
+  "Of how many customers there is one that was counted: 1 where all were."
+  everyNth: Int!
+  "How many customers were counted on each date."
+  customers: [Int!]!
+  "The axes, in their order."
+  axes: [AxisPopulationDrift!]! @listSize(assumedSize: 14)
+}
+
+"How far the population moved on one axis."
+type AxisPopulationDrift {
+  "The axis."
+  axis: Axis!
+  "Whether the store has memberships on the axis."
+  status: AxisStatus!
+  "Why it has none; null where it has."
+  reason: AxisReason
+  "The population stability index of mean memberships in the roots, sum (p - q) ln(p/q), against the date before, for each date; null where a side has nobody. Empty unless status is ON."
+  psi: FloatList!
+  "The same against the first date."
+  psiSinceFirst: FloatList!
+  "What the greater of the two says on the last date."
+  level: PopulationDriftLevel!
+  "The roots' mean memberships."
+  series: [MembershipSeries!]! @listSize(assumedSize: 8)
+}
+
+"What a stability index says, by convention."
+enum PopulationDriftLevel {
+  "Under 0.1, or there is nothing to compare."
+  STABLE
+  "From 0.1: worth a look."
+  NOTICE
+  "From 0.25: a new model is advised."
+  REFIT_ADVISED
+}
+
+"What cohorts are compared by. Of the first three a large store's are worked out from every n-th customer, and means are of the cohort's customers."
+enum CohortMetric {
+  "The share of the cohort that bought in the period, from 0 to 1."
+  RETENTION
+  "Orders in the period for each customer of the cohort: days with a purchase."
+  ORDERS
+  "The value of orders in the period, less refunds, for each customer of the cohort, in the store's currency."
+  REVENUE
+  "The mean overall drift of the period's snapshots, from 0 to 1."
+  MEAN_DRIFT
+  "The mean churn risk of the period's snapshots, from 0 to 1."
+  CHURN_RISK
+  "The share of the period's snapshots whose customer belongs to the segment, from 0 to 1. Snapshots of other models do not count."
+  SEGMENT_SHARE
+}
+
+"How wide a cohort and a period are, by the calendar of the store's time zone."
+enum CohortInterval {
+  "Seven days from the store's first day of a week."
+  WEEK
+  "A calendar month."
+  MONTH
+  "A calendar quarter."
+  QUARTER
+}
+
+"A metric by cohort and by age."
+type CohortHeatmap {
+  "What is measured."
+  metric: CohortMetric!
+  "The width of a cohort and of a period."
+  interval: CohortInterval!
+  "The first day of each cohort, oldest first and without a gap."
+  cohorts: [Date!]!
+  "The customers of each cohort."
+  sizes: [Int!]!
+  "Of how many customers there is one that was looked at: 1 where all were."
+  everyNth: Int!
+  "A row for each cohort; its element j is the metric j periods after the cohort's own. Null for a period that is not over at the store's now, for a cohort without customers, and where there are no snapshots. A snapshot counts for the day before it, which it looks back on."
+  values: [FloatList!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/order.graphqls", Input: `extend type Mutation {
@@ -9057,6 +9987,26 @@ func (ec *executionContext) childFields_AxisMembership(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type AxisMembership", field.Name)
 }
 
+func (ec *executionContext) childFields_AxisPopulationDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "axis":
+		return ec.fieldContext_AxisPopulationDrift_axis(ctx, field)
+	case "status":
+		return ec.fieldContext_AxisPopulationDrift_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_AxisPopulationDrift_reason(ctx, field)
+	case "psi":
+		return ec.fieldContext_AxisPopulationDrift_psi(ctx, field)
+	case "psiSinceFirst":
+		return ec.fieldContext_AxisPopulationDrift_psiSinceFirst(ctx, field)
+	case "level":
+		return ec.fieldContext_AxisPopulationDrift_level(ctx, field)
+	case "series":
+		return ec.fieldContext_AxisPopulationDrift_series(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AxisPopulationDrift", field.Name)
+}
+
 func (ec *executionContext) childFields_AxisTimeline(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "axis":
@@ -9315,6 +10265,24 @@ func (ec *executionContext) childFields_ClusteringOptions(ctx context.Context, f
 		return ec.fieldContext_ClusteringOptions_maxDepth(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ClusteringOptions", field.Name)
+}
+
+func (ec *executionContext) childFields_CohortHeatmap(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "metric":
+		return ec.fieldContext_CohortHeatmap_metric(ctx, field)
+	case "interval":
+		return ec.fieldContext_CohortHeatmap_interval(ctx, field)
+	case "cohorts":
+		return ec.fieldContext_CohortHeatmap_cohorts(ctx, field)
+	case "sizes":
+		return ec.fieldContext_CohortHeatmap_sizes(ctx, field)
+	case "everyNth":
+		return ec.fieldContext_CohortHeatmap_everyNth(ctx, field)
+	case "values":
+		return ec.fieldContext_CohortHeatmap_values(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CohortHeatmap", field.Name)
 }
 
 func (ec *executionContext) childFields_Counterfactual(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9787,6 +10755,114 @@ func (ec *executionContext) childFields_ImportProblem(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type ImportProblem", field.Name)
 }
 
+func (ec *executionContext) childFields_Journey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "axis":
+		return ec.fieldContext_Journey_axis(ctx, field)
+	case "status":
+		return ec.fieldContext_Journey_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_Journey_reason(ctx, field)
+	case "dates":
+		return ec.fieldContext_Journey_dates(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_Journey_modelVersion(ctx, field)
+	case "everyNth":
+		return ec.fieldContext_Journey_everyNth(ctx, field)
+	case "customers":
+		return ec.fieldContext_Journey_customers(ctx, field)
+	case "horizonDays":
+		return ec.fieldContext_Journey_horizonDays(ctx, field)
+	case "states":
+		return ec.fieldContext_Journey_states(ctx, field)
+	case "transitions":
+		return ec.fieldContext_Journey_transitions(ctx, field)
+	case "markov":
+		return ec.fieldContext_Journey_markov(ctx, field)
+	case "forecast":
+		return ec.fieldContext_Journey_forecast(ctx, field)
+	case "outlook":
+		return ec.fieldContext_Journey_outlook(ctx, field)
+	case "paths":
+		return ec.fieldContext_Journey_paths(ctx, field)
+	case "sankey":
+		return ec.fieldContext_Journey_sankey(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Journey", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyForecast(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "probabilities":
+		return ec.fieldContext_JourneyForecast_probabilities(ctx, field)
+	case "refusal":
+		return ec.fieldContext_JourneyForecast_refusal(ctx, field)
+	case "lapsedWithin":
+		return ec.fieldContext_JourneyForecast_lapsedWithin(ctx, field)
+	case "lapsedRefusal":
+		return ec.fieldContext_JourneyForecast_lapsedRefusal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyForecast", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyOutlook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "daysToLapsed":
+		return ec.fieldContext_JourneyOutlook_daysToLapsed(ctx, field)
+	case "daysToLapsedRefusal":
+		return ec.fieldContext_JourneyOutlook_daysToLapsedRefusal(ctx, field)
+	case "stationary":
+		return ec.fieldContext_JourneyOutlook_stationary(ctx, field)
+	case "stationaryRefusal":
+		return ec.fieldContext_JourneyOutlook_stationaryRefusal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyOutlook", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyPath(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "stages":
+		return ec.fieldContext_JourneyPath_stages(ctx, field)
+	case "names":
+		return ec.fieldContext_JourneyPath_names(ctx, field)
+	case "meanDays":
+		return ec.fieldContext_JourneyPath_meanDays(ctx, field)
+	case "customers":
+		return ec.fieldContext_JourneyPath_customers(ctx, field)
+	case "share":
+		return ec.fieldContext_JourneyPath_share(ctx, field)
+	case "cut":
+		return ec.fieldContext_JourneyPath_cut(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyPath", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyPaths(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nodes":
+		return ec.fieldContext_JourneyPaths_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_JourneyPaths_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyPaths", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_JourneyState_kind(ctx, field)
+	case "segment":
+		return ec.fieldContext_JourneyState_segment(ctx, field)
+	case "customersFirst":
+		return ec.fieldContext_JourneyState_customersFirst(ctx, field)
+	case "customersLast":
+		return ec.fieldContext_JourneyState_customersLast(ctx, field)
+	case "meanDays":
+		return ec.fieldContext_JourneyState_meanDays(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyState", field.Name)
+}
+
 func (ec *executionContext) childFields_KCandidate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "k":
@@ -9829,6 +10905,22 @@ func (ec *executionContext) childFields_KSelection(ctx context.Context, field gr
 		return ec.fieldContext_KSelection_candidates(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type KSelection", field.Name)
+}
+
+func (ec *executionContext) childFields_MarkovCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "difference":
+		return ec.fieldContext_MarkovCheck_difference(ctx, field)
+	case "holds":
+		return ec.fieldContext_MarkovCheck_holds(ctx, field)
+	case "g":
+		return ec.fieldContext_MarkovCheck_g(ctx, field)
+	case "degreesOfFreedom":
+		return ec.fieldContext_MarkovCheck_degreesOfFreedom(ctx, field)
+	case "pValue":
+		return ec.fieldContext_MarkovCheck_pValue(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MarkovCheck", field.Name)
 }
 
 func (ec *executionContext) childFields_MembershipChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9981,6 +11073,22 @@ func (ec *executionContext) childFields_Persona(ctx context.Context, field graph
 		return ec.fieldContext_Persona_strength(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Persona", field.Name)
+}
+
+func (ec *executionContext) childFields_PopulationDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "dates":
+		return ec.fieldContext_PopulationDrift_dates(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_PopulationDrift_modelVersion(ctx, field)
+	case "everyNth":
+		return ec.fieldContext_PopulationDrift_everyNth(ctx, field)
+	case "customers":
+		return ec.fieldContext_PopulationDrift_customers(ctx, field)
+	case "axes":
+		return ec.fieldContext_PopulationDrift_axes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PopulationDrift", field.Name)
 }
 
 func (ec *executionContext) childFields_Prediction(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10285,6 +11393,42 @@ func (ec *executionContext) childFields_RunProgress(ctx context.Context, field g
 		return ec.fieldContext_RunProgress_at(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RunProgress", field.Name)
+}
+
+func (ec *executionContext) childFields_Sankey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nodes":
+		return ec.fieldContext_Sankey_nodes(ctx, field)
+	case "links":
+		return ec.fieldContext_Sankey_links(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Sankey", field.Name)
+}
+
+func (ec *executionContext) childFields_SankeyLink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "source":
+		return ec.fieldContext_SankeyLink_source(ctx, field)
+	case "target":
+		return ec.fieldContext_SankeyLink_target(ctx, field)
+	case "value":
+		return ec.fieldContext_SankeyLink_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SankeyLink", field.Name)
+}
+
+func (ec *executionContext) childFields_SankeyNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "date":
+		return ec.fieldContext_SankeyNode_date(ctx, field)
+	case "state":
+		return ec.fieldContext_SankeyNode_state(ctx, field)
+	case "name":
+		return ec.fieldContext_SankeyNode_name(ctx, field)
+	case "value":
+		return ec.fieldContext_SankeyNode_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SankeyNode", field.Name)
 }
 
 func (ec *executionContext) childFields_Segment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10625,6 +11769,12 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_retentionPolicies(ctx, field)
 	case "freshness":
 		return ec.fieldContext_Store_freshness(ctx, field)
+	case "journey":
+		return ec.fieldContext_Store_journey(ctx, field)
+	case "populationDrift":
+		return ec.fieldContext_Store_populationDrift(ctx, field)
+	case "cohortHeatmap":
+		return ec.fieldContext_Store_cohortHeatmap(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Store", field.Name)
 }
@@ -10737,6 +11887,20 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_freshness(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Timeline", field.Name)
+}
+
+func (ec *executionContext) childFields_TransitionMatrix(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "stepDays":
+		return ec.fieldContext_TransitionMatrix_stepDays(ctx, field)
+	case "flows":
+		return ec.fieldContext_TransitionMatrix_flows(ctx, field)
+	case "probabilities":
+		return ec.fieldContext_TransitionMatrix_probabilities(ctx, field)
+	case "standardErrors":
+		return ec.fieldContext_TransitionMatrix_standardErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TransitionMatrix", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateStorePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

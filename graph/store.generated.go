@@ -29,6 +29,9 @@ type StoreResolver interface {
 	Runs(ctx context.Context, obj *model.Store, filter *model.RunFilter, first *int, after *string, last *int, before *string) (*model.Page[model.Run], error)
 	RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error)
 	Freshness(ctx context.Context, obj *model.Store) (*model.Freshness, error)
+	Journey(ctx context.Context, obj *model.Store, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) (*model.Journey, error)
+	PopulationDrift(ctx context.Context, obj *model.Store, typeArg engine.SnapshotType, rangeArg *model.DateRange) (*model.PopulationDrift, error)
+	CohortHeatmap(ctx context.Context, obj *model.Store, metric model.CohortMetric, interval model.CohortInterval, cohorts *model.DateRange, periods int, segmentID *string, typeArg engine.SnapshotType) (*model.CohortHeatmap, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -63,6 +66,106 @@ func (ec *executionContext) field_Store_axis_args(ctx context.Context, rawArgs m
 	return args, nil
 }
 
+func (ec *executionContext) field_Store_cohortHeatmap_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "metric",
+		func(ctx context.Context, v any) (model.CohortMetric, error) {
+			return ec.unmarshalNCohortMetric2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortMetric(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["metric"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "interval",
+		func(ctx context.Context, v any) (model.CohortInterval, error) {
+			return ec.unmarshalNCohortInterval2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortInterval(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["interval"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "cohorts",
+		func(ctx context.Context, v any) (*model.DateRange, error) {
+			return ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["cohorts"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "periods",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["periods"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "segmentId",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["segmentId"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "type",
+		func(ctx context.Context, v any) (engine.SnapshotType, error) {
+			return ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["type"] = arg5
+	return args, nil
+}
+
+func (ec *executionContext) field_Store_journey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "axis",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["axis"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "type",
+		func(ctx context.Context, v any) (engine.SnapshotType, error) {
+			return ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["type"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (*model.DateRange, error) {
+			return ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "level",
+		func(ctx context.Context, v any) (engine.Level, error) {
+			return ec.unmarshalNSegmentLevel2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["level"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "weighting",
+		func(ctx context.Context, v any) (model.FlowWeighting, error) {
+			return ec.unmarshalNFlowWeighting2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFlowWeighting(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["weighting"] = arg4
+	return args, nil
+}
+
 func (ec *executionContext) field_Store_latestRun_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -88,6 +191,28 @@ func (ec *executionContext) field_Store_model_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["version"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Store_populationDrift_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "type",
+		func(ctx context.Context, v any) (engine.SnapshotType, error) {
+			return ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["type"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (*model.DateRange, error) {
+			return ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg1
 	return args, nil
 }
 
@@ -889,6 +1014,138 @@ func (ec *executionContext) fieldContext_Store_freshness(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Store_journey(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_journey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Store().Journey(ctx, obj, fc.Args["axis"].(string), fc.Args["type"].(engine.SnapshotType), fc.Args["range"].(*model.DateRange), fc.Args["level"].(engine.Level), fc.Args["weighting"].(model.FlowWeighting))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Journey) graphql.Marshaler {
+			return ec.marshalNJourney2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourney(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_journey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Journey(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Store_journey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Store_populationDrift(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_populationDrift(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Store().PopulationDrift(ctx, obj, fc.Args["type"].(engine.SnapshotType), fc.Args["range"].(*model.DateRange))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PopulationDrift) graphql.Marshaler {
+			return ec.marshalNPopulationDrift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPopulationDrift(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_populationDrift(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PopulationDrift(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Store_populationDrift_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Store_cohortHeatmap(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_cohortHeatmap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Store().CohortHeatmap(ctx, obj, fc.Args["metric"].(model.CohortMetric), fc.Args["interval"].(model.CohortInterval), fc.Args["cohorts"].(*model.DateRange), fc.Args["periods"].(int), fc.Args["segmentId"].(*string), fc.Args["type"].(engine.SnapshotType))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CohortHeatmap) graphql.Marshaler {
+			return ec.marshalNCohortHeatmap2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCohortHeatmap(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_cohortHeatmap(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CohortHeatmap(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Store_cohortHeatmap_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _StoreConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.Store]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1553,6 +1810,24 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Store_freshness(ctx, field, obj)
+				})
+		case "journey":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_journey(ctx, field, obj)
+				})
+		case "populationDrift":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_populationDrift(ctx, field, obj)
+				})
+		case "cohortHeatmap":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_cohortHeatmap(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

@@ -36,7 +36,7 @@ func followed(store *model.Store, kind engine.SnapshotType, span *model.DateRang
 	if q.Dates = kind.Dates(from, to); len(q.Dates) > maxFollowedDates {
 		return q, tooManyFollowed()
 	}
-	q.Every = max(1, (store.Customers*len(q.Dates)+maxFollowedSnapshots-1)/maxFollowedSnapshots)
+	q.Every = everyNth(store.Customers*len(q.Dates), maxFollowedSnapshots)
 	return q, nil
 }
 

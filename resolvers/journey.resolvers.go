@@ -19,3 +19,7 @@ func (r *storeResolver) Journey(ctx context.Context, obj *model.Store, axis stri
 func (r *storeResolver) PopulationDrift(ctx context.Context, obj *model.Store, typeArg engine.SnapshotType, rangeArg *model.DateRange) (*model.PopulationDrift, error) {
 	return r.populationDrift(ctx, obj, typeArg, rangeArg)
 }
+
+func (r *storeResolver) CohortHeatmap(ctx context.Context, obj *model.Store, metric model.CohortMetric, interval model.CohortInterval, cohorts *model.DateRange, periods int, segmentID *string, typeArg engine.SnapshotType) (*model.CohortHeatmap, error) {
+	return r.cohortHeatmap(ctx, obj, heatmapArgs{metric: metric, interval: interval, cohorts: cohorts, periods: periods, segment: segmentID, kind: typeArg})
+}

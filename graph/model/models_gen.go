@@ -13,6 +13,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
+	"github.com/quimbi/quimbi/engine/journey"
 	"github.com/quimbi/quimbi/engine/kselect"
 )
 
@@ -90,6 +91,24 @@ type AxisFit struct {
 	Converged *bool `json:"converged,omitempty"`
 	// How the number of roots was chosen.
 	KSelection *KSelection `json:"kSelection,omitempty"`
+}
+
+// How far the population moved on one axis.
+type AxisPopulationDrift struct {
+	// The axis.
+	Axis *Axis `json:"axis"`
+	// Whether the store has memberships on the axis.
+	Status engine.AxisStatus `json:"status"`
+	// Why it has none; null where it has.
+	Reason *engine.AxisReason `json:"reason,omitempty"`
+	// The population stability index of mean memberships in the roots, sum (p - q) ln(p/q), against the date before, for each date; null where a side has nobody. Empty unless status is ON.
+	Psi []float64 `json:"psi"`
+	// The same against the first date.
+	PsiSinceFirst []float64 `json:"psiSinceFirst"`
+	// What the greater of the two says on the last date.
+	Level PopulationDriftLevel `json:"level"`
+	// The roots' mean memberships.
+	Series []*MembershipSeries `json:"series"`
 }
 
 // What to measure.
@@ -202,6 +221,22 @@ type ClusteringOptionsInput struct {
 	MinSegmentSize *int `json:"minSegmentSize,omitempty"`
 	// 0 or more.
 	MaxDepth *int `json:"maxDepth,omitempty"`
+}
+
+// A metric by cohort and by age.
+type CohortHeatmap struct {
+	// What is measured.
+	Metric CohortMetric `json:"metric"`
+	// The width of a cohort and of a period.
+	Interval CohortInterval `json:"interval"`
+	// The first day of each cohort, oldest first and without a gap.
+	Cohorts []engine.Date `json:"cohorts"`
+	// The customers of each cohort.
+	Sizes []int `json:"sizes"`
+	// Of how many customers there is one that was looked at: 1 where all were.
+	EveryNth int `json:"everyNth"`
+	// A row for each cohort; its element j is the metric j periods after the cohort's own. Null for a period that is not over at the store's now, for a cohort without customers, and where there are no snapshots. A snapshot counts for the day before it, which it looks back on.
+	Values [][]float64 `json:"values"`
 }
 
 // What would make a segment dominant for a customer, with a lead of at least 0.05. It describes the model and promises no effect.
@@ -628,6 +663,68 @@ type InvalidInputError struct {
 
 func (InvalidInputError) IsUserError() {}
 
+// Where several steps would lead.
+type JourneyForecast struct {
+	// The probabilities after these steps, as rows; null where refused.
+	Probabilities [][]float64 `json:"probabilities,omitempty"`
+	// Why there are none; null where there are.
+	Refusal *string `json:"refusal,omitempty"`
+	// The probability, from each state, of having lapsed at some time within these steps; null where refused.
+	LapsedWithin []float64 `json:"lapsedWithin,omitempty"`
+	// Why there is none; null where there is.
+	LapsedRefusal *string `json:"lapsedRefusal,omitempty"`
+}
+
+// Where the steps lead in the long run.
+type JourneyOutlook struct {
+	// The mean days until LAPSED is reached first, from each state; null where refused, and for NEW where fewer than 30 came.
+	DaysToLapsed []float64 `json:"daysToLapsed,omitempty"`
+	// Why there are none; null where there are.
+	DaysToLapsedRefusal *string `json:"daysToLapsedRefusal,omitempty"`
+	// The shares that customers tend to, were nobody to come; null where refused.
+	Stationary []float64 `json:"stationary,omitempty"`
+	// Why there are none; null where there are.
+	StationaryRefusal *string `json:"stationaryRefusal,omitempty"`
+}
+
+// A sequence of states that customers share.
+type JourneyPath struct {
+	// The states in their order, as places in states.
+	Stages []int `json:"stages"`
+	// The segments' names, or the states' kinds, in the same order.
+	Names []string `json:"names"`
+	// The mean days in each stage within the dates, each date standing for one step.
+	MeanDays []float64 `json:"meanDays"`
+	// How many customers.
+	Customers int `json:"customers"`
+	// Of all customers that were followed, from 0 to 1.
+	Share float64 `json:"share"`
+	// Whether some of them went on beyond the last stage.
+	Cut bool `json:"cut"`
+}
+
+// The commonest paths.
+type JourneyPaths struct {
+	// Commonest first.
+	Nodes []*JourneyPath `json:"nodes"`
+	// How many different ones there are.
+	TotalCount int `json:"totalCount"`
+}
+
+// Where a customer can be on an axis.
+type JourneyState struct {
+	// What it is.
+	Kind journey.Kind `json:"kind"`
+	// The segment; null for every other kind.
+	Segment *Segment `json:"segment,omitempty"`
+	// How many customers are there on the first date.
+	CustomersFirst int `json:"customersFirst"`
+	// How many customers are there on the last date.
+	CustomersLast int `json:"customersLast"`
+	// How long customers stay, in days: the time spent there over the departures, so that stays which are not over count rightly. Null where nobody left, and for NEW.
+	MeanDays *float64 `json:"meanDays,omitempty"`
+}
+
 // One number of clusters that was tried.
 type KCandidate struct {
 	// The number of clusters.
@@ -666,6 +763,20 @@ type KSelection struct {
 	Formula BalanceFormula `json:"formula"`
 	// Everything that was tried, by k.
 	Candidates []*KCandidate `json:"candidates"`
+}
+
+// A comparison of what happened in two steps with one step twice.
+type MarkovCheck struct {
+	// The largest difference of a probability, from 0 to 1, over states that customers left at least 30 times; null where nothing can be compared.
+	Difference *float64 `json:"difference,omitempty"`
+	// Whether it is under 0.05: only then there are a forecast and an outlook.
+	Holds bool `json:"holds"`
+	// The G statistic, 2 sum O ln(O/E), of the two-step counts.
+	G float64 `json:"g"`
+	// Its degrees of freedom.
+	DegreesOfFreedom int `json:"degreesOfFreedom"`
+	// How likely a larger one is where one step twice is the truth. Rough, since steps of a customer overlap; with many customers small for any difference. Null without degrees of freedom.
+	PValue *float64 `json:"pValue,omitempty"`
 }
 
 // How one membership changed.
@@ -974,6 +1085,36 @@ type RunProgress struct {
 	At time.Time `json:"at"`
 }
 
+// Flows as charts take them. Every node takes in what it gives, but those of the first and the last date, and NEW, which only gives.
+type Sankey struct {
+	// The nodes; links name them by their places.
+	Nodes []*SankeyNode `json:"nodes"`
+	// The flows, by date.
+	Links []*SankeyLink `json:"links"`
+}
+
+// A flow between two nodes.
+type SankeyLink struct {
+	// The place in nodes of where it begins.
+	Source int `json:"source"`
+	// The place in nodes of where it ends.
+	Target int `json:"target"`
+	// Customers, or membership.
+	Value float64 `json:"value"`
+}
+
+// A state on a date.
+type SankeyNode struct {
+	// The date; of small flows the date that they begin on.
+	Date engine.Date `json:"date"`
+	// The place in states; null for small flows, which pass such a node between two dates.
+	State *int `json:"state,omitempty"`
+	// The segment's name, the state's kind, or OTHER.
+	Name string `json:"name"`
+	// What goes through: customers, or membership.
+	Value float64 `json:"value"`
+}
+
 // A membership in one segment.
 type SegmentMembership struct {
 	// The segment.
@@ -1201,6 +1342,137 @@ func (e *BalanceFormula) UnmarshalJSON(b []byte) error {
 }
 
 func (e BalanceFormula) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How wide a cohort and a period are, by the calendar of the store's time zone.
+type CohortInterval string
+
+const (
+	// Seven days from the store's first day of a week.
+	CohortIntervalWeek CohortInterval = "WEEK"
+	// A calendar month.
+	CohortIntervalMonth CohortInterval = "MONTH"
+	// A calendar quarter.
+	CohortIntervalQuarter CohortInterval = "QUARTER"
+)
+
+var AllCohortInterval = []CohortInterval{
+	CohortIntervalWeek,
+	CohortIntervalMonth,
+	CohortIntervalQuarter,
+}
+
+func (e CohortInterval) IsValid() bool {
+	switch e {
+	case CohortIntervalWeek, CohortIntervalMonth, CohortIntervalQuarter:
+		return true
+	}
+	return false
+}
+
+func (e CohortInterval) String() string {
+	return string(e)
+}
+
+func (e *CohortInterval) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CohortInterval(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CohortInterval", str)
+	}
+	return nil
+}
+
+func (e CohortInterval) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CohortInterval) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CohortInterval) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What cohorts are compared by. Of the first three a large store's are worked out from every n-th customer, and means are of the cohort's customers.
+type CohortMetric string
+
+const (
+	// The share of the cohort that bought in the period, from 0 to 1.
+	CohortMetricRetention CohortMetric = "RETENTION"
+	// Orders in the period for each customer of the cohort: days with a purchase.
+	CohortMetricOrders CohortMetric = "ORDERS"
+	// The value of orders in the period, less refunds, for each customer of the cohort, in the store's currency.
+	CohortMetricRevenue CohortMetric = "REVENUE"
+	// The mean overall drift of the period's snapshots, from 0 to 1.
+	CohortMetricMeanDrift CohortMetric = "MEAN_DRIFT"
+	// The mean churn risk of the period's snapshots, from 0 to 1.
+	CohortMetricChurnRisk CohortMetric = "CHURN_RISK"
+	// The share of the period's snapshots whose customer belongs to the segment, from 0 to 1. Snapshots of other models do not count.
+	CohortMetricSegmentShare CohortMetric = "SEGMENT_SHARE"
+)
+
+var AllCohortMetric = []CohortMetric{
+	CohortMetricRetention,
+	CohortMetricOrders,
+	CohortMetricRevenue,
+	CohortMetricMeanDrift,
+	CohortMetricChurnRisk,
+	CohortMetricSegmentShare,
+}
+
+func (e CohortMetric) IsValid() bool {
+	switch e {
+	case CohortMetricRetention, CohortMetricOrders, CohortMetricRevenue, CohortMetricMeanDrift, CohortMetricChurnRisk, CohortMetricSegmentShare:
+		return true
+	}
+	return false
+}
+
+func (e CohortMetric) String() string {
+	return string(e)
+}
+
+func (e *CohortMetric) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CohortMetric(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CohortMetric", str)
+	}
+	return nil
+}
+
+func (e CohortMetric) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CohortMetric) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CohortMetric) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1462,6 +1734,64 @@ func (e DriftCause) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What flows between segments.
+type FlowWeighting string
+
+const (
+	// Customers, each wholly in its dominant segment.
+	FlowWeightingHard FlowWeighting = "HARD"
+	// Memberships. As much as possible stays where it is, so a customer who did not move adds nothing to a flow from one segment to another.
+	FlowWeightingSoft FlowWeighting = "SOFT"
+)
+
+var AllFlowWeighting = []FlowWeighting{
+	FlowWeightingHard,
+	FlowWeightingSoft,
+}
+
+func (e FlowWeighting) IsValid() bool {
+	switch e {
+	case FlowWeightingHard, FlowWeightingSoft:
+		return true
+	}
+	return false
+}
+
+func (e FlowWeighting) String() string {
+	return string(e)
+}
+
+func (e *FlowWeighting) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FlowWeighting(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FlowWeighting", str)
+	}
+	return nil
+}
+
+func (e FlowWeighting) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FlowWeighting) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FlowWeighting) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // Whether the service works.
 type HealthStatus string
 
@@ -1576,6 +1906,67 @@ func (e *OrderDirection) UnmarshalJSON(b []byte) error {
 }
 
 func (e OrderDirection) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a stability index says, by convention.
+type PopulationDriftLevel string
+
+const (
+	// Under 0.1, or there is nothing to compare.
+	PopulationDriftLevelStable PopulationDriftLevel = "STABLE"
+	// From 0.1: worth a look.
+	PopulationDriftLevelNotice PopulationDriftLevel = "NOTICE"
+	// From 0.25: a new model is advised.
+	PopulationDriftLevelRefitAdvised PopulationDriftLevel = "REFIT_ADVISED"
+)
+
+var AllPopulationDriftLevel = []PopulationDriftLevel{
+	PopulationDriftLevelStable,
+	PopulationDriftLevelNotice,
+	PopulationDriftLevelRefitAdvised,
+}
+
+func (e PopulationDriftLevel) IsValid() bool {
+	switch e {
+	case PopulationDriftLevelStable, PopulationDriftLevelNotice, PopulationDriftLevelRefitAdvised:
+		return true
+	}
+	return false
+}
+
+func (e PopulationDriftLevel) String() string {
+	return string(e)
+}
+
+func (e *PopulationDriftLevel) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PopulationDriftLevel(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PopulationDriftLevel", str)
+	}
+	return nil
+}
+
+func (e PopulationDriftLevel) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PopulationDriftLevel) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PopulationDriftLevel) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -36,6 +36,7 @@ func TestCDNOW(t *testing.T) {
 	t.Run("risk", func(t *testing.T) { a.testRiskWeights(t) })
 	t.Run("backtest", func(t *testing.T) { a.testBacktest(t) })
 	t.Run("journeys", func(t *testing.T) { a.testJourneys(t) })
+	t.Run("cohorts", func(t *testing.T) { a.testCohorts(t) })
 	t.Run("createSnapshot", func(t *testing.T) { a.testCreateSnapshot(t) })
 	t.Run("createSnapshots of named customers", func(t *testing.T) { a.testNamedSnapshots(t) })
 	t.Run("createSnapshots of the store", func(t *testing.T) { a.testStoreSnapshots(t) })

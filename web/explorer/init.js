@@ -3,7 +3,7 @@ const url = new URL("/graphql", location.href);
 const socket = new URL(url);
 socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
-const examples = ["customers", "timeline", "explain", "segments", "risk", "backtest", "drift", "recluster", "progress", "live"];
+const examples = ["customers", "timeline", "explain", "segments", "risk", "backtest", "drift", "journey", "cohorts", "recluster", "progress", "live"];
 
 async function ask(query, variables) {
   const answer = await fetch(url, {
