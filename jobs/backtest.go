@@ -91,7 +91,7 @@ func (r *Runner) backtest(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
-	orders := backtest.Orders{Zone: store.Zone, Columns: store.Columns, Customers: store.Customers, Instants: instants, Each: func() iter.Seq2[backtest.Customer, error] {
+	orders := backtest.Orders{Zone: store.Zone, Columns: store.Columns, Customers: store.Customers, Instants: instants, Params: r.settings.Params, Each: func() iter.Seq2[backtest.Customer, error] {
 		return func(yield func(backtest.Customer, error) bool) {
 			for c, err := range r.db.Lines(ctx, store.ID, everyone, plan.End.In(store.Zone)) {
 				if !yield(backtest.Customer{ID: c.CustomerID, Lines: c.Lines}, err) {

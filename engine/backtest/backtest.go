@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
-	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/risk"
 )
 
 // Result is what a backtest found. Shares and probabilities are from 0 to 1, times in days.
@@ -37,6 +37,8 @@ type Result struct {
 	IdentifiableReason string                  `json:"identifiable_reason,omitempty"`
 	PredictionReason   engine.PredictionReason `json:"prediction_reason,omitempty"`
 	Detectors          []Detector              `json:"detectors"`
+	// Additions are the features of segments and drift, each put into the model without it.
+	Additions []Addition `json:"additions"`
 	// Best is the detector with the largest lead; empty where none had a lead.
 	Best string `json:"best"`
 	// Calibration is of the churn risk on those who bought at least three times, Everybody on all who had bought.
@@ -114,23 +116,13 @@ func Run(ctx context.Context, p *Plan, orders Orders, progress func(Progress)) (
 	return run(ctx, p, orders, progress, newObserver)
 }
 
-func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, btyd.Model) *observer) (*Result, error) {
+func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, fitted) *observer) (*Result, error) {
 	total := 2 * orders.Customers
-	counts, table, err := fitTable(ctx, p, &orders, func(done int) { progress(Progress{engine.StageFeatures, done, total}) })
+	f, predictor, counts, err := fit(ctx, p, &orders, progress)
 	if err != nil {
 		return nil, err
 	}
-	settings := engine.DefaultPredictionSettings()
-	settings.HorizonDays = p.HorizonDays
-	predictor, err := engine.FitPredictor(ctx, table, settings)
-	if err != nil {
-		return nil, err
-	}
-	var model btyd.Model
-	if predictor.Purchases != nil {
-		model = predictor.Purchases.Predictor()
-	}
-	o, err := observe(p, &orders, model).collect(ctx, &orders, func(done int) {
+	o, err := observe(p, &orders, f).collect(ctx, &orders, func(done int) {
 		progress(Progress{engine.StageScoring, orders.Customers + done, total})
 	})
 	if err != nil {
@@ -150,18 +142,48 @@ func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), o
 	return r, nil
 }
 
-// fitTable reads the fitting third as of the last day, and counts everybody who had bought by then by thirds.
-func fitTable(ctx context.Context, p *Plan, orders *Orders, progress func(int)) (counts [3]int, table *engine.Table, err error) {
+// fit reads the fitting third and fits on it. counts are of everybody who had bought by the last day, by thirds.
+func fit(ctx context.Context, p *Plan, orders *Orders, progress func(Progress)) (f fitted, predictor *engine.Predictor, counts [3]int, err error) {
+	total := 2 * orders.Customers
+	third, err := readFitting(ctx, p, orders, func(done int) { progress(Progress{engine.StageFeatures, done, total}) })
+	if err != nil {
+		return f, nil, counts, err
+	}
+	settings := engine.DefaultPredictionSettings()
+	settings.HorizonDays = p.HorizonDays
+	predictor, err = engine.FitPredictor(ctx, third.table, settings)
+	if err != nil {
+		return f, nil, counts, err
+	}
+	if predictor.Purchases != nil {
+		f.purchases = predictor.Purchases.Predictor()
+	}
+	segments := func(engine.FitProgress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
+	if f.segments, err = engine.Fit(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
+		return f, nil, counts, err
+	}
+	f.weights = third.weigh(f.segments, p.HorizonDays)
+	return f, predictor, third.counts, nil
+}
+
+// fittingThird is what models are fitted on.
+type fittingThird struct {
+	counts [3]int        // of everybody who had bought by the last day, by thirds
+	table  *engine.Table // as of the last day
+	lost   []bool        // of the table's customers: no purchase in the horizon after it
+}
+
+func readFitting(ctx context.Context, p *Plan, orders *Orders, progress func(int)) (*fittingThird, error) {
 	at := orders.Instants[len(orders.Instants)-1:]
-	table = &engine.Table{AsOf: p.to(), Columns: orders.Columns}
+	f := &fittingThird{table: &engine.Table{AsOf: p.to(), Columns: orders.Columns}}
 	builder := engine.NewBuilder(orders.Zone, orders.Columns)
 	done := 0
 	for c, err := range orders.Each() {
 		if err != nil {
-			return counts, nil, err
+			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
-			return counts, nil, err
+			return nil, err
 		}
 		if done++; done%1000 == 0 {
 			progress(done)
@@ -170,14 +192,34 @@ func fitTable(ctx context.Context, p *Plan, orders *Orders, progress func(int)) 
 		if t == unused {
 			continue
 		}
-		builder.Build(c.Lines, at, func(_ int, f *engine.Features) {
-			counts[t]++
+		bought := false
+		builder.Build(c.Lines, at, func(_ int, features *engine.Features) {
+			bought = true
 			if t == fitting {
-				table.Append(c.ID, f)
+				f.table.Append(c.ID, features)
 			}
 		})
+		if bought {
+			f.counts[t]++
+		}
+		if bought && t == fitting {
+			next := nextPurchase(builder.Purchases(c.Lines, p.End.In(orders.Zone)), p.to()-1, p.End)
+			f.lost = append(f.lost, next >= p.to()+engine.Date(p.HorizonDays))
+		}
 	}
-	return counts, table, nil
+	return f, nil
+}
+
+// weigh gives the segments their risk weights.
+func (f *fittingThird) weigh(m *engine.Model, horizonDays int) *risk.Weights {
+	tally, scorer := risk.NewTally(m, horizonDays), m.NewScorer()
+	var print engine.Thumbprint
+	for i := range f.table.Len() {
+		scorer.Score(int(f.table.Purchases[i]), f.table.Row(i), &print)
+		tally.Add(print, f.lost[i])
+	}
+	tally.Weigh()
+	return risk.WeightsOf(m)
 }
 
 // minAlarms is how many alarms of the rule its precision has to rest on.
@@ -206,7 +248,8 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 			}
 		}
 	}
-	list := detectors(o, predictor)
+	list, additions := detectors(o, predictor, p.Seed)
+	r.Additions = additions
 	for i := range list {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -343,8 +386,10 @@ func (o *observations) class(c Cadence, judged []int, scores []float64, raised a
 	}
 	result.PRAUC = defined(averagePrecision(picked(scores, rows), picked(o.lost, rows)))
 	result.PRAUCEarly = defined(averagePrecision(picked(scores, soon), picked(o.lost, soon)))
-	if reliability := reliabilityOf(picked(scores, rows), picked(o.lost, rows)); d.probability && reliability.Count > 0 {
-		result.Brier = &reliability.Brier
+	if d.probability {
+		if reliability := reliabilityOf(picked(scores, rows), picked(o.lost, rows)); reliability.Count > 0 {
+			result.Brier = &reliability.Brier
+		}
 	}
 	return result
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/quimbi/quimbi/engine"
-	"github.com/quimbi/quimbi/engine/btyd"
 	"github.com/quimbi/quimbi/engine/synth"
 )
 
@@ -88,7 +87,7 @@ func TestObservationsByHand(t *testing.T) {
 	for _, d := range p.Dates {
 		o.Instants = append(o.Instants, engine.Instant{At: d.UTC()})
 	}
-	observer, all := newObserver(p, &o, nil), &observations{}
+	observer, all := newObserver(p, &o, fitted{}), &observations{}
 	// The third purchase is on day 10, so customers are judged from day 14 on; the purchase of day 70 ends a gap of 60 days.
 	bought := lines(begin, 1, 5, 10, 70)
 	observer.add(all, judging, observer.observe(bought, o.Instants), observer.truth.Purchases(bought, p.End.UTC()))
@@ -130,7 +129,7 @@ func TestGapsByHand(t *testing.T) {
 	for _, d := range p.Dates {
 		o.Instants = append(o.Instants, engine.Instant{At: d.UTC()})
 	}
-	observer, all := newObserver(p, &o, nil), &observations{}
+	observer, all := newObserver(p, &o, fitted{}), &observations{}
 	bought := lines(begin, 1, 5, 27, 60, 110)
 	observer.add(all, judging, observer.observe(bought, o.Instants), observer.truth.Purchases(bought, p.End.UTC()))
 	if all.gap[0] != -1 || all.date[0] != begin+28 {
@@ -171,8 +170,8 @@ func TestLeakIsCaught(t *testing.T) {
 	for name, leak := range leaks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := run(t.Context(), p, s.orders(p), quiet, func(p *Plan, orders *Orders, model btyd.Model) *observer {
-				o := newObserver(p, orders, model)
+			r, err := run(t.Context(), p, s.orders(p), quiet, func(p *Plan, orders *Orders, f fitted) *observer {
+				o := newObserver(p, orders, f)
 				honest := o.build
 				o.build = func(lines []engine.Line, at []engine.Instant, yield func(int, *engine.Features)) {
 					honest(lines, at, func(i int, f *engine.Features) {

@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"math"
+	"slices"
 
 	"github.com/quimbi/quimbi/engine"
 )
@@ -43,6 +44,12 @@ const (
 	NoPurchaseRFM  = "no_purchase_rfm"
 	NoPurchaseGap  = "no_purchase_gap"
 	NoPurchaseFull = "no_purchase_rfm_gap"
+	Level          = "level"
+	Drift          = "drift"
+	Directed       = "directed_drift"
+	Baseline       = "baseline_drift"
+	NoPurchaseRisk = "no_purchase_level"
+	Combined       = "combined"
 )
 
 // detector gives every observation a score: the higher, the more likely churn.
@@ -59,8 +66,8 @@ func one(name, about string, signal int, probability bool) detector {
 }
 
 // detectors makes the competitors; what has to be learned is learned on the fitting third. A detector that cannot be had is
-// left out.
-func detectors(o *observations, p *engine.Predictor) []detector {
+// left out. The last one adds what of segments and drift improved the model without it.
+func detectors(o *observations, p *engine.Predictor, seed uint64) ([]detector, []Addition) {
 	fit := o.rows(fitting)
 	list := []detector{
 		one(DaysSilent, "days since the last purchase", signalSilent, false),
@@ -87,7 +94,76 @@ func detectors(o *observations, p *engine.Predictor) []detector {
 		learned(NoPurchaseFull, "the same with silence in own gaps",
 			signalLogOdds, signalLnSilent, signalLnRepeats, signalLnValue, signalLnGapRatio)
 	}
-	return list
+	list = append(list,
+		one(Level, "R, the mean share of those who did not buy again in the segments where the customer stands", signalLevel, true),
+		one(Drift, "D, the overall drift since the Sunday before", signalDrift, false),
+		one(Directed, "G, the change of R since the Sunday before", signalDirected, false),
+		one(Baseline, "G*, R less the customer's own R from 365 to 56 days before", signalBaseline, false),
+	)
+	if p.Purchases == nil {
+		return list, []Addition{}
+	}
+	learned(NoPurchaseRisk, "logistic regression on P0 and R", signalLogOdds, signalLevel)
+	base := []int{signalLogOdds, signalLnSilent, signalLnRepeats, signalLnValue}
+	additions, columns := tried(o, base, seed)
+	if len(columns) > len(base) {
+		learned(Combined, "logistic regression on P0, silence, repeat purchases, their mean value and what of segments and drift was kept", columns...)
+	}
+	return list, additions
+}
+
+// Addition is a feature that was put into the model of NoPurchaseRFM. It is kept only where the threshold third says that it
+// lowers the Brier score, and not by chance.
+type Addition struct {
+	Feature string `json:"feature"`
+	// Without and With are the Brier scores on the threshold third.
+	Without float64 `json:"brier_without"`
+	With    float64 `json:"brier_with"`
+	// Gain is what the feature lowers it by, from a bootstrap of customers.
+	Gain Interval `json:"gain"`
+	Kept bool     `json:"kept"`
+}
+
+// tried adds each feature of segments and drift alone, and gives the columns with those that are kept.
+func tried(o *observations, base []int, seed uint64) (additions []Addition, columns []int) {
+	additions, columns = []Addition{}, slices.Clone(base)
+	fit, choose := o.rows(fitting), o.rows(choosing)
+	without, ok := fitLogistic(o, fit, base)
+	if !ok {
+		return additions, columns
+	}
+	for _, added := range []int{signalLevel, signalDriftOr0, signalDirectedOr0, signalBaselineOr0} {
+		with, ok := fitLogistic(o, fit, append(slices.Clone(base), added))
+		if !ok {
+			continue
+		}
+		a := Addition{Feature: signalNames[added]}
+		gains, count := map[int32]*cluster{}, 0.0
+		for _, i := range choose {
+			y := float64(o.lost[i])
+			before, after := without.probability(o, i)-y, with.probability(o, i)-y
+			if math.IsNaN(before) || math.IsNaN(after) {
+				continue
+			}
+			a.Without += before * before
+			a.With += after * after
+			count++
+			part := clusterOf(gains, o.customer[i])
+			part.sum += before*before - after*after
+			part.count++
+		}
+		if count == 0 {
+			continue
+		}
+		a.Without /= count
+		a.With /= count
+		a.Gain = ratio(ordered(gains), seed)
+		if a.Kept = a.Gain.Low > 0; a.Kept {
+			columns = append(columns, added)
+		}
+		additions = append(additions, a)
+	}
+	return additions, columns
 }
 
 // scores works a detector out on all observations.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/risk"
 )
 
 // Customer is one customer with all lines, in time order. Lines may be reused when the next one is read.
@@ -27,6 +28,8 @@ type Orders struct {
 	Each func() iter.Seq2[Customer, error]
 	// Instants are those of the plan's dates, with what features need to know of the store at each.
 	Instants []engine.Instant
+	// Params say how the segments are made whose drift is judged.
+	Params engine.Params
 }
 
 // What is known of a customer on a day, before any detector. All but the last ones are in the product too.
@@ -42,12 +45,19 @@ const (
 	signalLnRepeats         // ln of the repeat purchases
 	signalLnValue           // ln(1 + mean value of a repeat purchase)
 	signalLnGapRatio        // ln(1 + silent/median gap)
+	signalLevel             // R, the level of risk of where the customer stands
+	signalDrift             // D, the overall drift since the Sunday before
+	signalDirected          // G, the change of R since then
+	signalBaseline          // G*, R less the customer's own baseline
+	signalDriftOr0          // the last three with 0 where they are undefined, to be put into models
+	signalDirectedOr0
+	signalBaselineOr0
 	signalCount
 )
 
 var signalNames = [signalCount]string{
 	"days_silent", "median_gap", "silent_over_gap", "silence", "p_dead", "no_purchase", "log_odds", "ln_silent", "ln_repeats",
-	"ln_value", "ln_silent_over_gap",
+	"ln_value", "ln_silent_over_gap", "level", "drift", "directed_drift", "baseline_drift", "drift", "directed_drift", "baseline_drift",
 }
 
 // minRepeats is the number of repeat purchases from which a customer is judged.
@@ -69,7 +79,9 @@ type observations struct {
 		lost       []int8
 		third      []third
 	}
-	checks int // observations worked out again without what came later
+	first     engine.Date // of the days on which customers are looked at
+	customers int32       // so many were looked at
+	checks    int         // observations worked out again without what came later
 }
 
 func (o *observations) signal(i, column int) float64 { return o.signals[i*signalCount+column] }
@@ -109,30 +121,48 @@ type view struct {
 	signals [signalCount]float64
 }
 
+// fitted is what was fitted on the fitting third.
+type fitted struct {
+	purchases btyd.Model // nil where none could be fitted
+	segments  *engine.Model
+	weights   *risk.Weights
+}
+
 // observer works out what is known of customers, one after another.
 type observer struct {
 	plan     *Plan
 	instants []engine.Instant
 	build    func(lines []engine.Line, at []engine.Instant, yield func(i int, f *engine.Features))
 	truth    *engine.Builder
-	model    btyd.Model // nil where none could be fitted
+	fitted
+	scorer *engine.Scorer
+	// Of the customer that is observed: where it stood on the Sunday before, and its levels so far.
+	before   engine.Thumbprint
+	standing bool
+	levels   []risk.Point
+	print    engine.Thumbprint
 	views    []view
 	hidden   []engine.Line
 }
 
-func newObserver(p *Plan, orders *Orders, model btyd.Model) *observer {
-	return &observer{
-		plan: p, instants: orders.Instants, model: model,
+func newObserver(p *Plan, orders *Orders, f fitted) *observer {
+	o := &observer{
+		plan: p, instants: orders.Instants, fitted: f,
 		build: engine.NewBuilder(orders.Zone, orders.Columns).Build, truth: engine.NewBuilder(orders.Zone, orders.Columns),
 	}
+	if f.segments != nil {
+		o.scorer = f.segments.NewScorer()
+	}
+	return o
 }
 
 // observe gives what is known of a customer on each day by which there was a purchase. The slice is reused.
 func (o *observer) observe(lines []engine.Line, at []engine.Instant) []view {
-	o.views = o.views[:0]
+	o.views, o.levels, o.standing = o.views[:0], o.levels[:0], false
 	o.build(lines, at, func(i int, f *engine.Features) {
 		v := view{date: o.plan.Dates[i], history: f.PurchaseHistory}
 		o.fill(&v, f)
+		o.place(&v, f)
 		o.views = append(o.views, v)
 	})
 	return o.views
@@ -166,20 +196,48 @@ func (o *observer) fill(v *view, f *engine.Features) {
 		s[signalLnGapRatio] = math.Log1p(silent / gap)
 		s[signalLnRepeats], s[signalLnValue] = math.Log(float64(h.X)), math.Log1p(f.Spend().Mean)
 	}
-	if o.model == nil {
+	if o.purchases == nil {
 		return
 	}
-	s[signalNoPurchase] = o.model.NoPurchase(h, float64(o.plan.HorizonDays)/btyd.DaysPerWeek)
+	s[signalNoPurchase] = o.purchases.NoPurchase(h, float64(o.plan.HorizonDays)/btyd.DaysPerWeek)
 	s[signalLogOdds] = logOdds(s[signalNoPurchase])
-	s[signalSilence] = o.model.Active().Silence(h)
-	if _, never := o.model.(btyd.NBD); !never {
-		s[signalDead] = 1 - o.model.PAlive(h)
+	s[signalSilence] = o.purchases.Active().Silence(h)
+	if _, never := o.purchases.(btyd.NBD); !never {
+		s[signalDead] = 1 - o.purchases.PAlive(h)
 	}
+}
+
+// place fills in what follows from where the customer stands among the segments, now and on the Sundays before.
+func (o *observer) place(v *view, f *engine.Features) {
+	s := &v.signals
+	s[signalDriftOr0], s[signalDirectedOr0], s[signalBaselineOr0] = 0, 0, 0
+	if o.scorer == nil {
+		return
+	}
+	o.scorer.Score(f.Purchases, f.Values, &o.print)
+	level, ok := o.weights.Level(o.print)
+	if ok {
+		s[signalLevel] = level
+		now := risk.Point{Date: v.date, Level: level}
+		if deviation, ok := risk.FromBaseline(now, o.levels); ok {
+			s[signalBaseline], s[signalBaselineOr0] = deviation, deviation
+		}
+		o.levels = append(o.levels, now)
+	}
+	if o.standing {
+		if d := o.segments.Drift(o.before, o.print); d.Overall != nil {
+			s[signalDrift], s[signalDriftOr0] = *d.Overall, *d.Overall
+		}
+		if change, ok := o.weights.Drift(o.before, o.print); ok {
+			s[signalDirected], s[signalDirectedOr0] = change, change
+		}
+	}
+	o.before, o.print, o.standing = o.print, o.before, true
 }
 
 // collect looks at all customers on all days.
 func (o *observer) collect(ctx context.Context, orders *Orders, progress func(done int)) (*observations, error) {
-	all := &observations{}
+	all := &observations{first: o.plan.from()}
 	done := 0
 	for c, err := range orders.Each() {
 		if err != nil {
@@ -206,10 +264,8 @@ func (o *observer) collect(ctx context.Context, orders *Orders, progress func(do
 
 // add labels a customer's views by the purchases as they are known at the end, and appends them.
 func (o *observer) add(all *observations, t third, views []view, purchases []engine.Purchase) {
-	customer := int32(0)
-	if n := len(all.customer); n > 0 {
-		customer = all.customer[n-1] + 1
-	}
+	customer := all.customers
+	all.customers++
 	began := engine.Date(-1 << 30)
 	for i := range views {
 		v := &views[i]

@@ -112,7 +112,7 @@ func lineOf(row []string, n int) (l engine.Line, err error) {
 // orders gives the store as a plan's backtest reads it.
 func (s *store) orders(p *Plan) Orders {
 	o := Orders{
-		Zone: time.UTC, Columns: s.columns, Customers: len(s.customers),
+		Zone: time.UTC, Columns: s.columns, Customers: len(s.customers), Params: engine.DefaultParams(),
 		Each: func() iter.Seq2[Customer, error] {
 			return func(yield func(Customer, error) bool) {
 				for _, c := range s.customers {

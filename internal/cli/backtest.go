@@ -12,17 +12,20 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/backtest"
 	"github.com/quimbi/quimbi/engine/backtest/report"
+	"github.com/quimbi/quimbi/engine/synth"
 	"github.com/quimbi/quimbi/jobs"
 )
 
 type backtestCommand struct {
 	Settings
-	Store   string  `required:"" placeholder:"KEY" help:"The store."`
+	Store   string  `placeholder:"KEY" help:"The store."`
 	Horizon *int    `placeholder:"DAYS" help:"No purchase in so many days counts as churn; the churn horizon unless set."`
 	Rule    *int    `placeholder:"DAYS" help:"The rule to compare with: silent for so many days; 90 unless set."`
 	Warmup  *int    `placeholder:"DAYS" help:"So many days at the beginning customers are not judged; the horizon, at most half of the time there is, unless set."`
-	Seed    *uint64 `placeholder:"N" help:"It divides the customers; drawn unless set."`
-	Out     string  `placeholder:"FOLDER" help:"Write the page with its charts, and the figures, to this folder: backtest.md, backtest.json and SVG files."`
+	Seed    *uint64 `placeholder:"N" help:"It divides the customers, or makes them; drawn unless set, 1 for a simulation."`
+	// A simulation has no store.
+	Simulate bool   `help:"Simulate customers who change on a known day instead: how soon each detector sees it, against its false alarms."`
+	Out      string `placeholder:"FOLDER" help:"Write the page with its charts, and the figures, to this folder: backtest.md or simulation.md, the same with .json, and SVG files."`
 }
 
 // backtestResult is what backtest prints.
@@ -36,6 +39,14 @@ type backtestResult struct {
 
 // Run measures how early churn was seen.
 func (c *backtestCommand) Run(a *app) (err error) {
+	switch {
+	case c.Simulate && (c.Store != "" || c.Horizon != nil || c.Rule != nil || c.Warmup != nil):
+		return engine.Errorf(engine.CodeInvalid, "--simulate goes with --seed and --out alone: it has no store")
+	case c.Simulate:
+		return c.simulate(a)
+	case c.Store == "":
+		return engine.Errorf(engine.CodeInvalid, "name a store with --store, or simulate customers with --simulate")
+	}
 	o, err := a.office(&c.Settings)
 	if err != nil {
 		return err
@@ -60,36 +71,82 @@ func (c *backtestCommand) Run(a *app) (err error) {
 		return err
 	}
 	result := backtestResult{RunID: run.ID, Store: store.Key, Result: found, Files: []string{}, Seconds: seconds(began, a.now())}
-	if c.Out != "" {
-		if result.Files, err = c.write(&result); err != nil {
-			return err
-		}
+	result.Files, err = c.write("backtest", found, func(place report.Place) string { return report.Markdown(store.Key, found, place) })
+	if err != nil {
+		return err
 	}
 	return a.print(result, func(w io.Writer) { result.describe(w) })
 }
 
-// write puts the page, its charts and the figures into a folder, and gives the files' paths.
-func (c *backtestCommand) write(result *backtestResult) (files []string, err error) {
+// write puts a page, its charts and the figures into the folder that is asked for, and gives the files' paths, the page first.
+func (c *backtestCommand) write(name string, figures any, page func(report.Place) string) (files []string, err error) {
+	if c.Out == "" {
+		return []string{}, nil
+	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return nil, cannotWrite(c.Out, err)
 	}
-	put := func(name string, body []byte) {
+	put := func(name string, body []byte) string {
 		path := filepath.Join(c.Out, name)
 		if writeErr := os.WriteFile(path, body, 0o644); writeErr != nil {
 			err = errors.Join(err, cannotWrite(path, writeErr))
 		}
-		files = append(files, path)
+		return path
 	}
-	put("backtest.md", []byte(report.Markdown(result.Store, result.Result, func(name string, svg []byte) string {
-		put(name, svg)
+	var charts []string
+	text := page(func(name string, svg []byte) string {
+		charts = append(charts, put(name, svg))
 		return name
-	})))
-	figures, jsonErr := json.MarshalIndent(result.Result, "", "  ")
+	})
+	body, jsonErr := json.MarshalIndent(figures, "", "  ")
 	if jsonErr != nil {
 		return nil, jsonErr
 	}
-	put("backtest.json", append(figures, '\n'))
+	files = append([]string{put(name+".md", []byte(text)), put(name+".json", append(body, '\n'))}, charts...)
 	return files, err
+}
+
+// simulationResult is what a simulation prints.
+type simulationResult struct {
+	*backtest.Simulation
+	Files   []string `json:"files"`
+	Seconds float64  `json:"seconds"`
+}
+
+func (c *backtestCommand) simulate(a *app) error {
+	settings, err := c.Settings.jobs()
+	if err != nil {
+		return err
+	}
+	began, seed := a.now(), uint64(1)
+	if c.Seed != nil {
+		seed = *c.Seed
+	}
+	found, err := backtest.Simulate(a.ctx, settings.Params, seed)
+	if err != nil {
+		return err
+	}
+	result := simulationResult{Simulation: found, Seconds: seconds(began, a.now())}
+	result.Files, err = c.write("simulation", found, func(place report.Place) string { return report.Simulation(found, place) })
+	if err != nil {
+		return err
+	}
+	return a.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s simulated customers, seed %d; at %.0f %% false alarms a year:\n", number(int64(found.Customers)), seed, 100*backtest.SimulatedFalseAlarms)
+		fmt.Fprintf(w, "%-22s %28s %28s %28s\n", "detector", "stop: mean days, seen", "halving", "fade")
+		for i := range found.Detectors {
+			d := &found.Detectors[i]
+			fmt.Fprintf(w, "%-22s", d.Name)
+			for _, change := range []string{synth.Stop, synth.Halving, synth.Fade} {
+				delay := d.Delay(backtest.SimulatedFalseAlarms, change, 0)
+				fmt.Fprintf(w, " %28s", fmt.Sprintf("%.0f, %.0f %%", delay.Mean, 100*delay.Seen))
+			}
+			fmt.Fprintln(w)
+		}
+		if len(result.Files) > 0 {
+			fmt.Fprintf(w, "the page is %s\n", result.Files[0])
+		}
+	})
 }
 
 func cannotWrite(path string, err error) error {
@@ -126,6 +183,6 @@ func (r *backtestResult) describe(w io.Writer) {
 			r.Calibration.Brier, r.Calibration.ECE, r.Everybody.Brier, r.Everybody.ECE)
 	}
 	if len(r.Files) > 0 {
-		fmt.Fprintf(w, "the page is %s\n", r.Files[len(r.Files)-2])
+		fmt.Fprintf(w, "the page is %s\n", r.Files[0])
 	}
 }

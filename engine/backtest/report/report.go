@@ -32,6 +32,7 @@ func Markdown(store string, r *backtest.Result, place Place) string {
 	p.line("![Lead by detector](%s)", place("lead.svg", leadChart(r)))
 	p.line("")
 	p.detectors(r)
+	p.additions(r)
 	p.classes(r)
 	p.line("![Precision and recall](%s)", place("precision-recall.svg", precisionRecallChart(r, have(r, shown))))
 	p.line("")
@@ -103,6 +104,24 @@ func (p *page) detectors(r *backtest.Result) {
 	}
 	p.line("")
 	p.line("The area under precision and recall of a detector that knows nothing is the share of churn, %s.", percent(r.BaseRate))
+	p.line("")
+}
+
+func (p *page) additions(r *backtest.Result) {
+	if len(r.Additions) == 0 {
+		return
+	}
+	p.line("Segments and drift, each put into `%s`, and kept only where the Brier score on the threshold third falls, and not by chance:", backtest.NoPurchaseRFM)
+	p.line("")
+	p.line("| feature | Brier without | Brier with | gain, times 10,000 | kept |")
+	p.line("| --- | --- | --- | --- | --- |")
+	for _, a := range r.Additions {
+		kept := "no"
+		if a.Kept {
+			kept = "yes"
+		}
+		p.line("| %s | %.5f | %.5f | %s | %s |", a.Feature, a.Without, a.With, interval(&a.Gain, 1e4, 1), kept)
+	}
 	p.line("")
 }
 

@@ -103,3 +103,36 @@ func TestMarkdownWithoutModelOrLead(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestSimulationPage(t *testing.T) {
+	t.Parallel()
+	days := 21.0
+	s := &backtest.Simulation{Seed: 1, Rates: []float64{0.5, 1}, Customers: 90, Weeks: 52}
+	for _, name := range []string{backtest.NoPurchase, backtest.Drift} {
+		d := backtest.SimulatedDetector{Name: name}
+		for _, asked := range []float64{0.05, 0.1, 0.2, 0.4} {
+			point := backtest.SimulatedPoint{Asked: asked, Got: asked + 0.01}
+			for _, change := range changes {
+				for _, rate := range []float64{0, 0.5, 1} {
+					delay := backtest.SimulatedDelay{Kind: change, Rate: rate, Customers: 10, Seen: 0.4, Mean: 200}
+					if rate == 1 {
+						delay.Median = &days
+					}
+					point.Kinds = append(point.Kinds, delay)
+				}
+			}
+			d.Points = append(d.Points, point)
+		}
+		s.Detectors = append(s.Detectors, d)
+	}
+	var chart []byte
+	text := Simulation(s, func(_ string, svg []byte) string { chart = svg; return "simulation.svg" })
+	for _, want := range []string{"| no_purchase | - | 21 | 40 |", "| drift | 6.0 % | 11.0 % | 21.0 % | 41.0 % |", "](simulation.svg)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q:\n%s", want, text)
+		}
+	}
+	if n := wellFormed(t, "simulation.svg", chart); n < 30 || strings.Contains(text, "%!") {
+		t.Errorf("%d elements in the chart, and the page:\n%s", n, text)
+	}
+}
