@@ -19,6 +19,7 @@ const (
 	CodeInsufficientData Code = "INSUFFICIENT_DATA" // too few customers or orders
 	CodeFeatureDisabled  Code = "FEATURE_DISABLED"  // a setting switches it off
 	CodeForbidden        Code = "FORBIDDEN"         // the caller may not
+	CodeUnauthenticated  Code = "UNAUTHENTICATED"   // nobody knows who the caller is
 	CodeUnavailable      Code = "UNAVAILABLE"       // the database cannot be reached
 	CodeInternal         Code = "INTERNAL"          // a fault of the program
 )

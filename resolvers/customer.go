@@ -10,7 +10,7 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// stores gives the stores that a list goes over: the one named, or all. Fault: NOT_FOUND.
+// stores gives the stores that a list goes over: the one named, or all that the caller sees. Fault: NOT_FOUND.
 func (r *Resolver) stores(ctx context.Context, key *string) (ids []int32, byID map[int32]*model.Store, err error) {
 	byID = map[int32]*model.Store{}
 	if key != nil {
@@ -21,7 +21,7 @@ func (r *Resolver) stores(ctx context.Context, key *string) (ids []int32, byID m
 		byID[store.Store.ID] = store
 		return []int32{store.Store.ID}, byID, nil
 	}
-	views, err := r.DB.StoreViews(ctx)
+	views, err := r.storeViews(ctx)
 	for _, v := range views {
 		ids = append(ids, v.ID)
 		byID[v.ID] = r.storeView(v)

@@ -173,6 +173,9 @@ func (r *Resolver) watchDrift(ctx context.Context, f *model.DriftEventFilter, af
 		if err != nil {
 			return nil, err
 		}
+		if _, err := r.storeByID(ctx, id.Store); err != nil {
+			return nil, err
+		}
 		w.seen = id.Event
 	} else {
 		ids, _, err := r.stores(ctx, w.key)

@@ -52,7 +52,7 @@ func named(err *gqlerror.Error) *gqlerror.Error {
 func (r *Resolver) codeOf(ctx context.Context, err error) (code, message string) {
 	if known, ok := errors.AsType[*engine.Error](err); ok {
 		switch known.Code {
-		case engine.CodeNotFound, engine.CodeForbidden, engine.CodeUnavailable:
+		case engine.CodeNotFound, engine.CodeForbidden, engine.CodeUnauthenticated, engine.CodeUnavailable:
 			return string(known.Code), known.Message
 		case engine.CodeInternal:
 		default:

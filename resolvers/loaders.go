@@ -87,7 +87,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.storeByID = newLoader(func(ctx context.Context, ids []int32) (map[int32]*model.Store, error) {
 		found, err := r.DB.StoreViewsByID(ctx, ids)
 		stores := make(map[int32]*model.Store, len(found))
-		for _, s := range found {
+		for _, s := range seen(ctx, found) {
 			stores[s.ID] = r.storeView(s)
 		}
 		return stores, err
@@ -95,7 +95,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.storeByKey = newLoader(func(ctx context.Context, keys []string) (map[string]*model.Store, error) {
 		found, err := r.DB.StoreViewsByKey(ctx, keys)
 		stores := make(map[string]*model.Store, len(found))
-		for _, s := range found {
+		for _, s := range seen(ctx, found) {
 			stores[s.Key] = r.storeView(s)
 			l.storeByID.Prime(s.ID, stores[s.Key])
 		}

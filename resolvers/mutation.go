@@ -340,13 +340,9 @@ func (r *Resolver) cleanup(ctx context.Context, in *model.CleanupSnapshotsInput)
 	payload := &model.CleanupSnapshotsPayload{}
 	request := jobs.CleanupRequest{Types: in.Types, IncludeReplayed: in.IncludeReplayed, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
 	var err error
-	if in.StoreID != nil {
-		store, findErr := r.storeByKey(ctx, *in.StoreID)
-		if findErr != nil {
-			payload.UserErrors, err = r.userErrors(ctx, at(findErr, "input", "storeId"), *in.StoreID)
-			return payload, err
-		}
-		request.Store = &store.Store
+	if request.Store, err = r.cleaned(ctx, in.StoreID); err != nil {
+		payload.UserErrors, err = r.userErrors(ctx, err, text(in.StoreID))
+		return payload, err
 	}
 	var run *engine.Run
 	if in.DryRun {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/jobs"
 )
@@ -19,9 +20,12 @@ func decode(body []byte, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// runView shows a run with what its kind adds.
+// runView shows a run with what its kind adds. Fault: NOT_FOUND where the caller does not see its store.
 func (r *Resolver) runView(ctx context.Context, run *engine.Run) (model.Run, error) {
 	var store *model.Store
+	if run.StoreID == 0 && !auth.From(ctx).AllStores() {
+		return nil, notFound // its report tells of all stores
+	}
 	if run.StoreID != 0 {
 		var err error
 		if store, err = r.storeByID(ctx, run.StoreID); err != nil {
@@ -150,7 +154,11 @@ func notFoundOr(err error) error {
 }
 
 func (r *Resolver) newestRun(ctx context.Context) (model.Run, error) {
-	run, err := r.DB.NewestRun(ctx)
+	ids, _, err := r.stores(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	run, err := r.DB.NewestRun(ctx, ids, auth.From(ctx).AllStores())
 	if err != nil || run == nil {
 		return nil, err
 	}
@@ -164,7 +172,7 @@ func (r *Resolver) runs(ctx context.Context, store *model.Store, f *model.RunFil
 	if err != nil {
 		return nil, err
 	}
-	q := postgres.RunQuery{StoreID: store.Store.ID, After: page.after, Before: page.before, Window: page.window()}
+	q := postgres.RunQuery{StoreID: store.Store.ID, OfAll: auth.From(ctx).AllStores(), After: page.after, Before: page.before, Window: page.window()}
 	if f != nil {
 		q.Kinds, q.States, q.Triggers = f.Kinds, f.States, f.Triggers
 		if f.Created != nil {
@@ -194,7 +202,7 @@ func (r *Resolver) runs(ctx context.Context, store *model.Store, f *model.RunFil
 }
 
 func (r *Resolver) latestRun(ctx context.Context, store *model.Store, kind *engine.RunKind) (model.Run, error) {
-	q := postgres.RunQuery{StoreID: store.Store.ID, Window: postgres.Window{Limit: 1}}
+	q := postgres.RunQuery{StoreID: store.Store.ID, OfAll: auth.From(ctx).AllStores(), Window: postgres.Window{Limit: 1}}
 	if kind != nil {
 		q.Kinds = []engine.RunKind{*kind}
 	}

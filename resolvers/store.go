@@ -9,6 +9,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/jobs"
 )
@@ -21,7 +22,7 @@ func (r *Resolver) allStores(ctx context.Context, first *int, after *string, las
 	if err != nil {
 		return nil, err
 	}
-	views, err := r.DB.StoreViews(ctx)
+	views, err := r.storeViews(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -188,17 +189,22 @@ func (r *Resolver) members(ctx context.Context, s *model.Segment, minMembership 
 	return connection, nil
 }
 
-// health looks at what the service needs. Counts are read only where wanted.
+// health looks at what the service needs. Counts are read only where wanted, and nobody learns them without showing who it is.
 func (r *Resolver) health(ctx context.Context, counts, lastRun bool) (*model.Health, error) {
 	h := &model.Health{Status: model.HealthStatusOk, Version: r.Version, SnapshotsEnabled: r.SnapshotsEnabled}
 	begin := time.Now()
 	err := r.DB.Ping(ctx)
 	check := &model.HealthCheck{Name: "database", Status: model.HealthStatusOk, LatencyMs: float64(time.Since(begin).Microseconds()) / 1000}
-	h.Checks = []*model.HealthCheck{check}
 	if err != nil {
 		r.Log.ErrorContext(ctx, "the database does not answer", "error", err)
 		detail := "it does not answer"
 		check.Status, check.Detail, h.Status = model.HealthStatusUnavailable, &detail, model.HealthStatusUnavailable
+	}
+	if auth.From(ctx).IsNobody() {
+		return h, nil
+	}
+	h.Checks = []*model.HealthCheck{check}
+	if err != nil {
 		return h, nil
 	}
 	if counts {

@@ -59,14 +59,17 @@ func (a *AxisMembership) reasonsView(r explain.Reasons) *MembershipReasons {
 	return view
 }
 
-// segmentIndex finds a segment of an axis of a model by its global identifier. Faults: INVALID for one of something else,
-// NOT_FOUND.
+// segmentIndex finds a segment of an axis of a model by its global identifier. Faults: INVALID for one of something
+// else in the store, NOT_FOUND.
 func segmentIndex(text string, axis *Axis, m *engine.Model) (int, error) {
 	id, err := ParseID(text)
 	if err != nil {
 		return 0, err
 	}
-	if id.Kind != KindSegment || id.Store != axis.Store.Store.ID || id.Axis != axis.Index || id.Version != m.Version {
+	if id.Store != axis.Store.Store.ID {
+		return 0, engine.Errorf(engine.CodeNotFound, "there is nothing with this id")
+	}
+	if id.Kind != KindSegment || id.Axis != axis.Index || id.Version != m.Version {
 		return 0, engine.Errorf(engine.CodeInvalid, "name a segment of the axis %s in model %d of the store", axis.Key(), m.Version)
 	}
 	if s := FindSegment(axis.Store, m, axis.Index, id.Segment); s != nil {

@@ -50,6 +50,7 @@ type commands struct {
 	Store     storeCommand     `cmd:"" help:"List stores, show one, or change what is set for it."`
 	Customer  customerCommand  `cmd:"" help:"Export or erase everything that is stored about one customer."`
 	Explain   explainCommand   `cmd:"" help:"Tell why a customer stands where it does, and what would move it."`
+	Token     tokenCommand     `cmd:"" help:"Make, list and revoke the tokens by which others use the API."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`
 	Models    modelsCommand    `cmd:"" help:"Fit purchase and spend models of a store's customers, and predict with them."`
 	Backtest  backtestCommand  `cmd:"" help:"Measure how early and how surely churn was seen in a store's own past."`

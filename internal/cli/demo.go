@@ -67,6 +67,12 @@ func (c *demoCommand) Run(a *app) (err error) {
 	}
 	defer closing(o, &err)
 	watch.lap("database")
+	s := serving{listener: listener, work: true}
+	if listener != nil {
+		if s.config.Access, err = a.access(o, AccessSettings{}, listener); err != nil {
+			return err
+		}
+	}
 	result, err := c.make(a, o, watch)
 	if err != nil {
 		return err
@@ -74,7 +80,7 @@ func (c *demoCommand) Run(a *app) (err error) {
 	if err := a.print(result, result.describe); err != nil || listener == nil {
 		return err
 	}
-	return a.serve(o, listener, nil, true)
+	return a.serve(o, s)
 }
 
 func (c *demoCommand) make(a *app, o *office, watch *stopwatch) (*summary, error) {

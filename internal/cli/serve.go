@@ -22,7 +22,7 @@ import (
 
 // Listen is the address of the server.
 type Listen struct {
-	Listen string `env:"LISTEN_ADDR" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve: an address of this machine alone."`
+	Listen string `env:"LISTEN_ADDR" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve. Other addresses than those of this machine alone need access tokens or a provider of them."`
 }
 
 // WebhookSecrets is the file with what shops sign their messages with.
@@ -34,6 +34,7 @@ type serveCommand struct {
 	Settings
 	Listen
 	WebhookSecrets
+	AccessSettings
 	NoJobs   bool `xor:"jobs" help:"Only serve; others do the work."`
 	OnlyJobs bool `xor:"jobs" help:"Only do the work; others serve."`
 }
@@ -43,6 +44,9 @@ func (c *serveCommand) Run(a *app) (err error) {
 	a.log = a.logger(slog.LevelInfo)
 	secrets, err := c.read()
 	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
 		return err
 	}
 	var listener net.Listener
@@ -57,7 +61,15 @@ func (c *serveCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(o, &err)
-	return a.serve(o, listener, secrets, !c.NoJobs)
+	s := serving{listener: listener, work: !c.NoJobs, config: server.Config{
+		Origins: c.CORSOrigins, Webhooks: server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify},
+	}}
+	if listener != nil {
+		if s.config.Access, err = a.access(o, c.AccessSettings, listener); err != nil {
+			return err
+		}
+	}
+	return a.serve(o, s)
 }
 
 // minSecret is how short a secret may be.
@@ -94,14 +106,10 @@ func (c *WebhookSecrets) read() (map[string][]server.Secret, error) {
 	return secrets, nil
 }
 
-// open takes the address. Until there is access control only this machine may connect.
+// open takes the address; nothing is answered yet.
 func (l Listen) open(ctx context.Context) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(l.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(l.Listen); err != nil {
 		return nil, engine.Errorf(engine.CodeInvalid, "LISTEN_ADDR must look like 127.0.0.1:8080, is %q", l.Listen)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, engine.Errorf(engine.CodeInvalid, "LISTEN_ADDR %q could be reached from other machines, and there is no access control yet: use 127.0.0.1", l.Listen)
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", l.Listen)
@@ -114,13 +122,19 @@ func (l Listen) open(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers on a listener, where there is one, and does the scheduled work, where asked, until the program is stopped:
-// that is no failure.
-func (a *app) serve(o *office, listener net.Listener, secrets map[string][]server.Secret, work bool) error {
+// serving is what serve does.
+type serving struct {
+	listener net.Listener  // nil: no API
+	config   server.Config // of the API; Log and Resolver are set by serve
+	work     bool          // whether the scheduled work is done
+}
+
+// serve answers and works until the program is stopped: that is no failure.
+func (a *app) serve(o *office, s serving) error {
 	tuneMemory(a.env)
 	group, ctx := errgroup.WithContext(a.ctx)
 	next := func(*engine.Store) time.Time { return time.Time{} }
-	if work {
+	if s.work {
 		service, err := jobs.NewService(o.queue)
 		if err != nil {
 			return err
@@ -128,15 +142,16 @@ func (a *app) serve(o *office, listener net.Listener, secrets map[string][]serve
 		next = service.NextSnapshot
 		group.Go(func() error { return service.Run(ctx) })
 	}
-	if listener != nil {
+	if s.listener != nil {
 		hub := events.NewHub(o.db, a.log)
-		api := server.New(server.Config{Log: a.log, Resolver: &resolvers.Resolver{
+		s.config.Log, s.config.Resolver = a.log, &resolvers.Resolver{
 			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
 			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, AnomalyThreshold: o.settings.AnomalyThreshold, NextSnapshot: next,
-		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify}})
+		}
+		api := server.New(s.config)
 		group.Go(func() error { return hub.Run(ctx) })
-		group.Go(func() error { return api.Serve(ctx, listener) })
-		a.say("Serving http://%s/explorer/ (GraphQL at /graphql); Ctrl-C ends it.", listener.Addr())
+		group.Go(func() error { return api.Serve(ctx, s.listener) })
+		a.say("Serving http://%s/explorer/ (GraphQL at /graphql); Ctrl-C ends it.", s.listener.Addr())
 		if _, built := web.Explorer(); !built {
 			a.say("The explorer's files are not built in: its page loads them from the network. Run make web to build them in.")
 		}

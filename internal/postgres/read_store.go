@@ -57,9 +57,10 @@ type RunCursor struct {
 	ID        string
 }
 
-// RunQuery is a page of a store's runs, newest first, with those that went over all stores. What is set must all hold.
+// RunQuery is a page of a store's runs, newest first. What is set must all hold.
 type RunQuery struct {
 	StoreID       int32
+	OfAll         bool // with those that went over all stores
 	Kinds         []engine.RunKind
 	States        []engine.RunState
 	Triggers      []engine.RunTrigger
@@ -77,7 +78,11 @@ func words[T ~string](values []T) []string {
 }
 
 func (q *RunQuery) filter(s *statement) {
-	s.where("store_id IN (?, 0)", q.StoreID)
+	of := []int32{q.StoreID}
+	if q.OfAll {
+		of = append(of, 0)
+	}
+	s.where("store_id = ANY (?)", of)
 	if q.Kinds != nil {
 		s.where("kind = ANY (?)", words(q.Kinds))
 	}
@@ -122,11 +127,11 @@ func (db *DB) CountRuns(ctx context.Context, q RunQuery) (int, error) {
 }
 
 const newestRun = `-- name: NewestRun
-SELECT ` + runFields + ` FROM run ORDER BY created_at DESC, run_id DESC LIMIT 1`
+SELECT ` + runFields + ` FROM run WHERE store_id = ANY ($1) OR $2 AND store_id = 0 ORDER BY created_at DESC, run_id DESC LIMIT 1`
 
-// NewestRun gives the newest run of any store; nil before the first.
-func (db *DB) NewestRun(ctx context.Context) (*engine.Run, error) {
-	found, err := collect(ctx, db.pool, scanRun, newestRun)
+// NewestRun gives the newest run of some stores, or of all together where ofAll is set; nil before the first.
+func (db *DB) NewestRun(ctx context.Context, storeIDs []int32, ofAll bool) (*engine.Run, error) {
+	found, err := collect(ctx, db.pool, scanRun, newestRun, storeIDs, ofAll)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

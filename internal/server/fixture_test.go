@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/events"
 	"github.com/quimbi/quimbi/internal/pgtest"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -58,6 +59,8 @@ type api struct {
 	db    *postgres.DB
 	queue *jobs.Queue
 	stop  func() error // ends the server and waits for it
+	token string       // shown by every request; empty: none
+	log   *text        // what the server logged
 }
 
 // newAPI has one store, "shop": 120 customers, a model with two axes, 26 weekly snapshots a customer. Every tenth customer
@@ -67,6 +70,39 @@ func newAPI(t *testing.T) *api {
 	a := newEmptyAPI(t)
 	fill(t, a.db)
 	return a
+}
+
+// text gathers what is written at the same time.
+type text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (x *text) Write(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.Write(p)
+}
+
+func (x *text) String() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.String()
+}
+
+// as gives the same server as somebody with a new token uses it: for a store, or for all of them where key is empty.
+func (a *api) as(t *testing.T, key string, role auth.Role) *api {
+	t.Helper()
+	kept := &postgres.Token{ID: uuid.NewString(), Name: "of a test", Role: role.String()}
+	if key != "" {
+		store, err := a.db.StoreByKey(t.Context(), key)
+		check(t, err)
+		kept.StoreID = store.ID
+	}
+	other := *a
+	other.token, kept.Hash = auth.NewToken()
+	check(t, a.db.InsertToken(t.Context(), kept))
+	return &other
 }
 
 func logOf(t *testing.T) *slog.Logger {
@@ -83,14 +119,18 @@ func newAPIWith(t *testing.T, change func(*server.Config), listening func(net.Li
 	t.Helper()
 	pool := pgtest.DB(t)
 	db := postgres.New(pool)
-	log := logOf(t)
+	said := new(text)
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), said), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hub := events.NewHub(db, log)
 	q, err := jobs.NewQueue(db, settings(), log, time.Now)
 	check(t, err)
-	config := server.Config{Log: log, Resolver: &resolvers.Resolver{
-		DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
-		Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), AnomalyThreshold: settings().AnomalyThreshold,
-	}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify}}
+	config := server.Config{
+		Log: log, Resolver: &resolvers.Resolver{
+			DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
+			Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), AnomalyThreshold: settings().AnomalyThreshold,
+		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify},
+		Access: auth.New(postgres.New(uncounted(t, pool)), nil, time.Now), Origins: []string{"https://dash.example"},
+	}
 	change(&config)
 	s := server.New(config)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -99,7 +139,7 @@ func newAPIWith(t *testing.T, change func(*server.Config), listening func(net.Li
 	served, listened := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(ctx, listening(listener)) }()
 	go func() { listened <- hub.Run(ctx) }()
-	a := &api{url: "http://" + listener.Addr().String(), pool: pool, db: db, queue: q}
+	a := &api{url: "http://" + listener.Addr().String(), pool: pool, db: db, queue: q, log: said}
 	a.stop = sync.OnceValue(func() error {
 		cancel()
 		return errors.Join(<-served, <-listened)
@@ -125,12 +165,7 @@ func settings() jobs.Settings {
 // their own.
 func (a *api) work(t *testing.T) {
 	t.Helper()
-	config := a.pool.Config()
-	config.ConnConfig.Tracer = nil
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	check(t, err)
-	t.Cleanup(pool.Close)
-	q, err := jobs.NewQueue(postgres.New(pool), settings(), logOf(t), time.Now)
+	q, err := jobs.NewQueue(postgres.New(uncounted(t, a.pool)), settings(), logOf(t), time.Now)
 	check(t, err)
 	service, err := jobs.NewService(q)
 	check(t, err)
@@ -145,15 +180,30 @@ func (a *api) work(t *testing.T) {
 	})
 }
 
-func fill(t *testing.T, db *postgres.DB) {
+// uncounted gives another pool on a pool's database, whose statements do not count: what is read once a second for all
+// queries together is not theirs.
+func uncounted(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
+	t.Helper()
+	config := pool.Config()
+	config.ConnConfig.Tracer = nil
+	other, err := pgxpool.NewWithConfig(t.Context(), config)
+	check(t, err)
+	t.Cleanup(other.Close)
+	return other
+}
+
+func fill(t *testing.T, db *postgres.DB) { fillStore(t, db, "shop", name) }
+
+// fillStore makes a store whose customers have the names that called gives.
+func fillStore(t *testing.T, db *postgres.DB, key string, called func(int) string) {
 	t.Helper()
 	ctx := t.Context()
-	store, err := db.EnsureStore(ctx, "shop")
+	store, err := db.EnsureStore(ctx, key)
 	check(t, err)
 	_, err = db.ImportLines(ctx, store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
 		for i := range customers {
 			for j, day := range []engine.Date{lastSunday - 200 + engine.Date(i%7), lastSunday + 1} {
-				line := &postgres.ImportLine{Customer: name(i), Line: engine.Line{
+				line := &postgres.ImportLine{Customer: called(i), Line: engine.Line{
 					OrderKey: fmt.Sprintf("o%d-%d", i, j), Number: 1, OrderedAt: day.In(time.UTC).Add(10 * time.Hour), Quantity: 1, NetCents: int64(1000 + 10*i),
 				}}
 				if err := yield(line); err != nil {
@@ -299,9 +349,20 @@ func (r *reply) codes() []string {
 
 func (a *api) send(t *testing.T, method, path, body string, header http.Header) *reply {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, a.url+path, bytes.NewReader([]byte(body)))
+	return a.sendFor(t, time.Minute, method, path, body, header)
+}
+
+// sendFor does it within a time: a stream that should have ended is then a failure, and what it said so far is the answer.
+func (a *api) sendFor(t *testing.T, limit time.Duration, method, path, body string, header http.Header) *reply {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, a.url+path, bytes.NewReader([]byte(body)))
 	check(t, err)
 	request.Header.Set("Content-Type", "application/json")
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
 	for key, values := range header {
 		request.Header[key] = values
 	}
@@ -312,7 +373,9 @@ func (a *api) send(t *testing.T, method, path, body string, header http.Header) 
 	check(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	check(t, err)
+	if err != nil {
+		t.Errorf("the answer to %s does not end: %v", body, err)
+	}
 	r := &reply{Status: response.StatusCode, Header: response.Header, Text: string(text)}
 	_ = json.Unmarshal(text, r) // not every answer is JSON
 	return r

@@ -22,6 +22,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/quimbi/quimbi/graph"
+	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/resolvers"
 	"github.com/quimbi/quimbi/web"
 )
@@ -35,6 +36,8 @@ type Config struct {
 	Webhooks Webhooks
 	// WriteTime is how long one write to a client may take; zero: 30 s.
 	WriteTime time.Duration
+	Access    *auth.Access // who may come in; nil: by the tokens of the database alone
+	Origins   []string     // other origins than its own whose pages may use the API, such as https://dash.example.com
 }
 
 // Server is the HTTP side of the program.
@@ -46,6 +49,8 @@ type Server struct {
 	streams    context.Context
 	endStreams context.CancelFunc
 	open       sync.WaitGroup
+	// loopback is set while only this machine can connect.
+	loopback atomic.Bool
 }
 
 const (
@@ -55,6 +60,7 @@ const (
 	initTimeout  = 10 * time.Second
 	pingInterval = 20 * time.Second
 	headerTime   = 10 * time.Second
+	headerBytes  = 64 << 10
 	idleTime     = 2 * time.Minute
 	parsedCache  = 1000
 )
@@ -73,15 +79,18 @@ func New(c Config) *Server {
 	if c.WriteTime == 0 {
 		c.WriteTime = writeTime
 	}
+	if c.Access == nil {
+		c.Access = auth.New(c.Resolver.DB, nil, time.Now)
+	}
 	s := &Server{config: c}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	m := newMetrics(c.Resolver.DB)
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", s.graphQL(m))
+	mux.Handle("/graphql", s.sharing(s.graphQL(m)))
 	mux.HandleFunc("POST "+webhookPath+"shopify/{store}", s.shopify)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", s.forAllStores(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /explorer/", s.explorer())
 	mux.Handle("GET /{$}", http.RedirectHandler("/explorer/", http.StatusFound))
 	s.handler = secured(mux)
@@ -125,9 +134,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) graphQL(m *metrics) http.Handler {
 	r := s.config.Resolver
-	gql := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
+	gql := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r, Directives: graph.DirectiveRoot{RequiresRole: r.RequireRole}}))
 	// The order matters: whatever is not a stream goes to the last one.
-	gql.AddTransport(transport.Websocket{InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true})
+	var sockets transport.CoderWebsocketImplementation
+	sockets.AcceptOptions.InsecureSkipVerify = true // sharing has looked at the origin, and knows those on the list
+	gql.AddTransport(transport.Websocket{
+		Implementation: sockets, InitFunc: s.initialize, InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true,
+	})
 	gql.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
 	gql.AddTransport(overHTTP{})
 	gql.SetQueryCache(lru.New[*ast.QueryDocument](parsedCache))
@@ -135,18 +148,28 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.SetErrorPresenter(r.Present)
 	gql.SetRecoverFunc(r.Recover)
 	gql.Use(extension.Introspection{})
+	gql.Use(gate{})
 	gql.Use(limiter{s.config.Limits})
 	gql.AroundOperations(r.AroundOperations)
 	gql.AroundRootFields(r.AroundRootFields)
 	gql.AroundResponses(m.around)
 	gql.AroundResponses(s.bounded)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, token, refused := s.caller(r)
+		if refused == nil && caller.IsNobody() && isEventStream(r) {
+			refused = unauthenticated(needsToken)
+		}
+		if refused != nil {
+			refused.send(w, mediaType(r))
+			return
+		}
+		r = r.WithContext(auth.With(r.Context(), caller))
 		r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.BodyBytes)
 		if !checkStream(w, r) {
 			return
 		}
 		if r.Header.Get("Upgrade") != "" || isEventStream(r) {
-			s.stream(gql, w, r)
+			s.stream(gql, w, r, token)
 			return
 		}
 		gql.ServeHTTP(w, r)
@@ -165,14 +188,19 @@ func (s *Server) bounded(ctx context.Context, next graphql.ResponseHandler) *gra
 	return next(ctx)
 }
 
-// stream answers with a socket or with events that end when the server ends.
-func (s *Server) stream(h http.Handler, w http.ResponseWriter, r *http.Request) {
+// stream answers with a socket or with events that end when the server ends, or when the caller may no longer come in.
+func (s *Server) stream(h http.Handler, w http.ResponseWriter, r *http.Request, token string) {
 	s.open.Add(1)
 	defer s.open.Done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.streams, cancel)()
-	h.ServeHTTP(w, r.WithContext(ctx))
+	isLocal := s.isLocal(r)
+	guard := func(token string) { s.open.Go(func() { s.guard(ctx, cancel, token, isLocal) }) }
+	if isEventStream(r) {
+		guard(token)
+	}
+	h.ServeHTTP(w, r.WithContext(context.WithValue(ctx, streamingKey{}, streaming{token, isLocal, guard})))
 }
 
 // explorer gives the page with the vendored files, else gqlgen's, which loads from the network.
@@ -197,13 +225,16 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// loopbackOnly refuses other names for this machine than its loopback ones: else a page whose name is made to point here
-// (DNS rebinding) could talk to the server as if it were its own. Messages of shops come through somebody's proxy, and are signed.
-func loopbackOnly(next http.Handler) http.Handler {
+// loopbackOnly refuses other names for this machine than its loopback ones while whoever connects may do everything: else a page
+// whose name is made to point here (DNS rebinding) could talk to the server as if it were its own. Such a page has no token.
+// Messages of shops come through somebody's proxy, and are signed.
+func (s *Server) loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(r.Host) && !strings.HasPrefix(r.URL.Path, webhookPath) {
-			fail(http.StatusMisdirectedRequest, "FORBIDDEN", "This server listens on loopback only and answers to localhost, 127.0.0.1 and [::1].").send(w, mediaJSON)
-			return
+			if open, err := s.config.Access.Open(r.Context()); open || err != nil {
+				fail(http.StatusMisdirectedRequest, "FORBIDDEN", "Without access tokens this server answers to localhost, 127.0.0.1 and [::1] alone.").send(w, mediaJSON)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -226,10 +257,11 @@ func isLoopback(hostport string) bool {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	h := http.Handler(s)
 	if isLoopback(listener.Addr().String()) {
-		h = loopbackOnly(h)
+		s.loopback.Store(true)
+		h = s.loopbackOnly(h)
 	}
 	httpServer := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
+		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	conns := &connections{Listener: listener, writeTime: s.config.WriteTime}

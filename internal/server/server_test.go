@@ -502,13 +502,22 @@ func (a *api) dialBy(t *testing.T, client *http.Client) *websocket.Conn {
 		defer response.Body.Close()
 	}
 	t.Cleanup(func() { _ = socket.CloseNow() })
-	check(t, wsjson.Write(t.Context(), socket, map[string]any{"type": "connection_init"}))
+	check(t, wsjson.Write(t.Context(), socket, a.initMessage()))
 	var m message
 	check(t, wsjson.Read(t.Context(), socket, &m))
 	if m.Type != "connection_ack" {
 		t.Fatalf("the server answered connection_init with %q", m.Type)
 	}
 	return socket
+}
+
+// initMessage opens a socket, with the token where there is one.
+func (a *api) initMessage() map[string]any {
+	m := map[string]any{"type": "connection_init"}
+	if a.token != "" {
+		m["payload"] = map[string]any{"Authorization": "Bearer " + a.token}
+	}
+	return m
 }
 
 func subscribe(t *testing.T, socket *websocket.Conn, run string) {

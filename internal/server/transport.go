@@ -14,6 +14,8 @@ import (
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/quimbi/quimbi/internal/auth"
 )
 
 // Media types of answers, after the GraphQL-over-HTTP specification.
@@ -40,6 +42,10 @@ func (overHTTP) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		return
 	}
 	op, errs := exec.CreateOperationContext(r.Context(), params)
+	if len(errs) > 0 && auth.From(r.Context()).IsNobody() {
+		unauthenticated(needsToken).send(w, a.media) // what is wrong with a document is told to those who may send it
+		return
+	}
 	if len(errs) > 0 {
 		a.refuse(r, op, errs)
 		return
@@ -124,6 +130,9 @@ type failure struct {
 func fail(status int, code, message string) *failure { return &failure{status, code, message} }
 
 func (f *failure) send(w http.ResponseWriter, media string) {
+	if f.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	answer{w: w, media: media}.write(f.status, &graphql.Response{Errors: gqlerror.List{refusal(f.code, f.message)}})
 }
 
