@@ -41,6 +41,7 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
+	RequiresRole func(ctx context.Context, obj any, next graphql.Resolver, role model.Role) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -7680,7 +7681,7 @@ type CohortHeatmap {
   importOrders(
     "What to import."
     input: ImportOrdersInput!
-  ): ImportOrdersPayload! @cost(weight: 100)
+  ): ImportOrdersPayload! @requiresRole(role: OPERATOR) @cost(weight: 100)
 }
 
 "Orders to add or replace."
@@ -8397,7 +8398,23 @@ type CancelRunPayload {
   userErrors: [UserError!]!
 }
 `, BuiltIn: false},
-	{Name: "../schema/scalars.graphqls", Input: `"The weight of a field, an argument or a type in the cost of an operation; 1 for an object and 0 for a leaf unless told."
+	{Name: "../schema/scalars.graphqls", Input: `"The least role a caller must have; without it a field answers FORBIDDEN. Where nothing is said READER is enough."
+directive @requiresRole(
+  "This role or a higher one."
+  role: Role!
+) on FIELD_DEFINITION
+
+"What a caller may do in the stores that it sees; each role includes those before it."
+enum Role {
+  "Reads."
+  READER
+  "Also imports orders, starts and cancels runs, takes snapshots."
+  OPERATOR
+  "Also changes settings, removes snapshots, exports and erases customers, reads the audit log."
+  ADMIN
+}
+
+"The weight of a field, an argument or a type in the cost of an operation; 1 for an object and 0 for a leaf unless told."
 directive @cost(
   "Added once for each time it is reached; 0 or more."
   weight: Int!
@@ -8582,7 +8599,7 @@ enum OrderDirection {
   DESC
 }
 
-"The state of the service."
+"The state of the service. Without a token where one is needed, only status, version and snapshotsEnabled are told."
 type Health {
   "The worst of what was looked at."
   status: HealthStatus!
@@ -8594,11 +8611,11 @@ type Health {
   oldestSnapshot: Date
   "The newest snapshot's day; null without any."
   newestSnapshot: Date
-  "How many snapshots there are."
+  "How many snapshots there are, in the stores that the caller sees; so for the other figures."
   totalSnapshots: Long
   "The same by type."
   snapshotsByType: [SnapshotTypeCount!]
-  "The newest run."
+  "The newest run of the stores that the caller sees."
   lastRun: Run
   "What was looked at."
   checks: [HealthCheck!]
@@ -8640,52 +8657,52 @@ type Mutation {
   recluster(
     "What to cluster, and how."
     input: ReclusterInput!
-  ): ReclusterPayload! @cost(weight: 100)
+  ): ReclusterPayload! @requiresRole(role: OPERATOR) @cost(weight: 100)
   "Stops a run that is queued or running. A chunk that is done stays; a model not finished never comes into force."
   cancelRun(
     "Which run."
     input: CancelRunInput!
-  ): CancelRunPayload!
+  ): CancelRunPayload! @requiresRole(role: OPERATOR)
   "Takes one customer's snapshot at once."
   createSnapshot(
     "Whose, and of what."
     input: CreateSnapshotInput!
-  ): CreateSnapshotPayload!
+  ): CreateSnapshotPayload! @requiresRole(role: OPERATOR)
   "Takes the snapshots of named customers at once, or of a whole store as a run."
   createSnapshots(
     "Whose, and of what."
     input: CreateSnapshotsInput!
-  ): CreateSnapshotsPayload! @cost(weight: 100)
+  ): CreateSnapshotsPayload! @requiresRole(role: OPERATOR) @cost(weight: 100)
   "Starts rebuilding snapshots of the past from orders."
   replaySnapshots(
     "Which dates, under which model."
     input: ReplaySnapshotsInput!
-  ): ReplaySnapshotsPayload! @cost(weight: 100)
+  ): ReplaySnapshotsPayload! @requiresRole(role: OPERATOR) @cost(weight: 100)
   "Starts measuring how early and how surely churn was seen in the store's own past."
   backtest(
     "What to measure."
     input: BacktestInput!
-  ): BacktestPayload! @cost(weight: 100)
+  ): BacktestPayload! @requiresRole(role: OPERATOR) @cost(weight: 100)
   "Starts removing what retention no longer keeps, or counts it."
   cleanupSnapshots(
-    "What to clean up; everything unless told."
+    "What to clean up; everything unless told. Whoever does not see all stores has to name one."
     input: CleanupSnapshotsInput
-  ): CleanupSnapshotsPayload! @cost(weight: 100)
+  ): CleanupSnapshotsPayload! @requiresRole(role: ADMIN) @cost(weight: 100)
   "Changes what can be set for a store."
   updateStore(
     "What to change."
     input: UpdateStoreInput!
-  ): UpdateStorePayload! @cost(weight: 100)
+  ): UpdateStorePayload! @requiresRole(role: ADMIN) @cost(weight: 100)
   "Everything that is stored about one customer, as one document."
   exportCustomer(
     "Whose."
     input: ExportCustomerInput!
-  ): ExportCustomerPayload! @cost(weight: 100)
+  ): ExportCustomerPayload! @requiresRole(role: ADMIN) @cost(weight: 100)
   "Removes everything that is stored about one customer, for good and in one transaction. It waits for imports and snapshots that are at work."
   eraseCustomer(
     "Whose."
     input: EraseCustomerInput!
-  ): EraseCustomerPayload! @cost(weight: 100)
+  ): EraseCustomerPayload! @requiresRole(role: ADMIN) @cost(weight: 100)
 }
 
 "Something that the caller can correct. Every one has a message, a code and a place; some have more."
@@ -9691,7 +9708,7 @@ type Store implements Node {
     "Of this kind; of any unless told."
     kind: RunKind
   ): Run
-  "Runs, newest first, with those that went over all stores."
+  "Runs, newest first; for those who see all stores with the runs that went over all."
   runs(
     "Which ones; all unless told."
     filter: RunFilter

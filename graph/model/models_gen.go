@@ -553,7 +553,7 @@ type Freshness struct {
 	NextSnapshotAt *time.Time `json:"nextSnapshotAt,omitempty"`
 }
 
-// The state of the service.
+// The state of the service. Without a token where one is needed, only status, version and snapshotsEnabled are told.
 type Health struct {
 	// The worst of what was looked at.
 	Status HealthStatus `json:"status"`
@@ -565,11 +565,11 @@ type Health struct {
 	OldestSnapshot *engine.Date `json:"oldestSnapshot,omitempty"`
 	// The newest snapshot's day; null without any.
 	NewestSnapshot *engine.Date `json:"newestSnapshot,omitempty"`
-	// How many snapshots there are.
+	// How many snapshots there are, in the stores that the caller sees; so for the other figures.
 	TotalSnapshots *int64 `json:"totalSnapshots,omitempty"`
 	// The same by type.
 	SnapshotsByType []*SnapshotTypeCount `json:"snapshotsByType,omitempty"`
-	// The newest run.
+	// The newest run of the stores that the caller sees.
 	LastRun Run `json:"lastRun,omitempty"`
 	// What was looked at.
 	Checks []*HealthCheck `json:"checks,omitempty"`
@@ -2025,6 +2025,67 @@ func (e *PurchaseModelName) UnmarshalJSON(b []byte) error {
 }
 
 func (e PurchaseModelName) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a caller may do in the stores that it sees; each role includes those before it.
+type Role string
+
+const (
+	// Reads.
+	RoleReader Role = "READER"
+	// Also imports orders, starts and cancels runs, takes snapshots.
+	RoleOperator Role = "OPERATOR"
+	// Also changes settings, removes snapshots, exports and erases customers, reads the audit log.
+	RoleAdmin Role = "ADMIN"
+)
+
+var AllRole = []Role{
+	RoleReader,
+	RoleOperator,
+	RoleAdmin,
+}
+
+func (e Role) IsValid() bool {
+	switch e {
+	case RoleReader, RoleOperator, RoleAdmin:
+		return true
+	}
+	return false
+}
+
+func (e Role) String() string {
+	return string(e)
+}
+
+func (e *Role) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = Role(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid Role", str)
+	}
+	return nil
+}
+
+func (e Role) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *Role) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e Role) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/postgres"
 )
 
 // Role is what a caller may do; each includes those before it. The zero value may nothing.
@@ -78,8 +79,13 @@ func (i *Identity) May(role Role) bool { return i.Role >= role }
 
 type identityKey struct{}
 
-// With puts the caller into a context.
+// With puts the caller into a context, and holds what is read under it to the caller's stores.
 func With(ctx context.Context, i *Identity) context.Context {
+	if i.all {
+		ctx = postgres.WithAllStores(ctx)
+	} else {
+		ctx = postgres.WithStores(ctx, i.stores)
+	}
 	return context.WithValue(ctx, identityKey{}, i)
 }
 

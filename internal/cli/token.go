@@ -58,6 +58,13 @@ func (a *app) access(o *office, s AccessSettings, listener net.Listener) (*auth.
 		return nil, engine.Errorf(engine.CodeInvalid,
 			"%s can be reached from other machines, and nothing says who may come in: make a token (quimbi token create --all-stores --role admin), set OIDC_ISSUER, or serve on 127.0.0.1", listener.Addr())
 	}
+	fenced, err := o.db.Fenced(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !fenced {
+		a.say("The second fence is down: the database has no role quimbi_api that it lets this program use. Stores are kept apart by the program alone; docs/operations.md says what to do.")
+	}
 	open, err := access.Open(a.ctx)
 	switch {
 	case err != nil:

@@ -58,7 +58,7 @@ type CustomerDrifts struct {
 // ActiveDrifts gives the drifts up to the last of the dates of those customers of a range who did something in the interval
 // before one of them.
 func (db *DB) ActiveDrifts(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) ([]CustomerDrifts, error) {
-	return collectDrifts(ctx, db.pool, activeDrifts, storeID, int16(kind), customers.From, customers.To, dateParams(dates))
+	return collectDrifts(ctx, db.read(ctx), activeDrifts, storeID, int16(kind), customers.From, customers.To, dateParams(dates))
 }
 
 func collectDrifts(ctx context.Context, q querier, sql string, args ...any) ([]CustomerDrifts, error) {
@@ -92,7 +92,7 @@ func (tx *Tx) DriftsOf(ctx context.Context, storeID int32, customers []int64, ki
 
 // DriftsOf does the same outside a transaction.
 func (db *DB) DriftsOf(ctx context.Context, storeID int32, customers []int64, kind engine.SnapshotType, until engine.Date) ([]CustomerDrifts, error) {
-	return collectDrifts(ctx, db.pool, driftsOf, storeID, int16(kind), customers, dateParam(until))
+	return collectDrifts(ctx, db.read(ctx), driftsOf, storeID, int16(kind), customers, dateParam(until))
 }
 
 const spreadMedians = `-- name: SpreadMedians
@@ -100,7 +100,7 @@ SELECT to_date, quantile[(array_length(quantile, 1) + 1) / 2] FROM drift_spread 
 
 // SpreadMedians gives the store's middle drifts by date.
 func (db *DB) SpreadMedians(ctx context.Context, storeID int32, kind engine.SnapshotType) ([]watch.Median, error) {
-	return medians(ctx, db.pool, storeID, kind)
+	return medians(ctx, db.read(ctx), storeID, kind)
 }
 
 // SpreadMedians does the same in the transaction.
@@ -164,7 +164,7 @@ func (db *DB) Spreads(ctx context.Context, refs []SpreadRef) (map[SpreadRef]watc
 		stores[i], kinds[i], days[i] = r.StoreID, int16(r.Type), dateParam(r.Date)
 		oldest[i] = dateParam(r.Date - engine.Date(spreadAge*r.Type.Days()))
 	}
-	rows, err := db.pool.Query(ctx, spreads, stores, kinds, days, oldest)
+	rows, err := db.read(ctx).Query(ctx, spreads, stores, kinds, days, oldest)
 	if err != nil {
 		return nil, err
 	}

@@ -22,5 +22,5 @@ SELECT result FROM backtest WHERE store_id = $1 AND run_id = $2`
 
 // Backtest gives what a run found, as JSON. Fault: NOT_FOUND until it has succeeded.
 func (db *DB) Backtest(ctx context.Context, storeID int32, runID string) ([]byte, error) {
-	return one(ctx, db.pool, pgx.RowTo[[]byte], engine.Errorf(engine.CodeNotFound, "run %s has no result", runID), backtestOfRun, storeID, runID)
+	return one(ctx, db.read(ctx), pgx.RowTo[[]byte], engine.Errorf(engine.CodeNotFound, "run %s has no result", runID), backtestOfRun, storeID, runID)
 }

@@ -49,18 +49,18 @@ func scanModel(row pgx.CollectableRow) (*StoredModel, error) {
 
 // Model gives one version of a store's model. Fault: NOT_FOUND.
 func (db *DB) Model(ctx context.Context, storeID int32, version int) (*StoredModel, error) {
-	return one(ctx, db.pool, scanModel, engine.Errorf(engine.CodeNotFound, "there is no model %d", version), modelByVersion, storeID, version)
+	return one(ctx, db.read(ctx), scanModel, engine.Errorf(engine.CodeNotFound, "there is no model %d", version), modelByVersion, storeID, version)
 }
 
 // NewestModel gives the model in force. Fault: NOT_FOUND before the first re-clustering.
 func (db *DB) NewestModel(ctx context.Context, storeID int32) (*StoredModel, error) {
-	return one(ctx, db.pool, scanModel, engine.Errorf(engine.CodeNotFound, "the store has not been clustered yet; run recluster first"), newestModel, storeID)
+	return one(ctx, db.read(ctx), scanModel, engine.Errorf(engine.CodeNotFound, "the store has not been clustered yet; run recluster first"), newestModel, storeID)
 }
 
 // NewestModelVersion gives the number of the model in force, 0 before the first re-clustering.
 func (db *DB) NewestModelVersion(ctx context.Context, storeID int32) (int, error) {
 	var version int
-	err := db.pool.QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
+	err := db.read(ctx).QueryRow(ctx, newestModelVersion, storeID).Scan(&version)
 	return version, err
 }
 
@@ -70,7 +70,7 @@ SELECT EXISTS (SELECT FROM segment_model WHERE store_id = $1 AND model_id = $2)`
 // HasModel tells whether the store has a model of this version.
 func (db *DB) HasModel(ctx context.Context, storeID int32, version int) (bool, error) {
 	var known bool
-	err := db.pool.QueryRow(ctx, hasModel, storeID, version).Scan(&known)
+	err := db.read(ctx).QueryRow(ctx, hasModel, storeID, version).Scan(&known)
 	return known, err
 }
 

@@ -290,12 +290,12 @@ SELECT ` + lineFields + ` FROM customer_order WHERE store_id = $1 AND customer_i
 
 // Lines gives the customers of a range one after another, each with its lines before an instant. The slice is reused.
 func (db *DB) Lines(ctx context.Context, storeID int32, customers CustomerRange, before time.Time) iter.Seq2[CustomerLines, error] {
-	return lines(ctx, db.pool, customerLines, storeID, customers.From, customers.To, before)
+	return lines(ctx, db.read(ctx), customerLines, storeID, customers.From, customers.To, before)
 }
 
 // LinesOf does the same for named customers.
 func (db *DB) LinesOf(ctx context.Context, storeID int32, customers []int64, before time.Time) iter.Seq2[CustomerLines, error] {
-	return lines(ctx, db.pool, linesOfCustomers, storeID, customers, before)
+	return lines(ctx, db.read(ctx), linesOfCustomers, storeID, customers, before)
 }
 
 // Lines does the same as seen by the transaction.

@@ -25,7 +25,8 @@ import (
 
 // DB is the database. Its methods are safe for concurrent use.
 type DB struct {
-	pool *pgxpool.Pool
+	pool    *pgxpool.Pool
+	fencing fencing
 }
 
 // Tx is a transaction.

@@ -240,7 +240,7 @@ SELECT ` + customerFields + `, c.computed, c.sort_text FROM store t CROSS JOIN L
   ORDER BY ` + order + `c.customer_key ` + direction + ` LIMIT ` + limit + `) c
 WHERE t.store_id = ANY (` + stores + `)
 ORDER BY ` + outer + `c.customer_key ` + direction + `, c.store_id ` + direction + ` LIMIT ` + limit
-	rows, err := collect(ctx, db.pool, scanListedCustomer, sql, s.args...)
+	rows, err := collect(ctx, db.read(ctx), scanListedCustomer, sql, s.args...)
 	return inOrder(q.Window, rows), err
 }
 
@@ -253,7 +253,7 @@ func (db *DB) CountCustomers(ctx context.Context, q CustomerQuery) (int, error) 
 		states = ""
 	}
 	var count int
-	err := db.pool.QueryRow(ctx, `-- name: CountCustomers
+	err := db.read(ctx).QueryRow(ctx, `-- name: CountCustomers
 SELECT count(*) FROM store t JOIN LATERAL (SELECT * FROM `+customers+` c) c ON c.store_id = t.store_id`+states+`
 WHERE t.store_id = ANY (`+stores+`)`+s.and(), s.args...).Scan(&count)
 	return count, err
@@ -266,7 +266,7 @@ JOIN customer c ON c.store_id = k.store_id AND c.customer_id = k.customer_id`
 // CustomersByID gives customers; those that are not there are missing.
 func (db *DB) CustomersByID(ctx context.Context, refs []CustomerRef) (map[CustomerRef]*engine.Customer, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanCustomer, customersByID, stores, ids)
+	found, err := collect(ctx, db.read(ctx), scanCustomer, customersByID, stores, ids)
 	customers := make(map[CustomerRef]*engine.Customer, len(found))
 	for _, c := range found {
 		customers[CustomerRef{c.StoreID, c.ID}] = c
@@ -284,7 +284,7 @@ func (db *DB) CustomersByKey(ctx context.Context, keys []CustomerKey) (map[Custo
 	for i, k := range keys {
 		stores[i], names[i] = k.StoreID, k.Key
 	}
-	found, err := collect(ctx, db.pool, scanCustomer, customersByKey, stores, names)
+	found, err := collect(ctx, db.read(ctx), scanCustomer, customersByKey, stores, names)
 	customers := make(map[CustomerKey]*engine.Customer, len(found))
 	for _, c := range found {
 		customers[CustomerKey{c.StoreID, c.Key}] = c
@@ -298,7 +298,7 @@ SELECT customer_id, customer_key FROM customer WHERE store_id = $1`
 // CustomerKeys gives the names that a store uses for all its customers, by number.
 func (db *DB) CustomerKeys(ctx context.Context, storeID int32) (map[int64]string, error) {
 	keys := map[int64]string{}
-	rows, err := db.pool.Query(ctx, customerKeys, storeID)
+	rows, err := db.read(ctx).Query(ctx, customerKeys, storeID)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +336,7 @@ JOIN customer_state cs ON cs.store_id = k.store_id AND cs.customer_id = k.custom
 // CustomerStates gives where customers stand now, with their features where asked for; those without a place are missing.
 func (db *DB) CustomerStates(ctx context.Context, refs []CustomerRef, features bool) (map[CustomerRef]*CustomerState, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (*CustomerState, error) {
+	found, err := collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*CustomerState, error) {
 		var s CustomerState
 		var date time.Time
 		var stored []*float32
@@ -398,7 +398,7 @@ func (db *DB) Members(ctx context.Context, q MemberQuery) ([]*Member, error) {
 		}
 	}
 	direction := q.direction(false)
-	rows, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (*Member, error) {
+	rows, err := collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*Member, error) {
 		var m Member
 		var first, last *time.Time
 		err := row.Scan(append(customerTargets(&m.Customer, &first, &last), &m.Units)...)
@@ -415,6 +415,6 @@ func (db *DB) CountMembers(ctx context.Context, q MemberQuery) (int, error) {
 	var s statement
 	var count int
 	sql := "-- name: CountMembers\nSELECT count(*) FROM " + q.members(&s)
-	err := db.pool.QueryRow(ctx, sql, s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, sql, s.args...).Scan(&count)
 	return count, err
 }

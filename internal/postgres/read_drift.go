@@ -133,7 +133,7 @@ func (db *DB) DriftFeed(ctx context.Context, storeIDs []int32, q DriftQuery) ([]
 	q.place(&s, q.After, true)
 	q.place(&s, q.Before, false)
 	direction, limit := q.direction(true), s.arg(q.Limit)
-	rows, err := collect(ctx, db.pool, scanEvent, `-- name: DriftFeed
+	rows, err := collect(ctx, db.read(ctx), scanEvent, `-- name: DriftFeed
 SELECT `+eventFields+` FROM unnest(`+stores+`::int[]) k(store_id) CROSS JOIN LATERAL (
   SELECT * FROM drift_event e WHERE e.store_id = k.store_id`+s.and()+`
   ORDER BY e.to_date `+direction+`, e.event_id `+direction+` LIMIT `+limit+`) e`+customerOfEvent+`
@@ -147,7 +147,7 @@ func (db *DB) CountDriftFeed(ctx context.Context, storeIDs []int32, q DriftQuery
 	s.where("e.store_id = ANY (?)", storeIDs)
 	q.filter(&s)
 	var count int
-	err := db.pool.QueryRow(ctx, "-- name: CountDriftFeed\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, "-- name: CountDriftFeed\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
 }
 
@@ -160,7 +160,7 @@ func (db *DB) CustomerDrift(ctx context.Context, refs []CustomerRef, q DriftQuer
 	q.place(&s, q.After, true)
 	q.place(&s, q.Before, false)
 	direction, limit := q.direction(true), s.arg(q.Limit)
-	found, err := collect(ctx, db.pool, scanEvent, `-- name: CustomerDrift
+	found, err := collect(ctx, db.read(ctx), scanEvent, `-- name: CustomerDrift
 SELECT `+eventFields+` FROM `+keys+` CROSS JOIN LATERAL (
   SELECT * FROM drift_event e WHERE e.store_id = k.store_id AND e.customer_id = k.customer_id`+s.and()+`
   ORDER BY e.to_date `+direction+`, e.event_id `+direction+` LIMIT `+limit+`) e`+customerOfEvent+`
@@ -182,7 +182,7 @@ func (db *DB) CountCustomerDrift(ctx context.Context, ref CustomerRef, q DriftQu
 	s.where("e.store_id = ? AND e.customer_id = ?", ref.StoreID, ref.CustomerID)
 	q.filter(&s)
 	var count int
-	err := db.pool.QueryRow(ctx, "-- name: CountCustomerDrift\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, "-- name: CountCustomerDrift\nSELECT count(*) FROM drift_event e WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
 }
 
@@ -192,7 +192,7 @@ func (db *DB) DriftBetween(ctx context.Context, storeIDs []int32, after, to int6
 	s.where("e.store_id = ANY (?)", storeIDs)
 	s.where("e.event_id > ? AND e.event_id <= ?", after, to)
 	q.filter(&s)
-	return collect(ctx, db.pool, scanEvent, `-- name: DriftBetween
+	return collect(ctx, db.read(ctx), scanEvent, `-- name: DriftBetween
 SELECT `+eventFields+` FROM drift_event e`+customerOfEvent+` WHERE true`+s.and()+`
 ORDER BY e.event_id LIMIT `+s.arg(q.Limit), s.args...)
 }
@@ -203,7 +203,7 @@ SELECT coalesce(max(event_id), 0) FROM drift_event WHERE store_id = ANY ($1)`
 // NewestDrift gives the number of the newest event of stores, 0 without any.
 func (db *DB) NewestDrift(ctx context.Context, storeIDs []int32) (int64, error) {
 	var id int64
-	err := db.pool.QueryRow(ctx, newestDrift, storeIDs).Scan(&id)
+	err := db.read(ctx).QueryRow(ctx, newestDrift, storeIDs).Scan(&id)
 	return id, err
 }
 
@@ -212,5 +212,5 @@ SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + ` WHERE e.sto
 
 // DriftEvent gives one event. Fault: NOT_FOUND.
 func (db *DB) DriftEvent(ctx context.Context, storeID int32, id int64) (*ListedEvent, error) {
-	return one(ctx, db.pool, scanEvent, engine.Errorf(engine.CodeNotFound, "there is no such drift event"), driftEventByID, storeID, id)
+	return one(ctx, db.read(ctx), scanEvent, engine.Errorf(engine.CodeNotFound, "there is no such drift event"), driftEventByID, storeID, id)
 }

@@ -51,7 +51,7 @@ type PastCustomer struct {
 // CustomersAt gives customers as they were at the beginning of a day; those without a line or a snapshot by then are missing.
 func (db *DB) CustomersAt(ctx context.Context, refs []CustomerRef, day engine.Date) (map[CustomerRef]*PastCustomer, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (*PastCustomer, error) {
+	found, err := collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*PastCustomer, error) {
 		var c PastCustomer
 		var first, last *time.Time
 		err := row.Scan(append(customerTargets(&c.Customer, &first, &last), &c.Computed)...)
@@ -72,7 +72,7 @@ SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[]
 // one are missing.
 func (db *DB) SnapshotsAt(ctx context.Context, refs []CustomerRef, day engine.Date) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, snapshotsAt, stores, ids, dateParam(day))
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsAt, stores, ids, dateParam(day))
 	snapshots := make(map[CustomerRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[CustomerRef{s.StoreID, s.CustomerID}] = s
@@ -90,7 +90,7 @@ SELECT EXISTS (SELECT FROM store t JOIN customer c ON c.store_id = t.store_id
 // LacksSnapshots tells whether some customer of the stores who had bought by the beginning of a day has no snapshot of it.
 func (db *DB) LacksSnapshots(ctx context.Context, storeIDs []int32, day engine.Date) (bool, error) {
 	var lacks bool
-	err := db.pool.QueryRow(ctx, lacksSnapshots, storeIDs, dateParam(day)).Scan(&lacks)
+	err := db.read(ctx).QueryRow(ctx, lacksSnapshots, storeIDs, dateParam(day)).Scan(&lacks)
 	return lacks, err
 }
 
@@ -101,6 +101,6 @@ SELECT coalesce(max(model_id) FILTER (WHERE fitted_at < $2), max(model_id), 0) F
 // before the first.
 func (db *DB) ModelVersionAt(ctx context.Context, storeID int32, at time.Time) (int, error) {
 	var version int
-	err := db.pool.QueryRow(ctx, modelVersionAt, storeID, at).Scan(&version)
+	err := db.read(ctx).QueryRow(ctx, modelVersionAt, storeID, at).Scan(&version)
 	return version, err
 }

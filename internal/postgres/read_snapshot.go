@@ -48,7 +48,7 @@ CROSS JOIN LATERAL (
 // LatestSnapshots gives customers' newest snapshots; customers without one are missing.
 func (db *DB) LatestSnapshots(ctx context.Context, refs []CustomerRef, q LatestQuery) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before), q.Features)
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before), q.Features)
 	snapshots := make(map[CustomerRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[CustomerRef{s.StoreID, s.CustomerID}] = s
@@ -74,7 +74,7 @@ func (db *DB) SnapshotsByRef(ctx context.Context, refs []SnapshotRef) (map[Snaps
 	for i, r := range refs {
 		stores[i], ids[i], kinds[i], days[i] = r.StoreID, r.CustomerID, int16(r.Type), dateParam(r.Date)
 	}
-	found, err := collect(ctx, db.pool, scanSnapshot, snapshotsByRef, stores, ids, kinds, days)
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsByRef, stores, ids, kinds, days)
 	snapshots := make(map[SnapshotRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[SnapshotRef{CustomerRef{s.StoreID, s.CustomerID}, s.Type, s.Date}] = s
@@ -140,7 +140,7 @@ func (db *DB) Snapshots(ctx context.Context, refs []CustomerRef, q SnapshotQuery
 	if q.ByCreation {
 		order = "s.created_at " + direction + ", " + order
 	}
-	found, err := collect(ctx, db.pool, scanSnapshot, `-- name: Snapshots
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, `-- name: Snapshots
 SELECT `+readSnapshotFields+`, CASE WHEN `+s.arg(q.Features)+`::boolean THEN s.feature END FROM `+keys+`
 CROSS JOIN LATERAL (
   SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id`+s.and()+`
@@ -167,7 +167,7 @@ func (db *DB) CountSnapshots(ctx context.Context, ref CustomerRef, q SnapshotQue
 	s.where("s.store_id = ? AND s.customer_id = ?", ref.StoreID, ref.CustomerID)
 	q.filter(&s)
 	var count int
-	err := db.pool.QueryRow(ctx, "-- name: CountSnapshots\nSELECT count(*) FROM snapshot s WHERE true"+s.and(), s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, "-- name: CountSnapshots\nSELECT count(*) FROM snapshot s WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
 }
 
@@ -192,7 +192,7 @@ ORDER BY s.snapshot_date DESC`
 // Timeline gives customers' series, oldest first.
 func (db *DB) Timeline(ctx context.Context, refs []CustomerRef, q TimelineQuery) (map[CustomerRef][]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.pool, scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit, q.Features)
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit, q.Features)
 	return byCustomer(found, Window{Backward: true}), err
 }
 
@@ -208,7 +208,7 @@ SELECT snapshot_type, count(*), min(snapshot_date), max(snapshot_date) FROM snap
 
 // SnapshotCounts counts the stores' snapshots by type.
 func (db *DB) SnapshotCounts(ctx context.Context, storeIDs []int32) ([]SnapshotCount, error) {
-	return collect(ctx, db.pool, func(row pgx.CollectableRow) (SnapshotCount, error) {
+	return collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (SnapshotCount, error) {
 		var c SnapshotCount
 		var kind int16
 		var oldest, newest time.Time

@@ -32,7 +32,7 @@ const storeViewsByKey = `-- name: StoreViewsByKey
 
 // StoreViewsByKey gives stores by the names that callers use; those that are not there are missing.
 func (db *DB) StoreViewsByKey(ctx context.Context, keys []string) ([]*StoreView, error) {
-	return collect(ctx, db.pool, scanStoreView, storeViewsByKey, keys)
+	return collect(ctx, db.read(ctx), scanStoreView, storeViewsByKey, keys)
 }
 
 const storeViewsByID = `-- name: StoreViewsByID
@@ -40,7 +40,7 @@ const storeViewsByID = `-- name: StoreViewsByID
 
 // StoreViewsByID gives stores; those that are not there are missing.
 func (db *DB) StoreViewsByID(ctx context.Context, ids []int32) ([]*StoreView, error) {
-	return collect(ctx, db.pool, scanStoreView, storeViewsByID, ids)
+	return collect(ctx, db.read(ctx), scanStoreView, storeViewsByID, ids)
 }
 
 const storeViews = `-- name: StoreViews
@@ -48,7 +48,7 @@ const storeViews = `-- name: StoreViews
 
 // StoreViews gives all stores by key.
 func (db *DB) StoreViews(ctx context.Context) ([]*StoreView, error) {
-	return collect(ctx, db.pool, scanStoreView, storeViews)
+	return collect(ctx, db.read(ctx), scanStoreView, storeViews)
 }
 
 // RunCursor is a place in a list of runs, newest first.
@@ -111,7 +111,7 @@ func (db *DB) Runs(ctx context.Context, q RunQuery) ([]*engine.Run, error) {
 		s.where("(created_at, run_id) > (?::timestamptz, ?::uuid)", c.CreatedAt, c.ID)
 	}
 	direction := q.direction(true)
-	rows, err := collect(ctx, db.pool, scanRun, `-- name: Runs
+	rows, err := collect(ctx, db.read(ctx), scanRun, `-- name: Runs
 SELECT `+runFields+` FROM run WHERE true`+s.and()+`
 ORDER BY created_at `+direction+`, run_id `+direction+` LIMIT `+s.arg(q.Limit), s.args...)
 	return inOrder(q.Window, rows), err
@@ -122,7 +122,7 @@ func (db *DB) CountRuns(ctx context.Context, q RunQuery) (int, error) {
 	var s statement
 	q.filter(&s)
 	var count int
-	err := db.pool.QueryRow(ctx, "-- name: CountRuns\nSELECT count(*) FROM run WHERE true"+s.and(), s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, "-- name: CountRuns\nSELECT count(*) FROM run WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
 }
 
@@ -131,7 +131,7 @@ SELECT ` + runFields + ` FROM run WHERE store_id = ANY ($1) OR $2 AND store_id =
 
 // NewestRun gives the newest run of some stores, or of all together where ofAll is set; nil before the first.
 func (db *DB) NewestRun(ctx context.Context, storeIDs []int32, ofAll bool) (*engine.Run, error) {
-	found, err := collect(ctx, db.pool, scanRun, newestRun, storeIDs, ofAll)
+	found, err := collect(ctx, db.read(ctx), scanRun, newestRun, storeIDs, ofAll)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ ORDER BY c.value_cents DESC, c.customer_key LIMIT $5`
 
 // SilentCustomers gives the customers of the greatest value among them, and how many there are in all.
 func (db *DB) SilentCustomers(ctx context.Context, q SilentQuery) (customers []*engine.Customer, total int, err error) {
-	customers, err = collect(ctx, db.pool, func(row pgx.CollectableRow) (*engine.Customer, error) {
+	customers, err = collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*engine.Customer, error) {
 		var c engine.Customer
 		var first, last *time.Time
 		err := row.Scan(append(customerTargets(&c, &first, &last), &total)...)

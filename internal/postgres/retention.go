@@ -18,7 +18,7 @@ SELECT snapshot_type, keep_days FROM retention_override WHERE store_id = $1`
 
 // RetentionOverrides gives the days for which a store keeps snapshots where they are not the installation's.
 func (db *DB) RetentionOverrides(ctx context.Context, storeID int32) (map[engine.SnapshotType]int, error) {
-	rows, err := db.pool.Query(ctx, retentionOverrides, storeID)
+	rows, err := db.read(ctx).Query(ctx, retentionOverrides, storeID)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ SELECT ` + runFields + ` FROM run WHERE run_id = $1`
 
 // Run gives a run. Fault: NOT_FOUND.
 func (db *DB) Run(ctx context.Context, runID string) (*engine.Run, error) {
-	return one(ctx, db.pool, scanRun, engine.Errorf(engine.CodeNotFound, "there is no run %q", runID), runByID, runID)
+	return one(ctx, db.read(ctx), scanRun, engine.Errorf(engine.CodeNotFound, "there is no run %q", runID), runByID, runID)
 }
 
 // notifyRun tells everyone who watches that a run changed; it reaches them when the transaction ends.

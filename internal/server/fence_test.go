@@ -77,7 +77,7 @@ var probes = map[string]probe{
 	"Mutation.createSnapshot.input.customer.key.storeId": {`mutation ($x: String!) { createSnapshot(input: {customer: {key: {storeId: $x, customerId: "foreign-000"}}, type: DAILY}) { snapshot { id } userErrors { code } } }`, foreignKey, ""},
 	"Mutation.createSnapshots.input.storeId":             {`mutation ($x: String!) { createSnapshots(input: {storeId: $x, type: DAILY}) { run { id } userErrors { code } } }`, foreignKey, ""},
 	"Mutation.replaySnapshots.input.storeId":             {`mutation ($x: String!) { replaySnapshots(input: {storeId: $x, type: WEEKLY, from: "1998-01-01", to: "1998-02-01"}) { run { id } userErrors { code } } }`, foreignKey, ""},
-	"Mutation.backtest.input.storeId": {`mutation ($x: String!) { backtest(input: {storeId: $x}) { run { id } userErrors { code } } }`, foreignKey, ""},
+	"Mutation.backtest.input.storeId":                    {`mutation ($x: String!) { backtest(input: {storeId: $x}) { run { id } userErrors { code } } }`, foreignKey, ""},
 	"Mutation.cleanupSnapshots.input.storeId":            {`mutation ($x: String!) { cleanupSnapshots(input: {storeId: $x, dryRun: true}) { report { deletedCount } userErrors { code } } }`, foreignKey, ""},
 	"Mutation.updateStore.input.storeId":                 {`mutation ($x: String!) { updateStore(input: {storeId: $x, name: "mine"}) { store { id } userErrors { code } } }`, foreignKey, ""},
 	"Mutation.exportCustomer.input.customer.id":          {`mutation ($x: ID!) { exportCustomer(input: {customer: {id: $x}}) { document userErrors { code } } }`, foreignCustomer, ""},

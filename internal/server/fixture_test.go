@@ -65,7 +65,7 @@ type api struct {
 
 // newAPI has one store, "shop": 120 customers, a model with two axes, 26 weekly snapshots a customer. Every tenth customer
 // crosses to another root in week 13.
-func newAPI(t *testing.T) *api {
+func newAPI(t testing.TB) *api {
 	t.Helper()
 	a := newEmptyAPI(t)
 	fill(t, a.db)
@@ -91,7 +91,7 @@ func (x *text) String() string {
 }
 
 // as gives the same server as somebody with a new token uses it: for a store, or for all of them where key is empty.
-func (a *api) as(t *testing.T, key string, role auth.Role) *api {
+func (a *api) as(t testing.TB, key string, role auth.Role) *api {
 	t.Helper()
 	kept := &postgres.Token{ID: uuid.NewString(), Name: "of a test", Role: role.String()}
 	if key != "" {
@@ -105,17 +105,17 @@ func (a *api) as(t *testing.T, key string, role auth.Role) *api {
 	return &other
 }
 
-func logOf(t *testing.T) *slog.Logger {
+func logOf(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-func newEmptyAPI(t *testing.T) *api {
+func newEmptyAPI(t testing.TB) *api {
 	t.Helper()
 	return newAPIWith(t, func(*server.Config) {}, func(l net.Listener) net.Listener { return l })
 }
 
 // newAPIWith has no store, and what the two change.
-func newAPIWith(t *testing.T, change func(*server.Config), listening func(net.Listener) net.Listener) *api {
+func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Listener) net.Listener) *api {
 	t.Helper()
 	pool := pgtest.DB(t)
 	db := postgres.New(pool)
@@ -182,7 +182,7 @@ func (a *api) work(t *testing.T) {
 
 // uncounted gives another pool on a pool's database, whose statements do not count: what is read once a second for all
 // queries together is not theirs.
-func uncounted(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
+func uncounted(t testing.TB, pool *pgxpool.Pool) *pgxpool.Pool {
 	t.Helper()
 	config := pool.Config()
 	config.ConnConfig.Tracer = nil
@@ -192,10 +192,10 @@ func uncounted(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
 	return other
 }
 
-func fill(t *testing.T, db *postgres.DB) { fillStore(t, db, "shop", name) }
+func fill(t testing.TB, db *postgres.DB) { fillStore(t, db, "shop", name) }
 
 // fillStore makes a store whose customers have the names that called gives.
-func fillStore(t *testing.T, db *postgres.DB, key string, called func(int) string) {
+func fillStore(t testing.TB, db *postgres.DB, key string, called func(int) string) {
 	t.Helper()
 	ctx := t.Context()
 	store, err := db.EnsureStore(ctx, key)
@@ -231,7 +231,7 @@ func fillStore(t *testing.T, db *postgres.DB, key string, called func(int) strin
 	writeSnapshots(t, db, store, m)
 }
 
-func writeSnapshots(t *testing.T, db *postgres.DB, store *engine.Store, m *engine.Model) {
+func writeSnapshots(t testing.TB, db *postgres.DB, store *engine.Store, m *engine.Model) {
 	t.Helper()
 	ctx := t.Context()
 	var dates []engine.Date
@@ -316,7 +316,7 @@ func fixturePrint(i, w int) engine.Thumbprint {
 	return p
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,17 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Read sends a statement as the methods that read do.
+func (db *DB) Read(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return db.read(ctx).Query(ctx, sql, args...)
+}
+
+// ReadRow does the same for one row.
+func (db *DB) ReadRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return db.read(ctx).QueryRow(ctx, sql, args...)
+}
