@@ -131,8 +131,17 @@ func (m *Model) Drift(from, to Thumbprint) Drift { return m.DriftAt(LevelRoots, 
 
 // DriftAt is Drift on a cut of the trees that the caller chooses.
 func (m *Model) DriftAt(level Level, from, to Thumbprint) Drift {
-	d := Drift{Largest: -1}
 	var a, b []int
+	return m.DriftOf(level, func(axis int) (before, after []int) {
+		a, b = m.levelMemberships(level, axis, from, a), m.levelMemberships(level, axis, to, b)
+		return a, b
+	})
+}
+
+// DriftOf compares memberships on a cut of the trees, in units of 1/10000, that sides gives for each axis that is on; nothing on a
+// side without.
+func (m *Model) DriftOf(level Level, sides func(axis int) (before, after []int)) Drift {
+	d := Drift{Largest: -1}
 	var on, counted int
 	var sum, squares float64
 	for i := range m.Axes {
@@ -143,7 +152,7 @@ func (m *Model) DriftAt(level Level, from, to Thumbprint) Drift {
 			continue
 		}
 		on++
-		a, b = m.levelMemberships(level, i, from, a), m.levelMemberships(level, i, to, b)
+		a, b := sides(i)
 		if len(a) == 0 || len(b) == 0 {
 			_, r.Reason = Axes[i].Eligible(0)
 			r.Status = AxisNotEligible

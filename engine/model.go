@@ -25,6 +25,17 @@ type Model struct {
 	Predictor *Predictor `json:"predictor,omitempty"`
 	// Risk is what the segments' risk weights rest on; nil where they have none, as in models made before there were any.
 	Risk *RiskBasis `json:"risk,omitempty"`
+	// ModelDrift is what the model does by itself to customers who did nothing; nil in a first model, and in models made before it was told.
+	ModelDrift *ModelDrift `json:"modelDrift,omitempty"`
+}
+
+// ModelDrift is the mean drift that a new model alone shows on unchanged customers, against the model before.
+type ModelDrift struct {
+	Before int `json:"before"` // the version of the model before
+	// Overall is over the axes that can be compared; nil where those are fewer than half.
+	Overall *float64 `json:"overall"`
+	// Axes are nil where an axis is not on in both models, or their segments lie too far apart to be paired.
+	Axes [AxisCount]*float64 `json:"axes"`
 }
 
 // RiskBasis is whose outcomes the risk weights of a model's segments were learned from.

@@ -145,6 +145,17 @@ func (a *AxisModel) featuresOn() []int {
 	return on
 }
 
+// UsedBefore counts the features in use before a place within the axis: where the feature of that place stands in a centre.
+func (a *AxisModel) UsedBefore(feature int) int {
+	n := 0
+	for f := range feature {
+		if a.Features[f].Status == FeatureOn {
+			n++
+		}
+	}
+	return n
+}
+
 func (f *FeatureModel) scale() scale.Scale {
 	return scale.Scale{Fill: f.Fill, Lo: f.Low, Hi: f.High, Mean: f.Mean, SD: f.SD}
 }

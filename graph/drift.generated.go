@@ -13,6 +13,8 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/risk"
+	"github.com/quimbi/quimbi/engine/versions"
+	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -25,6 +27,8 @@ type DriftEventResolver interface {
 
 	FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 	ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
+
+	Direction(ctx context.Context, obj *model.DriftEvent) (*risk.Direction, error)
 }
 type OverallDriftResolver interface {
 	IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error)
@@ -37,6 +41,7 @@ type RiskShiftResolver interface {
 }
 type TimelineResolver interface {
 	DriftEvents(ctx context.Context, obj *model.Timeline) ([]*model.DriftEvent, error)
+	Transitions(ctx context.Context, obj *model.Timeline) ([]*model.SegmentTransition, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -205,6 +210,38 @@ func (ec *executionContext) _AxisDrift_severity(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_AxisDrift_severity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AxisDrift", field, true, false, "DriftSeverity")
+}
+
+func (ec *executionContext) _AxisDrift_parts(ctx context.Context, field graphql.CollectedField, obj *model.AxisDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisDrift_parts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Parts()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *versions.Parts) graphql.Marshaler {
+			return ec.marshalODriftParts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋversionsᚐParts(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AxisDrift_parts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AxisDrift",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DriftParts(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _AxisDrift_velocity(ctx context.Context, field graphql.CollectedField, obj *model.AxisDrift) (ret graphql.Marshaler) {
@@ -453,6 +490,61 @@ func (ec *executionContext) _AxisDrift_causesMissing(ctx context.Context, field 
 }
 func (ec *executionContext) fieldContext_AxisDrift_causesMissing(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AxisDrift", field, true, false, "MissingExplanation")
+}
+
+func (ec *executionContext) _AxisModelDrift_axis(ctx context.Context, field graphql.CollectedField, obj *model.AxisModelDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisModelDrift_axis(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Axis, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Axis) graphql.Marshaler {
+			return ec.marshalNAxis2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxis(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AxisModelDrift_axis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AxisModelDrift",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Axis(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AxisModelDrift_score(ctx context.Context, field graphql.CollectedField, obj *model.AxisModelDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AxisModelDrift_score(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Score, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AxisModelDrift_score(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AxisModelDrift", field, false, false, "Float")
 }
 
 func (ec *executionContext) _AxisTimeline_axis(ctx context.Context, field graphql.CollectedField, obj *model.AxisTimeline) (ret graphql.Marshaler) {
@@ -765,6 +857,29 @@ func (ec *executionContext) _DriftAnalysis_basis(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_DriftAnalysis_basis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DriftAnalysis", field, false, false, "DriftBasis")
+}
+
+func (ec *executionContext) _DriftAnalysis_approximate(ctx context.Context, field graphql.CollectedField, obj *model.DriftAnalysis) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftAnalysis_approximate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Approximate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftAnalysis_approximate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftAnalysis", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _DriftAnalysis_overall(ctx context.Context, field graphql.CollectedField, obj *model.DriftAnalysis) (ret graphql.Marshaler) {
@@ -1372,6 +1487,29 @@ func (ec *executionContext) fieldContext_DriftEvent_segmentChanged(_ context.Con
 	return graphql.NewScalarFieldContext("DriftEvent", field, true, false, "Boolean")
 }
 
+func (ec *executionContext) _DriftEvent_direction(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftEvent_direction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DriftEvent().Direction(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *risk.Direction) graphql.Marshaler {
+			return ec.marshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftEvent_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftEvent", field, true, true, "RiskDirection")
+}
+
 func (ec *executionContext) _DriftEvent_overall(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1808,6 +1946,98 @@ func (ec *executionContext) fieldContext_DriftMotion_riskVelocity(_ context.Cont
 	return graphql.NewScalarFieldContext("DriftMotion", field, false, false, "Float")
 }
 
+func (ec *executionContext) _DriftParts_total(ctx context.Context, field graphql.CollectedField, obj *versions.Parts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftParts_total(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Total, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftParts_total(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftParts", field, false, false, "Float")
+}
+
+func (ec *executionContext) _DriftParts_behaviour(ctx context.Context, field graphql.CollectedField, obj *versions.Parts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftParts_behaviour(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Behaviour, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftParts_behaviour(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftParts", field, false, false, "Float")
+}
+
+func (ec *executionContext) _DriftParts_time(ctx context.Context, field graphql.CollectedField, obj *versions.Parts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftParts_time(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Time, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftParts_time(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftParts", field, false, false, "Float")
+}
+
+func (ec *executionContext) _DriftParts_model(ctx context.Context, field graphql.CollectedField, obj *versions.Parts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftParts_model(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Model, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftParts_model(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftParts", field, false, false, "Float")
+}
+
 func (ec *executionContext) _FeatureEffect_feature(ctx context.Context, field graphql.CollectedField, obj *model.FeatureEffect) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1978,6 +2208,75 @@ func (ec *executionContext) fieldContext_MembershipChange_after(_ context.Contex
 	return graphql.NewScalarFieldContext("MembershipChange", field, false, false, "Float")
 }
 
+func (ec *executionContext) _MembershipChange_behaviour(ctx context.Context, field graphql.CollectedField, obj *model.MembershipChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MembershipChange_behaviour(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Behaviour()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MembershipChange_behaviour(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MembershipChange", field, true, false, "Float")
+}
+
+func (ec *executionContext) _MembershipChange_time(ctx context.Context, field graphql.CollectedField, obj *model.MembershipChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MembershipChange_time(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Time()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MembershipChange_time(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MembershipChange", field, true, false, "Float")
+}
+
+func (ec *executionContext) _MembershipChange_model(ctx context.Context, field graphql.CollectedField, obj *model.MembershipChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MembershipChange_model(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Model()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MembershipChange_model(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MembershipChange", field, true, false, "Float")
+}
+
 func (ec *executionContext) _MembershipSeries_segment(ctx context.Context, field graphql.CollectedField, obj *model.MembershipSeries) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2031,6 +2330,84 @@ func (ec *executionContext) _MembershipSeries_scores(ctx context.Context, field 
 }
 func (ec *executionContext) fieldContext_MembershipSeries_scores(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("MembershipSeries", field, false, false, "FloatList")
+}
+
+func (ec *executionContext) _ModelDrift_modelVersionBefore(ctx context.Context, field graphql.CollectedField, obj *model.ModelDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ModelDrift_modelVersionBefore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ModelVersionBefore(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ModelDrift_modelVersionBefore(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ModelDrift", field, true, false, "Int")
+}
+
+func (ec *executionContext) _ModelDrift_overall(ctx context.Context, field graphql.CollectedField, obj *model.ModelDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ModelDrift_overall(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Overall, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ModelDrift_overall(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ModelDrift", field, false, false, "Float")
+}
+
+func (ec *executionContext) _ModelDrift_axes(ctx context.Context, field graphql.CollectedField, obj *model.ModelDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ModelDrift_axes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Axes(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.AxisModelDrift) graphql.Marshaler {
+			return ec.marshalNAxisModelDrift2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxisModelDriftᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ModelDrift_axes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ModelDrift",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AxisModelDrift(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _OverallDrift_score(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
@@ -2295,6 +2672,38 @@ func (ec *executionContext) fieldContext_OverallDrift_excess(_ context.Context, 
 	return graphql.NewScalarFieldContext("OverallDrift", field, true, true, "Float")
 }
 
+func (ec *executionContext) _OverallDrift_parts(ctx context.Context, field graphql.CollectedField, obj *model.OverallDrift) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OverallDrift_parts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Parts()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *versions.Parts) graphql.Marshaler {
+			return ec.marshalODriftParts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋversionsᚐParts(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OverallDrift_parts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OverallDrift",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DriftParts(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _RiskShift_before(ctx context.Context, field graphql.CollectedField, obj *model.RiskShift) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2408,6 +2817,538 @@ func (ec *executionContext) _RiskShift_direction(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_RiskShift_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RiskShift", field, false, false, "RiskDirection")
+}
+
+func (ec *executionContext) _SegmentTransition_customer(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_customer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Customer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Customer) graphql.Marshaler {
+			return ec.marshalNCustomer2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCustomer(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_customer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransition",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Customer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransition_axis(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_axis(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Axis(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Axis) graphql.Marshaler {
+			return ec.marshalNAxis2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxis(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_axis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransition",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Axis(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransition_type(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.SnapshotType) graphql.Marshaler {
+			return ec.marshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, false, false, "SnapshotType")
+}
+
+func (ec *executionContext) _SegmentTransition_modelVersion(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_modelVersion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ModelVersion(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_modelVersion(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, true, false, "Int")
+}
+
+func (ec *executionContext) _SegmentTransition_from(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Segment) graphql.Marshaler {
+			return ec.marshalNSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegment(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransition",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Segment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransition_to(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Segment) graphql.Marshaler {
+			return ec.marshalNSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegment(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransition",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Segment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransition_date(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_date(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Date, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.Date) graphql.Marshaler {
+			return ec.marshalNDate2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_date(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, false, false, "Date")
+}
+
+func (ec *executionContext) _SegmentTransition_state(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v watch.TransitionState) graphql.Marshaler {
+			return ec.marshalNTransitionState2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, false, false, "TransitionState")
+}
+
+func (ec *executionContext) _SegmentTransition_settledOn(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_settledOn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SettledOn(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Date) graphql.Marshaler {
+			return ec.marshalODate2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_settledOn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, true, false, "Date")
+}
+
+func (ec *executionContext) _SegmentTransition_score(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_score(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Score, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_score(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _SegmentTransition_lead(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_lead(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Lead(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_lead(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, true, false, "Float")
+}
+
+func (ec *executionContext) _SegmentTransition_cause(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_cause(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cause(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.DriftCause) graphql.Marshaler {
+			return ec.marshalNDriftCause2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDriftCause(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_cause(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, true, false, "DriftCause")
+}
+
+func (ec *executionContext) _SegmentTransition_direction(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_direction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Direction(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *risk.Direction) graphql.Marshaler {
+			return ec.marshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, true, false, "RiskDirection")
+}
+
+func (ec *executionContext) _SegmentTransition_daysInPrevious(ctx context.Context, field graphql.CollectedField, obj *model.SegmentTransition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransition_daysInPrevious(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DaysInPrevious, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransition_daysInPrevious(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransition", field, false, false, "Int")
+}
+
+func (ec *executionContext) _SegmentTransitionConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[*model.SegmentTransition]) graphql.Marshaler {
+			return ec.marshalNSegmentTransitionEdge2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransitionConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentTransitionEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransitionConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.SegmentTransition) graphql.Marshaler {
+			return ec.marshalNSegmentTransition2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransitionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransitionConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentTransition(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransitionConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransitionConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SegmentTransitionConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransitionConnection", field, true, false, "Int")
+}
+
+func (ec *executionContext) _SegmentTransitionEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentTransitionEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _SegmentTransitionEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[*model.SegmentTransition]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentTransitionEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SegmentTransition) graphql.Marshaler {
+			return ec.marshalNSegmentTransition2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransition(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentTransitionEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SegmentTransitionEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentTransition(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Timeline_dates(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
@@ -2704,6 +3645,38 @@ func (ec *executionContext) fieldContext_Timeline_driftEvents(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Timeline_transitions(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Timeline_transitions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Timeline().Transitions(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.SegmentTransition) graphql.Marshaler {
+			return ec.marshalNSegmentTransition2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransitionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Timeline_transitions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Timeline",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentTransition(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Timeline_freshness(ctx context.Context, field graphql.CollectedField, obj *model.Timeline) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2845,6 +3818,83 @@ func UnmarshalDriftEventFilter(ctx context.Context, raw any) (model.DriftEventFi
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputSegmentTransitionFilter(ctx context.Context, obj any) (model.SegmentTransitionFilter, error) {
+	var it model.SegmentTransitionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"axes", "states", "range", "type", "fromSegmentIds", "toSegmentIds"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "axes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("axes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Axes = data
+		case "states":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("states"))
+			data, err := ec.unmarshalOTransitionState2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionStateᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.States = data
+		case "range":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("range"))
+			data, err := ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Range = data
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalOSnapshotType2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "fromSegmentIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fromSegmentIds"))
+			data, err := ec.unmarshalOID2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FromSegmentIds = data
+		case "toSegmentIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("toSegmentIds"))
+			data, err := ec.unmarshalOID2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ToSegmentIds = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalSegmentTransitionFilter unmarshals raw into the SegmentTransitionFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalSegmentTransitionFilter(ctx context.Context, raw any) (model.SegmentTransitionFilter, error) {
+	var out model.SegmentTransitionFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "SegmentTransitionFilter", raw, &out)
+	return out, err
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -2889,6 +3939,11 @@ func (ec *executionContext) _AxisDrift(ctx context.Context, sel ast.SelectionSet
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "parts":
+			out.Values[i] = ec._AxisDrift_parts(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "velocity":
 			out.Values[i] = ec._AxisDrift_velocity(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -2926,6 +3981,44 @@ func (ec *executionContext) _AxisDrift(ctx context.Context, sel ast.SelectionSet
 			}
 		case "causesMissing":
 			out.Values[i] = ec._AxisDrift_causesMissing(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var axisModelDriftImplementors = []string{"AxisModelDrift"}
+
+func (ec *executionContext) _AxisModelDrift(ctx context.Context, sel ast.SelectionSet, obj *model.AxisModelDrift) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, axisModelDriftImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AxisModelDrift")
+		case "axis":
+			out.Values[i] = ec._AxisModelDrift_axis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "score":
+			out.Values[i] = ec._AxisModelDrift_score(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -3042,6 +4135,11 @@ func (ec *executionContext) _DriftAnalysis(ctx context.Context, sel ast.Selectio
 			}
 		case "basis":
 			out.Values[i] = ec._DriftAnalysis_basis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approximate":
+			out.Values[i] = ec._DriftAnalysis_approximate(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3187,6 +4285,12 @@ func (ec *executionContext) _DriftEvent(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "direction":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DriftEvent_direction(ctx, field, obj)
+				})
 		case "overall":
 			out.Values[i] = ec._DriftEvent_overall(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -3374,6 +4478,54 @@ func (ec *executionContext) _DriftMotion(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var driftPartsImplementors = []string{"DriftParts"}
+
+func (ec *executionContext) _DriftParts(ctx context.Context, sel ast.SelectionSet, obj *versions.Parts) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, driftPartsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DriftParts")
+		case "total":
+			out.Values[i] = ec._DriftParts_total(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "behaviour":
+			out.Values[i] = ec._DriftParts_behaviour(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "time":
+			out.Values[i] = ec._DriftParts_time(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "model":
+			out.Values[i] = ec._DriftParts_model(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var featureEffectImplementors = []string{"FeatureEffect"}
 
 func (ec *executionContext) _FeatureEffect(ctx context.Context, sel ast.SelectionSet, obj *model.FeatureEffect) graphql.Marshaler {
@@ -3448,6 +4600,21 @@ func (ec *executionContext) _MembershipChange(ctx context.Context, sel ast.Selec
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "behaviour":
+			out.Values[i] = ec._MembershipChange_behaviour(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "time":
+			out.Values[i] = ec._MembershipChange_time(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "model":
+			out.Values[i] = ec._MembershipChange_model(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3483,6 +4650,49 @@ func (ec *executionContext) _MembershipSeries(ctx context.Context, sel ast.Selec
 			}
 		case "scores":
 			out.Values[i] = ec._MembershipSeries_scores(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var modelDriftImplementors = []string{"ModelDrift"}
+
+func (ec *executionContext) _ModelDrift(ctx context.Context, sel ast.SelectionSet, obj *model.ModelDrift) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, modelDriftImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ModelDrift")
+		case "modelVersionBefore":
+			out.Values[i] = ec._ModelDrift_modelVersionBefore(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "overall":
+			out.Values[i] = ec._ModelDrift_overall(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "axes":
+			out.Values[i] = ec._ModelDrift_axes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3573,6 +4783,11 @@ func (ec *executionContext) _OverallDrift(ctx context.Context, sel ast.Selection
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._OverallDrift_excess(ctx, field, obj)
 				})
+		case "parts":
+			out.Values[i] = ec._OverallDrift_parts(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3626,6 +4841,191 @@ func (ec *executionContext) _RiskShift(ctx context.Context, sel ast.SelectionSet
 			out.Values[i] = ec._RiskShift_direction(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var segmentTransitionImplementors = []string{"SegmentTransition"}
+
+func (ec *executionContext) _SegmentTransition(ctx context.Context, sel ast.SelectionSet, obj *model.SegmentTransition) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, segmentTransitionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SegmentTransition")
+		case "customer":
+			out.Values[i] = ec._SegmentTransition_customer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "axis":
+			out.Values[i] = ec._SegmentTransition_axis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._SegmentTransition_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "modelVersion":
+			out.Values[i] = ec._SegmentTransition_modelVersion(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._SegmentTransition_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._SegmentTransition_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "date":
+			out.Values[i] = ec._SegmentTransition_date(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._SegmentTransition_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "settledOn":
+			out.Values[i] = ec._SegmentTransition_settledOn(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "score":
+			out.Values[i] = ec._SegmentTransition_score(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lead":
+			out.Values[i] = ec._SegmentTransition_lead(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cause":
+			out.Values[i] = ec._SegmentTransition_cause(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "direction":
+			out.Values[i] = ec._SegmentTransition_direction(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "daysInPrevious":
+			out.Values[i] = ec._SegmentTransition_daysInPrevious(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var segmentTransitionConnectionImplementors = []string{"SegmentTransitionConnection"}
+
+func (ec *executionContext) _SegmentTransitionConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Page[*model.SegmentTransition]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, segmentTransitionConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SegmentTransitionConnection")
+		case "edges":
+			out.Values[i] = ec._SegmentTransitionConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodes":
+			out.Values[i] = ec._SegmentTransitionConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pageInfo":
+			out.Values[i] = ec._SegmentTransitionConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "totalCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SegmentTransitionConnection_totalCount(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var segmentTransitionEdgeImplementors = []string{"SegmentTransitionEdge"}
+
+func (ec *executionContext) _SegmentTransitionEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[*model.SegmentTransition]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, segmentTransitionEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SegmentTransitionEdge")
+		case "cursor":
+			out.Values[i] = ec._SegmentTransitionEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._SegmentTransitionEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -3716,6 +5116,12 @@ func (ec *executionContext) _Timeline(ctx context.Context, sel ast.SelectionSet,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Timeline_driftEvents(ctx, field, obj)
 				})
+		case "transitions":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Timeline_transitions(ctx, field, obj)
+				})
 		case "freshness":
 			out.Values[i] = ec._Timeline_freshness(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -3804,6 +5210,30 @@ func (ec *executionContext) marshalNAxisDrift2ᚖgithubᚗcomᚋquimbiᚋquimbi�
 		return graphql.Null
 	}
 	return ec._AxisDrift(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAxisModelDrift2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxisModelDriftᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AxisModelDrift) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAxisModelDrift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxisModelDrift(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAxisModelDrift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxisModelDrift(ctx context.Context, sel ast.SelectionSet, v *model.AxisModelDrift) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "AxisModelDrift!")
+		return graphql.Null
+	}
+	return ec._AxisModelDrift(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNAxisTimeline2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxisTimelineᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AxisTimeline) graphql.Marshaler {
@@ -4001,12 +5431,83 @@ func (ec *executionContext) marshalNRiskShift2ᚖgithubᚗcomᚋquimbiᚋquimbi�
 	return ec._RiskShift(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNSegmentTransition2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransitionᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SegmentTransition) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSegmentTransition2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransition(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSegmentTransition2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransition(ctx context.Context, sel ast.SelectionSet, v *model.SegmentTransition) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SegmentTransition!")
+		return graphql.Null
+	}
+	return ec._SegmentTransition(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSegmentTransitionConnection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPage(ctx context.Context, sel ast.SelectionSet, v *model.Page[*model.SegmentTransition]) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SegmentTransitionConnection!")
+		return graphql.Null
+	}
+	return ec._SegmentTransitionConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSegmentTransitionEdge2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[*model.SegmentTransition]) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSegmentTransitionEdge2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSegmentTransitionEdge2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[*model.SegmentTransition]) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SegmentTransitionEdge!")
+		return graphql.Null
+	}
+	return ec._SegmentTransitionEdge(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNTimeline2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐTimeline(ctx context.Context, sel ast.SelectionSet, v *model.Timeline) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Timeline!")
 		return graphql.Null
 	}
 	return ec._Timeline(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTransitionState2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionState(ctx context.Context, v any) (watch.TransitionState, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := watch.TransitionState(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTransitionState2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionState(ctx context.Context, sel ast.SelectionSet, v watch.TransitionState) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "TransitionState!")
+	}
+	return res
 }
 
 func (ec *executionContext) marshalODriftAnalysis2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDriftAnalysis(ctx context.Context, sel ast.SelectionSet, v *model.DriftAnalysis) graphql.Marshaler {
@@ -4058,6 +5559,13 @@ func (ec *executionContext) unmarshalODriftEventFilter2ᚖgithubᚗcomᚋquimbi�
 	}
 	res, err := ec.unmarshalInputDriftEventFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODriftParts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋversionsᚐParts(ctx context.Context, sel ast.SelectionSet, v *versions.Parts) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DriftParts(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalODriftSeverity2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSeverity(ctx context.Context, v any) (engine.Severity, error) {
@@ -4147,6 +5655,13 @@ func (ec *executionContext) marshalOFeatureEffect2ᚕᚖgithubᚗcomᚋquimbiᚋ
 	return ret
 }
 
+func (ec *executionContext) marshalOModelDrift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐModelDrift(ctx context.Context, sel ast.SelectionSet, v *model.ModelDrift) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ModelDrift(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, v any) (*risk.Direction, error) {
 	if v == nil {
 		return nil, nil
@@ -4164,6 +5679,50 @@ func (ec *executionContext) marshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋqui
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) unmarshalOSegmentTransitionFilter2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransitionFilter(ctx context.Context, v any) (*model.SegmentTransitionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSegmentTransitionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOTransitionState2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionStateᚄ(ctx context.Context, v any) ([]watch.TransitionState, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]watch.TransitionState, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTransitionState2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionState(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOTransitionState2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionStateᚄ(ctx context.Context, sel ast.SelectionSet, v []watch.TransitionState) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTransitionState2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋwatchᚐTransitionState(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 // endregion ***************************** type.gotpl *****************************

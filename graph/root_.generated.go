@@ -77,6 +77,7 @@ type ComplexityRoot struct {
 		CausesMissing  func(childComplexity int) int
 		Changes        func(childComplexity int, first int) int
 		FromSegment    func(childComplexity int) int
+		Parts          func(childComplexity int) int
 		Reason         func(childComplexity int) int
 		Score          func(childComplexity int) int
 		SegmentChanged func(childComplexity int) int
@@ -126,6 +127,11 @@ type ComplexityRoot struct {
 		RiskLevel         func(childComplexity int) int
 		Shape             func(childComplexity int) int
 		Status            func(childComplexity int) int
+	}
+
+	AxisModelDrift struct {
+		Axis  func(childComplexity int) int
+		Score func(childComplexity int) int
 	}
 
 	AxisPopulationDrift struct {
@@ -298,29 +304,30 @@ type ComplexityRoot struct {
 	}
 
 	Customer struct {
-		AsOf             func(childComplexity int) int
-		Computed         func(childComplexity int) int
-		CustomerID       func(childComplexity int) int
-		DominantPaths    func(childComplexity int, axes []string, level engine.Level) int
-		DriftAnalysis    func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) int
-		DriftEvents      func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
-		FirstOrderAt     func(childComplexity int) int
-		Freshness        func(childComplexity int) int
-		ID               func(childComplexity int) int
-		LastOrderAt      func(childComplexity int) int
-		LatestSnapshot   func(childComplexity int, typeArg engine.SnapshotType) int
-		OrderCount       func(childComplexity int) int
-		PathTo           func(childComplexity int, segmentID string) int
-		Persona          func(childComplexity int, level engine.Level) int
-		Prediction       func(childComplexity int) int
-		PredictionReason func(childComplexity int) int
-		RiskLevel        func(childComplexity int) int
-		Snapshots        func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
-		Store            func(childComplexity int) int
-		StoreID          func(childComplexity int) int
-		Thumbprint       func(childComplexity int, axes []string, level engine.Level) int
-		Timeline         func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) int
-		TotalValue       func(childComplexity int) int
+		AsOf               func(childComplexity int) int
+		Computed           func(childComplexity int) int
+		CustomerID         func(childComplexity int) int
+		DominantPaths      func(childComplexity int, axes []string, level engine.Level) int
+		DriftAnalysis      func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, asOf *engine.Date) int
+		DriftEvents        func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
+		FirstOrderAt       func(childComplexity int) int
+		Freshness          func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		LastOrderAt        func(childComplexity int) int
+		LatestSnapshot     func(childComplexity int, typeArg engine.SnapshotType) int
+		OrderCount         func(childComplexity int) int
+		PathTo             func(childComplexity int, segmentID string) int
+		Persona            func(childComplexity int, level engine.Level) int
+		Prediction         func(childComplexity int) int
+		PredictionReason   func(childComplexity int) int
+		RiskLevel          func(childComplexity int) int
+		SegmentTransitions func(childComplexity int, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) int
+		Snapshots          func(childComplexity int, rangeArg *model.DateRange, typeArg *engine.SnapshotType, orderBy model.SnapshotOrder, first *int, after *string, last *int, before *string) int
+		Store              func(childComplexity int) int
+		StoreID            func(childComplexity int) int
+		Thumbprint         func(childComplexity int, axes []string, level engine.Level) int
+		Timeline           func(childComplexity int, rangeArg *model.DateRange, typeArg engine.SnapshotType, axes []string, level engine.Level, asOf *engine.Date) int
+		TotalValue         func(childComplexity int) int
 	}
 
 	CustomerConnection struct {
@@ -357,15 +364,16 @@ type ComplexityRoot struct {
 	}
 
 	DriftAnalysis struct {
-		Axes      func(childComplexity int) int
-		Basis     func(childComplexity int) int
-		Days      func(childComplexity int) int
-		Freshness func(childComplexity int) int
-		From      func(childComplexity int) int
-		Motion    func(childComplexity int) int
-		Overall   func(childComplexity int) int
-		Risk      func(childComplexity int) int
-		To        func(childComplexity int) int
+		Approximate func(childComplexity int) int
+		Axes        func(childComplexity int) int
+		Basis       func(childComplexity int) int
+		Days        func(childComplexity int) int
+		Freshness   func(childComplexity int) int
+		From        func(childComplexity int) int
+		Motion      func(childComplexity int) int
+		Overall     func(childComplexity int) int
+		Risk        func(childComplexity int) int
+		To          func(childComplexity int) int
 	}
 
 	DriftEvent struct {
@@ -374,6 +382,7 @@ type ComplexityRoot struct {
 		Cause          func(childComplexity int) int
 		Customer       func(childComplexity int) int
 		DetectedAt     func(childComplexity int) int
+		Direction      func(childComplexity int) int
 		FromDate       func(childComplexity int) int
 		FromSegment    func(childComplexity int) int
 		FromSnapshot   func(childComplexity int) int
@@ -412,6 +421,13 @@ type ComplexityRoot struct {
 		RiskVelocity func(childComplexity int) int
 		Snapshots    func(childComplexity int) int
 		Velocity     func(childComplexity int) int
+	}
+
+	DriftParts struct {
+		Behaviour func(childComplexity int) int
+		Model     func(childComplexity int) int
+		Time      func(childComplexity int) int
+		Total     func(childComplexity int) int
 	}
 
 	EraseCustomerPayload struct {
@@ -635,9 +651,12 @@ type ComplexityRoot struct {
 	}
 
 	MembershipChange struct {
-		After   func(childComplexity int) int
-		Before  func(childComplexity int) int
-		Segment func(childComplexity int) int
+		After     func(childComplexity int) int
+		Before    func(childComplexity int) int
+		Behaviour func(childComplexity int) int
+		Model     func(childComplexity int) int
+		Segment   func(childComplexity int) int
+		Time      func(childComplexity int) int
 	}
 
 	MembershipReasons struct {
@@ -659,10 +678,17 @@ type ComplexityRoot struct {
 		CreatedAt   func(childComplexity int) int
 		Customers   func(childComplexity int) int
 		ID          func(childComplexity int) int
+		ModelDrift  func(childComplexity int) int
 		RiskBasis   func(childComplexity int) int
 		Run         func(childComplexity int) int
 		SubSegments func(childComplexity int, report model.SubSegmentReport) int
 		Version     func(childComplexity int) int
+	}
+
+	ModelDrift struct {
+		Axes               func(childComplexity int) int
+		ModelVersionBefore func(childComplexity int) int
+		Overall            func(childComplexity int) int
 	}
 
 	ModelParameter struct {
@@ -713,6 +739,7 @@ type ComplexityRoot struct {
 		LargestScore func(childComplexity int) int
 		MeanScore    func(childComplexity int) int
 		ModerateAxes func(childComplexity int) int
+		Parts        func(childComplexity int) int
 		Percentile   func(childComplexity int) int
 		RobustZ      func(childComplexity int) int
 		Score        func(childComplexity int) int
@@ -1008,6 +1035,35 @@ type ComplexityRoot struct {
 		Text       func(childComplexity int) int
 	}
 
+	SegmentTransition struct {
+		Axis           func(childComplexity int) int
+		Cause          func(childComplexity int) int
+		Customer       func(childComplexity int) int
+		Date           func(childComplexity int) int
+		DaysInPrevious func(childComplexity int) int
+		Direction      func(childComplexity int) int
+		From           func(childComplexity int) int
+		Lead           func(childComplexity int) int
+		ModelVersion   func(childComplexity int) int
+		Score          func(childComplexity int) int
+		SettledOn      func(childComplexity int) int
+		State          func(childComplexity int) int
+		To             func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	SegmentTransitionConnection struct {
+		Edges      func(childComplexity int) int
+		Nodes      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	SegmentTransitionEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	Snapshot struct {
 		ChurnRiskScore       func(childComplexity int) int
 		Computed             func(childComplexity int) int
@@ -1091,29 +1147,30 @@ type ComplexityRoot struct {
 	}
 
 	Store struct {
-		Axes              func(childComplexity int, keys []string) int
-		Axis              func(childComplexity int, key string) int
-		Calibration       func(childComplexity int) int
-		CohortHeatmap     func(childComplexity int, metric model.CohortMetric, interval model.CohortInterval, cohorts *model.DateRange, periods int, segmentID *string, typeArg engine.SnapshotType) int
-		Currency          func(childComplexity int) int
-		CustomerCount     func(childComplexity int) int
-		FirstOrderAt      func(childComplexity int) int
-		Freshness         func(childComplexity int) int
-		ID                func(childComplexity int) int
-		Journey           func(childComplexity int, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) int
-		Key               func(childComplexity int) int
-		LastOrderAt       func(childComplexity int) int
-		LatestRun         func(childComplexity int, kind *engine.RunKind) int
-		Live              func(childComplexity int) int
-		Model             func(childComplexity int, version *int) int
-		Name              func(childComplexity int) int
-		Now               func(childComplexity int) int
-		PopulationDrift   func(childComplexity int, typeArg engine.SnapshotType, rangeArg *model.DateRange) int
-		PurchaseModels    func(childComplexity int) int
-		RetentionPolicies func(childComplexity int) int
-		Runs              func(childComplexity int, filter *model.RunFilter, first *int, after *string, last *int, before *string) int
-		Settings          func(childComplexity int) int
-		TimeZone          func(childComplexity int) int
+		Axes               func(childComplexity int, keys []string) int
+		Axis               func(childComplexity int, key string) int
+		Calibration        func(childComplexity int) int
+		CohortHeatmap      func(childComplexity int, metric model.CohortMetric, interval model.CohortInterval, cohorts *model.DateRange, periods int, segmentID *string, typeArg engine.SnapshotType) int
+		Currency           func(childComplexity int) int
+		CustomerCount      func(childComplexity int) int
+		FirstOrderAt       func(childComplexity int) int
+		Freshness          func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		Journey            func(childComplexity int, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) int
+		Key                func(childComplexity int) int
+		LastOrderAt        func(childComplexity int) int
+		LatestRun          func(childComplexity int, kind *engine.RunKind) int
+		Live               func(childComplexity int) int
+		Model              func(childComplexity int, version *int) int
+		Name               func(childComplexity int) int
+		Now                func(childComplexity int) int
+		PopulationDrift    func(childComplexity int, typeArg engine.SnapshotType, rangeArg *model.DateRange) int
+		PurchaseModels     func(childComplexity int) int
+		RetentionPolicies  func(childComplexity int) int
+		Runs               func(childComplexity int, filter *model.RunFilter, first *int, after *string, last *int, before *string) int
+		SegmentTransitions func(childComplexity int, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) int
+		Settings           func(childComplexity int) int
+		TimeZone           func(childComplexity int) int
 	}
 
 	StoreConnection struct {
@@ -1175,6 +1232,7 @@ type ComplexityRoot struct {
 		PredictedLtvs      func(childComplexity int) int
 		RiskLevels         func(childComplexity int) int
 		TotalValues        func(childComplexity int) int
+		Transitions        func(childComplexity int) int
 	}
 
 	TransitionMatrix struct {
@@ -1386,6 +1444,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisDrift.FromSegment(childComplexity), true
+	case "AxisDrift.parts":
+		if e.ComplexityRoot.AxisDrift.Parts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisDrift.Parts(childComplexity), true
 	case "AxisDrift.reason":
 		if e.ComplexityRoot.AxisDrift.Reason == nil {
 			break
@@ -1639,6 +1703,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AxisMembership.Status(childComplexity), true
+
+	case "AxisModelDrift.axis":
+		if e.ComplexityRoot.AxisModelDrift.Axis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisModelDrift.Axis(childComplexity), true
+	case "AxisModelDrift.score":
+		if e.ComplexityRoot.AxisModelDrift.Score == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AxisModelDrift.Score(childComplexity), true
 
 	case "AxisPopulationDrift.axis":
 		if e.ComplexityRoot.AxisPopulationDrift.Axis == nil {
@@ -2497,6 +2574,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Customer.RiskLevel(childComplexity), true
+	case "Customer.segmentTransitions":
+		if e.ComplexityRoot.Customer.SegmentTransitions == nil {
+			break
+		}
+
+		args, err := ec.field_Customer_segmentTransitions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Customer.SegmentTransitions(childComplexity, args["filter"].(*model.SegmentTransitionFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Customer.snapshots":
 		if e.ComplexityRoot.Customer.Snapshots == nil {
 			break
@@ -2696,6 +2784,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DetectorResult.Threshold(childComplexity), true
 
+	case "DriftAnalysis.approximate":
+		if e.ComplexityRoot.DriftAnalysis.Approximate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftAnalysis.Approximate(childComplexity), true
 	case "DriftAnalysis.axes":
 		if e.ComplexityRoot.DriftAnalysis.Axes == nil {
 			break
@@ -2781,6 +2875,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftEvent.DetectedAt(childComplexity), true
+	case "DriftEvent.direction":
+		if e.ComplexityRoot.DriftEvent.Direction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftEvent.Direction(childComplexity), true
 	case "DriftEvent.fromDate":
 		if e.ComplexityRoot.DriftEvent.FromDate == nil {
 			break
@@ -2958,6 +3058,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftMotion.Velocity(childComplexity), true
+
+	case "DriftParts.behaviour":
+		if e.ComplexityRoot.DriftParts.Behaviour == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftParts.Behaviour(childComplexity), true
+	case "DriftParts.model":
+		if e.ComplexityRoot.DriftParts.Model == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftParts.Model(childComplexity), true
+	case "DriftParts.time":
+		if e.ComplexityRoot.DriftParts.Time == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftParts.Time(childComplexity), true
+	case "DriftParts.total":
+		if e.ComplexityRoot.DriftParts.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftParts.Total(childComplexity), true
 
 	case "EraseCustomerPayload.receipt":
 		if e.ComplexityRoot.EraseCustomerPayload.Receipt == nil {
@@ -3864,12 +3989,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MembershipChange.Before(childComplexity), true
+	case "MembershipChange.behaviour":
+		if e.ComplexityRoot.MembershipChange.Behaviour == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipChange.Behaviour(childComplexity), true
+	case "MembershipChange.model":
+		if e.ComplexityRoot.MembershipChange.Model == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipChange.Model(childComplexity), true
 	case "MembershipChange.segment":
 		if e.ComplexityRoot.MembershipChange.Segment == nil {
 			break
 		}
 
 		return e.ComplexityRoot.MembershipChange.Segment(childComplexity), true
+	case "MembershipChange.time":
+		if e.ComplexityRoot.MembershipChange.Time == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MembershipChange.Time(childComplexity), true
 
 	case "MembershipReasons.contributions":
 		if e.ComplexityRoot.MembershipReasons.Contributions == nil {
@@ -3945,6 +4088,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Model.ID(childComplexity), true
+	case "Model.modelDrift":
+		if e.ComplexityRoot.Model.ModelDrift == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Model.ModelDrift(childComplexity), true
 	case "Model.riskBasis":
 		if e.ComplexityRoot.Model.RiskBasis == nil {
 			break
@@ -3974,6 +4123,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Model.Version(childComplexity), true
+
+	case "ModelDrift.axes":
+		if e.ComplexityRoot.ModelDrift.Axes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelDrift.Axes(childComplexity), true
+	case "ModelDrift.modelVersionBefore":
+		if e.ComplexityRoot.ModelDrift.ModelVersionBefore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelDrift.ModelVersionBefore(childComplexity), true
+	case "ModelDrift.overall":
+		if e.ComplexityRoot.ModelDrift.Overall == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ModelDrift.Overall(childComplexity), true
 
 	case "ModelParameter.name":
 		if e.ComplexityRoot.ModelParameter.Name == nil {
@@ -4227,6 +4395,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OverallDrift.ModerateAxes(childComplexity), true
+	case "OverallDrift.parts":
+		if e.ComplexityRoot.OverallDrift.Parts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OverallDrift.Parts(childComplexity), true
 	case "OverallDrift.percentile":
 		if e.ComplexityRoot.OverallDrift.Percentile == nil {
 			break
@@ -5505,6 +5679,129 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SegmentRule.Text(childComplexity), true
 
+	case "SegmentTransition.axis":
+		if e.ComplexityRoot.SegmentTransition.Axis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Axis(childComplexity), true
+	case "SegmentTransition.cause":
+		if e.ComplexityRoot.SegmentTransition.Cause == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Cause(childComplexity), true
+	case "SegmentTransition.customer":
+		if e.ComplexityRoot.SegmentTransition.Customer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Customer(childComplexity), true
+	case "SegmentTransition.date":
+		if e.ComplexityRoot.SegmentTransition.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Date(childComplexity), true
+	case "SegmentTransition.daysInPrevious":
+		if e.ComplexityRoot.SegmentTransition.DaysInPrevious == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.DaysInPrevious(childComplexity), true
+	case "SegmentTransition.direction":
+		if e.ComplexityRoot.SegmentTransition.Direction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Direction(childComplexity), true
+	case "SegmentTransition.from":
+		if e.ComplexityRoot.SegmentTransition.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.From(childComplexity), true
+	case "SegmentTransition.lead":
+		if e.ComplexityRoot.SegmentTransition.Lead == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Lead(childComplexity), true
+	case "SegmentTransition.modelVersion":
+		if e.ComplexityRoot.SegmentTransition.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.ModelVersion(childComplexity), true
+	case "SegmentTransition.score":
+		if e.ComplexityRoot.SegmentTransition.Score == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Score(childComplexity), true
+	case "SegmentTransition.settledOn":
+		if e.ComplexityRoot.SegmentTransition.SettledOn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.SettledOn(childComplexity), true
+	case "SegmentTransition.state":
+		if e.ComplexityRoot.SegmentTransition.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.State(childComplexity), true
+	case "SegmentTransition.to":
+		if e.ComplexityRoot.SegmentTransition.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.To(childComplexity), true
+	case "SegmentTransition.type":
+		if e.ComplexityRoot.SegmentTransition.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransition.Type(childComplexity), true
+
+	case "SegmentTransitionConnection.edges":
+		if e.ComplexityRoot.SegmentTransitionConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionConnection.Edges(childComplexity), true
+	case "SegmentTransitionConnection.nodes":
+		if e.ComplexityRoot.SegmentTransitionConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionConnection.Nodes(childComplexity), true
+	case "SegmentTransitionConnection.pageInfo":
+		if e.ComplexityRoot.SegmentTransitionConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionConnection.PageInfo(childComplexity), true
+	case "SegmentTransitionConnection.totalCount":
+		if e.ComplexityRoot.SegmentTransitionConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionConnection.TotalCount(childComplexity), true
+
+	case "SegmentTransitionEdge.cursor":
+		if e.ComplexityRoot.SegmentTransitionEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionEdge.Cursor(childComplexity), true
+	case "SegmentTransitionEdge.node":
+		if e.ComplexityRoot.SegmentTransitionEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentTransitionEdge.Node(childComplexity), true
+
 	case "Snapshot.churnRiskScore":
 		if e.ComplexityRoot.Snapshot.ChurnRiskScore == nil {
 			break
@@ -6037,6 +6334,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Store.Runs(childComplexity, args["filter"].(*model.RunFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Store.segmentTransitions":
+		if e.ComplexityRoot.Store.SegmentTransitions == nil {
+			break
+		}
+
+		args, err := ec.field_Store_segmentTransitions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Store.SegmentTransitions(childComplexity, args["filter"].(*model.SegmentTransitionFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Store.settings":
 		if e.ComplexityRoot.Store.Settings == nil {
 			break
@@ -6311,6 +6619,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Timeline.TotalValues(childComplexity), true
+	case "Timeline.transitions":
+		if e.ComplexityRoot.Timeline.Transitions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Transitions(childComplexity), true
 
 	case "TransitionMatrix.flows":
 		if e.ComplexityRoot.TransitionMatrix.Flows == nil {
@@ -6382,6 +6696,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReplaySnapshotsInput", ec.unmarshalInputReplaySnapshotsInput),
 			graphql.NewInputUnmarshaler("RetentionInput", ec.unmarshalInputRetentionInput),
 			graphql.NewInputUnmarshaler("RunFilter", ec.unmarshalInputRunFilter),
+			graphql.NewInputUnmarshaler("SegmentTransitionFilter", ec.unmarshalInputSegmentTransitionFilter),
 			graphql.NewInputUnmarshaler("SnapshotOrder", ec.unmarshalInputSnapshotOrder),
 			graphql.NewInputUnmarshaler("UpdateStoreInput", ec.unmarshalInputUpdateStoreInput),
 		)
@@ -6753,6 +7068,19 @@ type Customer implements Node {
     "Only what precedes this cursor."
     before: String
   ): DriftEventConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
+  "Changes of the customer's dominant segments, newest first."
+  segmentTransitions(
+    "Which ones; CONFIRMED and PENDING unless told."
+    filter: SegmentTransitionFilter
+    "How many from the front, 1 to 100."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the back, 1 to 100."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): SegmentTransitionConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
   "How fresh the customer's numbers are."
   freshness: Freshness!
 }
@@ -7033,6 +7361,8 @@ enum DriftBasis {
   SAME_MODEL
   "Of different models; both were worked out anew under the newer one, which is exact."
   RESCORED
+  "Of different models, and the earlier one without stored features; segments were paired, which is approximate."
+  ALIGNED
 }
 
 "The drift between two snapshots. It says how far a customer moved, not whether for better or worse."
@@ -7045,6 +7375,8 @@ type DriftAnalysis {
   days: Int!
   "How the two were made comparable."
   basis: DriftBasis!
+  "Whether it is approximate: true where segments of two models were paired."
+  approximate: Boolean!
   "Over all axes."
   overall: OverallDrift!
   "Which way."
@@ -7081,6 +7413,20 @@ type OverallDrift {
   percentile: Float
   "The score less the store's median in the same interval: what a sale that moves everyone leaves over. Null as percentile is."
   excess: Float
+  "The score in its three parts; null with it, where the parts of an axis that counts are, and on drift events."
+  parts: DriftParts @cost(weight: 5)
+}
+
+"A change in three parts that sum to it, but for the rounding of numbers: each part of the movement, measured along the direction of the whole."
+type DriftParts {
+  "The whole change: behaviour + time + model. The score itself leaves the model out."
+  total: Float!
+  "What the customer did; negative where it went against the whole."
+  behaviour: Float!
+  "What the passing of time did, such as silence: the orders of the earlier date, seen from the later one."
+  time: Float!
+  "What a new model did, its segments paired with those of the old one; 0 within one model."
+  model: Float!
 }
 
 "The way over the snapshots of a range."
@@ -7137,6 +7483,8 @@ type AxisDrift {
   score: Float
   "The class of the score."
   severity: DriftSeverity
+  "The score in its three parts. Null where segments of two models lie too far apart to be paired, or the earlier snapshot cannot be worked out anew."
+  parts: DriftParts
   "The score a day."
   velocity: Float
   "The change of velocity over the last three snapshots, a day and day; null with fewer."
@@ -7179,8 +7527,14 @@ type MembershipChange {
   segment: Segment!
   "The membership before, from 0 to 1."
   before: Float!
-  "The membership after, from 0 to 1."
+  "The membership after, from 0 to 1. In the whole, before is that under the model of the later date: what a new model did is in it already."
   after: Float!
+  "What the customer did; null as the axis's parts are. Behaviour and time sum to after less before."
+  behaviour: Float
+  "What the passing of time did; null likewise."
+  time: Float
+  "What a new model did before that; null likewise."
+  model: Float
 }
 
 "What lay behind a move."
@@ -7201,7 +7555,7 @@ extend type Subscription {
   ): DriftEvent!
 }
 
-"A move on one axis over the threshold, between consecutive snapshots of one type under one model; or, provisional, from the last snapshot to where orders took the customer since."
+"A move on one axis over the threshold, between consecutive snapshots of one type, both under one model (an earlier snapshot of another model is worked out anew); or, provisional, from the last snapshot to where orders took the customer since."
 type DriftEvent implements Node {
   "The global identifier."
   id: ID!
@@ -7237,6 +7591,8 @@ type DriftEvent implements Node {
   toSegment: Segment!
   "Whether the dominant segment changed."
   segmentChanged: Boolean!
+  "Which way by the risk of the two segments; null before outcomes are known."
+  direction: RiskDirection
   "The drift over all axes between the same snapshots."
   overall: OverallDrift!
   "Whether the axis or the overall drift is anomalous."
@@ -7325,6 +7681,8 @@ type Timeline {
   axes: [AxisTimeline!]! @listSize(assumedSize: 14)
   "The drift events of these dates, oldest first."
   driftEvents: [DriftEvent!]! @listSize(assumedSize: 20)
+  "The changes of dominant segments in these dates, oldest first."
+  transitions: [SegmentTransition!]! @listSize(assumedSize: 20)
   "How fresh it is."
   freshness: Freshness!
 }
@@ -7355,6 +7713,102 @@ type MembershipSeries {
   segment: Segment!
   "From 0 to 1; on each date they sum to 1 over the series, or are null in all of them."
   scores: FloatList!
+}
+
+"A change of the dominant segment that is clear enough to count: the new segment leads the next by at least 0.1. It starts from the segment that the customer was settled in."
+type SegmentTransition {
+  "The customer."
+  customer: Customer!
+  "The axis."
+  axis: Axis!
+  "The snapshots' type."
+  type: SnapshotType!
+  "The model."
+  modelVersion: Int!
+  "Before."
+  from: Segment!
+  "After."
+  to: Segment!
+  "The first date with the new segment clear enough."
+  date: Date!
+  "Whether it held."
+  state: TransitionState!
+  "When that was known; null while pending."
+  settledOn: Date
+  "The drift on the axis from the snapshot before, from 0 to 1. Who went slowly over the border has little."
+  score: Float!
+  "By how much the new segment leads the next, from 0.1 to 1."
+  lead: Float!
+  "What lay behind it."
+  cause: DriftCause!
+  "Which way by the risk of the two segments; null before outcomes are known."
+  direction: RiskDirection
+  "Days spent in the segment before; null where its start is not in the snapshots."
+  daysInPrevious: Int
+}
+
+"Whether a change of the dominant segment held."
+enum TransitionState {
+  "The next snapshot will tell."
+  PENDING
+  "It held at the next snapshot, or its lead was at least 0.3 at once."
+  CONFIRMED
+  "The next snapshot took it back."
+  REVERTED
+}
+
+"Which transitions; what is given must all hold."
+input SegmentTransitionFilter {
+  "On one of these axes' keys."
+  axes: [String!]
+  "Any of these; CONFIRMED and PENDING unless told."
+  states: [TransitionState!]
+  "The first date with the new segment."
+  range: DateRange
+  "The snapshots' type."
+  type: SnapshotType
+  "Out of one of these segments or their descendants."
+  fromSegmentIds: [ID!]
+  "Into one of these segments or their descendants."
+  toSegmentIds: [ID!]
+}
+
+"A page of transitions."
+type SegmentTransitionConnection {
+  "The page with cursors."
+  edges: [SegmentTransitionEdge!]!
+  "The edges' nodes, for clients that need no cursor."
+  nodes: [SegmentTransition!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+  "Of the whole list; counted only where it is asked for."
+  totalCount: Int! @cost(weight: 10)
+}
+
+"A transition in a page."
+type SegmentTransitionEdge {
+  "For after and before."
+  cursor: String!
+  "What the edge leads to."
+  node: SegmentTransition!
+}
+
+"How far a new model moves customers who did nothing, against the model before: the mean over all customers of the distance of their memberships. It is no customer's drift, which leaves it out."
+type ModelDrift {
+  "The model before."
+  modelVersionBefore: Int!
+  "The root mean square over the axes, from 0 to 1; null where fewer than half of the axes can be compared."
+  overall: Float
+  "The axes, in their order."
+  axes: [AxisModelDrift!]! @listSize(assumedSize: 14)
+}
+
+"How far a new model moves customers who did nothing on one axis."
+type AxisModelDrift {
+  "The axis."
+  axis: Axis!
+  "From 0 to 1; null where the axis is not on in both models, or their segments lie too far apart to be paired."
+  score: Float
 }
 `, BuiltIn: false},
 	{Name: "../schema/journey.graphqls", Input: `extend type Store {
@@ -8978,6 +9432,8 @@ type Model implements Node {
   createdAt: DateTime!
   "How many customers it was fitted on."
   customers: Int!
+  "What the model does by itself to customers who did nothing; null for a first model, and for one made before this was told."
+  modelDrift: ModelDrift
   "Whose outcomes the segments' risk weights come from; null where none were known."
   riskBasis: RiskBasis
   "Groups found in a part of the customers when the model was made; empty where fewer than 100 belong to the part."
@@ -9721,6 +10177,19 @@ type Store implements Node {
     "Only what precedes this cursor."
     before: String
   ): RunConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
+  "Changes of dominant segments, newest first: who moved to another segment and stayed, by orders or by silence."
+  segmentTransitions(
+    "Which ones; CONFIRMED and PENDING unless told."
+    filter: SegmentTransitionFilter
+    "How many from the front, 1 to 100."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the back, 1 to 100."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): SegmentTransitionConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
   "How long snapshots of each type are kept."
   retentionPolicies: [RetentionPolicy!]! @listSize(assumedSize: 5)
   "How fresh its numbers are."
@@ -9900,6 +10369,8 @@ func (ec *executionContext) childFields_AxisDrift(ctx context.Context, field gra
 		return ec.fieldContext_AxisDrift_score(ctx, field)
 	case "severity":
 		return ec.fieldContext_AxisDrift_severity(ctx, field)
+	case "parts":
+		return ec.fieldContext_AxisDrift_parts(ctx, field)
 	case "velocity":
 		return ec.fieldContext_AxisDrift_velocity(ctx, field)
 	case "acceleration":
@@ -10002,6 +10473,16 @@ func (ec *executionContext) childFields_AxisMembership(ctx context.Context, fiel
 		return ec.fieldContext_AxisMembership_reasons(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AxisMembership", field.Name)
+}
+
+func (ec *executionContext) childFields_AxisModelDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "axis":
+		return ec.fieldContext_AxisModelDrift_axis(ctx, field)
+	case "score":
+		return ec.fieldContext_AxisModelDrift_score(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AxisModelDrift", field.Name)
 }
 
 func (ec *executionContext) childFields_AxisPopulationDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10388,6 +10869,8 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_driftAnalysis(ctx, field)
 	case "driftEvents":
 		return ec.fieldContext_Customer_driftEvents(ctx, field)
+	case "segmentTransitions":
+		return ec.fieldContext_Customer_segmentTransitions(ctx, field)
 	case "freshness":
 		return ec.fieldContext_Customer_freshness(ctx, field)
 	}
@@ -10470,6 +10953,8 @@ func (ec *executionContext) childFields_DriftAnalysis(ctx context.Context, field
 		return ec.fieldContext_DriftAnalysis_days(ctx, field)
 	case "basis":
 		return ec.fieldContext_DriftAnalysis_basis(ctx, field)
+	case "approximate":
+		return ec.fieldContext_DriftAnalysis_approximate(ctx, field)
 	case "overall":
 		return ec.fieldContext_DriftAnalysis_overall(ctx, field)
 	case "risk":
@@ -10520,6 +11005,8 @@ func (ec *executionContext) childFields_DriftEvent(ctx context.Context, field gr
 		return ec.fieldContext_DriftEvent_toSegment(ctx, field)
 	case "segmentChanged":
 		return ec.fieldContext_DriftEvent_segmentChanged(ctx, field)
+	case "direction":
+		return ec.fieldContext_DriftEvent_direction(ctx, field)
 	case "overall":
 		return ec.fieldContext_DriftEvent_overall(ctx, field)
 	case "isAnomaly":
@@ -10574,6 +11061,20 @@ func (ec *executionContext) childFields_DriftMotion(ctx context.Context, field g
 		return ec.fieldContext_DriftMotion_riskVelocity(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DriftMotion", field.Name)
+}
+
+func (ec *executionContext) childFields_DriftParts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "total":
+		return ec.fieldContext_DriftParts_total(ctx, field)
+	case "behaviour":
+		return ec.fieldContext_DriftParts_behaviour(ctx, field)
+	case "time":
+		return ec.fieldContext_DriftParts_time(ctx, field)
+	case "model":
+		return ec.fieldContext_DriftParts_model(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DriftParts", field.Name)
 }
 
 func (ec *executionContext) childFields_EraseCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10948,6 +11449,12 @@ func (ec *executionContext) childFields_MembershipChange(ctx context.Context, fi
 		return ec.fieldContext_MembershipChange_before(ctx, field)
 	case "after":
 		return ec.fieldContext_MembershipChange_after(ctx, field)
+	case "behaviour":
+		return ec.fieldContext_MembershipChange_behaviour(ctx, field)
+	case "time":
+		return ec.fieldContext_MembershipChange_time(ctx, field)
+	case "model":
+		return ec.fieldContext_MembershipChange_model(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MembershipChange", field.Name)
 }
@@ -10994,12 +11501,26 @@ func (ec *executionContext) childFields_Model(ctx context.Context, field graphql
 		return ec.fieldContext_Model_createdAt(ctx, field)
 	case "customers":
 		return ec.fieldContext_Model_customers(ctx, field)
+	case "modelDrift":
+		return ec.fieldContext_Model_modelDrift(ctx, field)
 	case "riskBasis":
 		return ec.fieldContext_Model_riskBasis(ctx, field)
 	case "subSegments":
 		return ec.fieldContext_Model_subSegments(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Model", field.Name)
+}
+
+func (ec *executionContext) childFields_ModelDrift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "modelVersionBefore":
+		return ec.fieldContext_ModelDrift_modelVersionBefore(ctx, field)
+	case "overall":
+		return ec.fieldContext_ModelDrift_overall(ctx, field)
+	case "axes":
+		return ec.fieldContext_ModelDrift_axes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ModelDrift", field.Name)
 }
 
 func (ec *executionContext) childFields_ModelParameter(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11064,6 +11585,8 @@ func (ec *executionContext) childFields_OverallDrift(ctx context.Context, field 
 		return ec.fieldContext_OverallDrift_percentile(ctx, field)
 	case "excess":
 		return ec.fieldContext_OverallDrift_excess(ctx, field)
+	case "parts":
+		return ec.fieldContext_OverallDrift_parts(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OverallDrift", field.Name)
 }
@@ -11594,6 +12117,64 @@ func (ec *executionContext) childFields_SegmentRule(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type SegmentRule", field.Name)
 }
 
+func (ec *executionContext) childFields_SegmentTransition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_SegmentTransition_customer(ctx, field)
+	case "axis":
+		return ec.fieldContext_SegmentTransition_axis(ctx, field)
+	case "type":
+		return ec.fieldContext_SegmentTransition_type(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_SegmentTransition_modelVersion(ctx, field)
+	case "from":
+		return ec.fieldContext_SegmentTransition_from(ctx, field)
+	case "to":
+		return ec.fieldContext_SegmentTransition_to(ctx, field)
+	case "date":
+		return ec.fieldContext_SegmentTransition_date(ctx, field)
+	case "state":
+		return ec.fieldContext_SegmentTransition_state(ctx, field)
+	case "settledOn":
+		return ec.fieldContext_SegmentTransition_settledOn(ctx, field)
+	case "score":
+		return ec.fieldContext_SegmentTransition_score(ctx, field)
+	case "lead":
+		return ec.fieldContext_SegmentTransition_lead(ctx, field)
+	case "cause":
+		return ec.fieldContext_SegmentTransition_cause(ctx, field)
+	case "direction":
+		return ec.fieldContext_SegmentTransition_direction(ctx, field)
+	case "daysInPrevious":
+		return ec.fieldContext_SegmentTransition_daysInPrevious(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentTransition", field.Name)
+}
+
+func (ec *executionContext) childFields_SegmentTransitionConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_SegmentTransitionConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_SegmentTransitionConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_SegmentTransitionConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_SegmentTransitionConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentTransitionConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_SegmentTransitionEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SegmentTransitionEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_SegmentTransitionEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SegmentTransitionEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_Snapshot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -11782,6 +12363,8 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_latestRun(ctx, field)
 	case "runs":
 		return ec.fieldContext_Store_runs(ctx, field)
+	case "segmentTransitions":
+		return ec.fieldContext_Store_segmentTransitions(ctx, field)
 	case "retentionPolicies":
 		return ec.fieldContext_Store_retentionPolicies(ctx, field)
 	case "freshness":
@@ -11900,6 +12483,8 @@ func (ec *executionContext) childFields_Timeline(ctx context.Context, field grap
 		return ec.fieldContext_Timeline_axes(ctx, field)
 	case "driftEvents":
 		return ec.fieldContext_Timeline_driftEvents(ctx, field)
+	case "transitions":
+		return ec.fieldContext_Timeline_transitions(ctx, field)
 	case "freshness":
 		return ec.fieldContext_Timeline_freshness(ctx, field)
 	}

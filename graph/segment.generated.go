@@ -2037,6 +2037,38 @@ func (ec *executionContext) fieldContext_Model_customers(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Model", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Model_modelDrift(ctx context.Context, field graphql.CollectedField, obj *model.Model) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Model_modelDrift(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ModelDrift(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ModelDrift) graphql.Marshaler {
+			return ec.marshalOModelDrift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐModelDrift(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Model_modelDrift(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Model",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ModelDrift(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Model_riskBasis(ctx context.Context, field graphql.CollectedField, obj *model.Model) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4488,6 +4520,11 @@ func (ec *executionContext) _Model(ctx context.Context, sel ast.SelectionSet, ob
 		case "customers":
 			out.Values[i] = ec._Model_customers(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "modelDrift":
+			out.Values[i] = ec._Model_modelDrift(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "riskBasis":

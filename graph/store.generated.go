@@ -27,6 +27,7 @@ type StoreResolver interface {
 	Calibration(ctx context.Context, obj *model.Store) (*model.Calibration, error)
 	LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error)
 	Runs(ctx context.Context, obj *model.Store, filter *model.RunFilter, first *int, after *string, last *int, before *string) (*model.Page[model.Run], error)
+	SegmentTransitions(ctx context.Context, obj *model.Store, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.SegmentTransition], error)
 	RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error)
 	Freshness(ctx context.Context, obj *model.Store) (*model.Freshness, error)
 	Journey(ctx context.Context, obj *model.Store, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) (*model.Journey, error)
@@ -222,6 +223,52 @@ func (ec *executionContext) field_Store_runs_args(ctx context.Context, rawArgs m
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
 		func(ctx context.Context, v any) (*model.RunFilter, error) {
 			return ec.unmarshalORunFilter2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRunFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Store_segmentTransitions_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.SegmentTransitionFilter, error) {
+			return ec.unmarshalOSegmentTransitionFilter2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentTransitionFilter(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -944,6 +991,50 @@ func (ec *executionContext) fieldContext_Store_runs(ctx context.Context, field g
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Store_runs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Store_segmentTransitions(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_segmentTransitions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Store().SegmentTransitions(ctx, obj, fc.Args["filter"].(*model.SegmentTransitionFilter), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Page[*model.SegmentTransition]) graphql.Marshaler {
+			return ec.marshalNSegmentTransitionConnection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_segmentTransitions(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SegmentTransitionConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Store_segmentTransitions_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1798,6 +1889,12 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Store_runs(ctx, field, obj)
+				})
+		case "segmentTransitions":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_segmentTransitions(ctx, field, obj)
 				})
 		case "retentionPolicies":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

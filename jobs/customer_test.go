@@ -138,7 +138,7 @@ func TestEraseCustomer(t *testing.T) {
 
 	receipt, err := q.EraseCustomer(ctx, store, customer.ID)
 	check(t, err)
-	want := map[string]int64{"customer": 1, "customer_order": 3, "customer_state": 1, "snapshot": 25, "drift_event": int64(len(document.DriftEvents)), "touched_customer": 0, "customer_drift": int64(len(document.Drifts))}
+	want := map[string]int64{"customer": 1, "customer_order": 3, "customer_state": 1, "snapshot": 25, "drift_event": int64(len(document.DriftEvents)), "touched_customer": 0, "customer_drift": int64(len(document.Drifts)), "segment_transition": int64(len(document.Transitions))}
 	if receipt.Orders != 3 || len(document.DriftEvents) == 0 || len(document.Drifts) == 0 || fmt.Sprint(receipt.Removed) != fmt.Sprint(want) {
 		t.Errorf("the receipt is %+v, want %v", receipt, want)
 	}

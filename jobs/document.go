@@ -8,26 +8,28 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
 // CustomerDocument is everything that is stored about one customer. The same rows give the same bytes.
 type CustomerDocument struct {
-	Store        string             `json:"store"`
-	CustomerID   string             `json:"customer_id"`
-	TimeZone     string             `json:"time_zone"`
-	Currency     string             `json:"currency,omitempty"`
-	FirstOrderAt time.Time          `json:"first_order_at,omitzero"`
-	LastOrderAt  time.Time          `json:"last_order_at,omitzero"`
-	OrderCount   int                `json:"order_count"`
-	TotalValue   Amount             `json:"total_value"`
-	Orders       []OrderDocument    `json:"orders"`
-	Standing     *StandingDocument  `json:"standing"` // now; null where the customer has no place
-	Snapshots    []SnapshotDocument `json:"snapshots"`
-	DriftEvents  []EventDocument    `json:"drift_events"`
-	Drifts       []DriftDocument    `json:"overall_drifts,omitempty"` // between snapshots with an order in between, longer than these are kept
-	ShopOrders   []json.RawMessage  `json:"shop_orders,omitempty"`    // as the shop's own messages told of them
+	Store        string               `json:"store"`
+	CustomerID   string               `json:"customer_id"`
+	TimeZone     string               `json:"time_zone"`
+	Currency     string               `json:"currency,omitempty"`
+	FirstOrderAt time.Time            `json:"first_order_at,omitzero"`
+	LastOrderAt  time.Time            `json:"last_order_at,omitzero"`
+	OrderCount   int                  `json:"order_count"`
+	TotalValue   Amount               `json:"total_value"`
+	Orders       []OrderDocument      `json:"orders"`
+	Standing     *StandingDocument    `json:"standing"` // now; null where the customer has no place
+	Snapshots    []SnapshotDocument   `json:"snapshots"`
+	DriftEvents  []EventDocument      `json:"drift_events"`
+	Transitions  []TransitionDocument `json:"transitions,omitempty"`
+	Drifts       []DriftDocument      `json:"overall_drifts,omitempty"` // between snapshots with an order in between, longer than these are kept
+	ShopOrders   []json.RawMessage    `json:"shop_orders,omitempty"`    // as the shop's own messages told of them
 }
 
 // Amount is an amount of money in minor units; it is written as a decimal number in a string.
@@ -83,6 +85,18 @@ type (
 		Active     bool        `json:"active"`
 		Replayed   bool        `json:"replayed"`
 		CreatedAt  time.Time   `json:"created_at"`
+	}
+	// TransitionDocument is a change of the dominant segment.
+	TransitionDocument struct {
+		Type         string                `json:"type"`
+		Axis         string                `json:"axis"`
+		Date         engine.Date           `json:"date"`
+		ModelVersion int                   `json:"model_version"`
+		FromSegment  string                `json:"from_segment"`
+		ToSegment    string                `json:"to_segment"`
+		State        watch.TransitionState `json:"state"`
+		Score        float64               `json:"score"`
+		ByOrder      bool                  `json:"by_order"`
 	}
 	// DriftDocument is an overall drift, from the snapshot before to that of the date.
 	DriftDocument struct {
@@ -142,6 +156,13 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 			Type: e.Type.String(), Axis: engine.Axes[e.Axis].Key, From: e.From, To: e.To, ModelVersion: e.ModelVersion, Score: e.Score,
 			FromSegment: segments[e.FromSegment].Name, ToSegment: segments[e.ToSegment].Name, ByOrder: e.ByOrder, Provisional: e.Provisional,
 			Anomaly: e.AxisAnomaly || e.OverallAnomaly, DetectedAt: e.DetectedAt.UTC(),
+		})
+	}
+	for _, t := range r.Moves {
+		segments := models[t.ModelVersion].Axes[t.Axis].Segments
+		d.Transitions = append(d.Transitions, TransitionDocument{
+			Type: t.Type.String(), Axis: engine.Axes[t.Axis].Key, Date: t.Date, ModelVersion: t.ModelVersion,
+			FromSegment: segments[t.From].Name, ToSegment: segments[t.To].Name, State: t.State, Score: t.Score, ByOrder: t.ByOrder,
 		})
 	}
 	for _, k := range r.Drifts {

@@ -68,3 +68,35 @@ func (r *Runner) sharedReferences(ctx context.Context, store *engine.Store, mont
 		return nil, ctx.Err()
 	}
 }
+
+// SilentRequest asks where customers would stand at the beginning of a day had they done nothing since the beginning of an earlier one.
+type SilentRequest struct {
+	Store     *engine.Store
+	Customers []int64
+	From, To  engine.Date
+	Model     *engine.Model // to score under
+}
+
+// Silent sees the orders that were known at the beginning of the one day from the beginning of the other.
+func (r *Runner) Silent(ctx context.Context, q SilentRequest) (map[int64]engine.Thumbprint, error) {
+	instants, err := instantsOf(q.Store, []engine.Date{q.To}, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		return r.sharedReferences(ctx, q.Store, months)
+	})
+	if err != nil {
+		return nil, err
+	}
+	instants[0].KnownAt = q.From.In(q.Store.Zone)
+	silent := map[int64]engine.Thumbprint{}
+	builder, scorer := engine.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer()
+	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[0].KnownAt) {
+		if err != nil {
+			return nil, err
+		}
+		builder.Build(customer.Lines, instants, func(_ int, f *engine.Features) {
+			var print engine.Thumbprint
+			scorer.Score(f.Purchases, f.Values, &print)
+			silent[customer.CustomerID] = print
+		})
+	}
+	return silent, nil
+}

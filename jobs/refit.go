@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -66,6 +67,9 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 	}
 	if err := r.learn(ctx, store, model); err != nil {
 		return err
+	}
+	if previous != nil {
+		model.ModelDrift = versions.ModelDrift(previous, model, table)
 	}
 	if err := r.putInForce(ctx, run, store, model, table); err != nil {
 		return err

@@ -121,12 +121,17 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 			return counts, nil, err
 		}
 	}
-	existing, err := tx.ExistingSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates)
+	if now, ok := store.Now(r.now()); !c.Replace && ok && c.Dates[0] < now {
+		if err := tx.RemoveLeftovers(ctx, store.ID, c.Customers, c.Type, c.Dates); err != nil {
+			return counts, nil, err
+		}
+	}
+	existing, err := tx.ExistingSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates, c.ModelVersion)
 	if err != nil {
 		return counts, nil, err
 	}
 	first := c.Dates[0]
-	before, err := tx.PreviousSnapshots(ctx, store.ID, c.Customers, c.Type, first-engine.Date(seriesGap*c.Type.Days()), first)
+	before, err := tx.PreviousSnapshots(ctx, store.ID, c.Customers, c.Type, first-engine.Date(seriesGap*c.Type.Days()), first, c.ModelVersion)
 	if err != nil {
 		return counts, nil, err
 	}
@@ -134,7 +139,13 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	for _, t := range before {
 		b.before[t.CustomerID] = t
 	}
+	if b.transitions, err = r.openTransitions(ctx, tx, store.ID, c); err != nil {
+		return counts, nil, err
+	}
 	if err := b.read(ctx, tx); err != nil {
+		return counts, nil, err
+	}
+	if err := tx.WriteTransitions(ctx, store.ID, b.transitions.begun, b.transitions.ended); err != nil {
 		return counts, nil, err
 	}
 	if err := tx.CopySnapshots(ctx, b.snapshots); err != nil {
@@ -169,10 +180,12 @@ type batch struct {
 	scorer   *engine.Scorer
 	existing map[postgres.SnapshotKey]postgres.StoredThumbprint
 	before   map[int64]postgres.StoredThumbprint
+	rescored engine.Thumbprint // of the snapshot before
 
-	snapshots []postgres.WrittenSnapshot
-	events    []engine.DriftEvent
-	kept      int
+	snapshots   []postgres.WrittenSnapshot
+	events      []engine.DriftEvent
+	transitions *transitions
+	kept        int
 }
 
 // read goes through the orders once, customer by customer.
@@ -187,6 +200,7 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 			key := postgres.SnapshotKey{CustomerID: customer.CustomerID, Date: b.chunk.Dates[i]}
 			if kept, ok := b.existing[key]; ok {
 				b.kept++
+				b.followKept(kept)
 				previous, known = kept, true
 				return
 			}
@@ -201,7 +215,20 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 	return nil
 }
 
-// add takes one snapshot, with its drift from the one before where there is one under the same model.
+// underModel brings the snapshot before under the model of the run: one of another model is scored anew, if it has its features.
+func (b *batch) underModel(from *postgres.StoredThumbprint) *postgres.StoredThumbprint {
+	if from == nil || from.ModelVersion == b.model.Version {
+		return from
+	}
+	if from.Features == nil {
+		return nil
+	}
+	b.scorer.Score(from.Purchases, from.Features, &b.rescored)
+	return &postgres.StoredThumbprint{SnapshotKey: from.SnapshotKey, ModelVersion: b.model.Version, Thumbprint: b.rescored}
+}
+
+// add takes one snapshot, with its drift from the one before where there is one that can be compared: behind a refit, what the
+// customer did is left.
 func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine.Line, from *postgres.StoredThumbprint) engine.Thumbprint {
 	s := postgres.WrittenSnapshot{Snapshot: engine.Snapshot{
 		StoreID: b.store.ID, CustomerID: key.CustomerID, Type: b.chunk.Type, Date: key.Date, ModelVersion: b.model.Version,
@@ -219,14 +246,17 @@ func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine
 		since = from.Date
 	}
 	s.Active = active(lines, since.In(b.store.Zone), key.Date.In(b.store.Zone))
-	if from != nil && from.ModelVersion == b.model.Version {
+	at := standing{features: f}
+	if from = b.underModel(from); from != nil {
 		drift := b.model.DriftAt(b.runner.settings.DriftLevel, from.Thumbprint, s.Thumbprint)
 		s.Drift = drift.Overall
 		if drift.Largest >= 0 {
 			s.LargestDrift = &drift.LargestScore
 		}
 		b.note(&s, from.Date, drift)
+		at.drift = &drift
 	}
+	b.follow(&s, at)
 	b.snapshots = append(b.snapshots, s)
 	return s.Thumbprint
 }

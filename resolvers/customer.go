@@ -270,9 +270,17 @@ func (r *Resolver) driftAnalysis(ctx context.Context, c *model.Customer, span *m
 	if series = series.Latest(); len(series.Rows) < 2 || series.Model == nil {
 		return nil, nil
 	}
-	analysis, err := series.Analysis(axes)
-	if err == nil {
-		analysis.Risk = model.NewRiskShift(series, asOf)
+	aligned, err := r.aligned(ctx, series)
+	if err != nil {
+		return nil, err
 	}
-	return analysis, err
+	analysis, err := series.Analysis(axes, aligned)
+	if err != nil {
+		return nil, err
+	}
+	analysis.Risk = model.NewRiskShift(series, asOf)
+	if aligned == nil {
+		analysis.Parting(func() (*model.Split, error) { return r.split(ctx, series) })
+	}
+	return analysis, nil
 }

@@ -63,6 +63,10 @@ func (r *customerResolver) DriftEvents(ctx context.Context, obj *model.Customer,
 	return r.customerDrift(ctx, obj, filter, first, after, last, before)
 }
 
+func (r *customerResolver) SegmentTransitions(ctx context.Context, obj *model.Customer, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.SegmentTransition], error) {
+	return r.customerTransitions(ctx, obj, filter, first, after, last, before)
+}
+
 func (r *customerResolver) Freshness(ctx context.Context, obj *model.Customer) (*model.Freshness, error) {
 	return r.customerFreshness(ctx, obj)
 }

@@ -8,6 +8,7 @@ package resolvers
 import (
 	"context"
 
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/graph/model"
 )
@@ -26,6 +27,10 @@ func (r *driftEventResolver) FromSegment(ctx context.Context, obj *model.DriftEv
 
 func (r *driftEventResolver) ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error) {
 	return r.eventSegment(ctx, obj, obj.DriftEvent.ToSegment)
+}
+
+func (r *driftEventResolver) Direction(ctx context.Context, obj *model.DriftEvent) (*risk.Direction, error) {
+	return r.eventDirection(ctx, obj)
 }
 
 func (r *overallDriftResolver) IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error) {
@@ -54,6 +59,10 @@ func (r *subscriptionResolver) DriftEvents(ctx context.Context, filter *model.Dr
 
 func (r *timelineResolver) DriftEvents(ctx context.Context, obj *model.Timeline) ([]*model.DriftEvent, error) {
 	return r.timelineEvents(ctx, obj)
+}
+
+func (r *timelineResolver) Transitions(ctx context.Context, obj *model.Timeline) ([]*model.SegmentTransition, error) {
+	return r.timelineTransitions(ctx, obj)
 }
 
 func (r *Resolver) DriftEvent() graph.DriftEventResolver { return &driftEventResolver{r} }

@@ -36,6 +36,8 @@ type loaders struct {
 	lines         *dataloadgen.Loader[shaped[linesShape], []engine.Line]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
 	spread        *dataloadgen.Loader[postgres.SpreadRef, watch.Spread]
+	transitions   *dataloadgen.Loader[shaped[transitionShape], []*postgres.ListedTransition]
+	silent        *dataloadgen.Loader[shaped[silentShape], engine.Thumbprint]
 	ownDrifts     *dataloadgen.Loader[shaped[driftsUntil], []watch.Dated]
 
 	mu      sync.Mutex
@@ -113,6 +115,8 @@ func (r *Resolver) newLoaders() *loaders {
 	l.pastSeries = byShape(r.pastSeries)
 	l.drift = byShape(r.driftByShape(l))
 	l.spread = newLoader(r.DB.Spreads)
+	l.transitions = byShape(r.transitionsByShape)
+	l.silent = byShape(r.silent)
 	l.ownDrifts = byShape(r.ownDrifts)
 	return l
 }

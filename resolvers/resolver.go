@@ -55,6 +55,8 @@ type Jobs interface {
 	BacktestResult(ctx context.Context, run *engine.Run) (*backtest.Result, error)
 	// Past works out from the orders where customers stood on days that have passed.
 	Past(ctx context.Context, q jobs.PastRequest) (map[int64][]*engine.Snapshot, error)
+	// Silent works out where customers would stand had they done nothing since an earlier day.
+	Silent(ctx context.Context, q jobs.SilentRequest) (map[int64]engine.Thumbprint, error)
 	// UpdateStore changes what can be set for a store, and gives it as it is then.
 	UpdateStore(ctx context.Context, r jobs.SettingsRequest) (*engine.Store, error)
 	// ExportCustomer gives everything that is stored about a customer.

@@ -46,6 +46,10 @@ func (r *storeResolver) Runs(ctx context.Context, obj *model.Store, filter *mode
 	return r.runs(ctx, obj, filter, first, after, last, before)
 }
 
+func (r *storeResolver) SegmentTransitions(ctx context.Context, obj *model.Store, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.SegmentTransition], error) {
+	return r.storeTransitions(ctx, obj, filter, first, after, last, before)
+}
+
 func (r *storeResolver) RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error) {
 	return r.retention(ctx, obj)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/versions"
 )
 
 // DriftEvent is a move on one axis over the threshold.
@@ -26,8 +27,10 @@ func (e *DriftEvent) ID() string {
 func (e *DriftEvent) Axis() *Axis { return &Axis{Store: e.Customer.Store, Index: e.DriftEvent.Axis} }
 
 // Cause is what lay behind it.
-func (e *DriftEvent) Cause() DriftCause {
-	if e.ByOrder {
+func (e *DriftEvent) Cause() DriftCause { return causeOf(e.ByOrder) }
+
+func causeOf(byOrder bool) DriftCause {
+	if byOrder {
 		return DriftCauseOrder
 	}
 	return DriftCauseTime
@@ -55,6 +58,7 @@ type OverallDrift struct {
 	LargestScore *float64
 	ModerateAxes int
 	Step         *Step // nil unless it is between neighbouring snapshots
+	Split        func() (*Split, error)
 }
 
 // Step is the interval between neighbouring snapshots of a customer, or from the last one on.
@@ -221,8 +225,12 @@ func (s *Series) acceleration(steps []*engine.Drift, score func(*engine.Drift) (
 	return &a
 }
 
-// Analysis compares the first and the last snapshot of the series, which has at least two and no gap.
-func (s *Series) Analysis(keys []string) (*DriftAnalysis, error) {
+// Between is the drift from the first to the last snapshot.
+func (s *Series) Between() *engine.Drift { return s.between(0, len(s.Rows)-1) }
+
+// Analysis compares the first and the last snapshot of the series, which has at least two and no gap. aligned, unless it is nil, is
+// the drift by segments that were paired, the first one being impossible to score anew.
+func (s *Series) Analysis(keys []string, aligned *versions.Aligned) (*DriftAnalysis, error) {
 	axes, err := SelectAxes(keys)
 	if err != nil {
 		return nil, err
@@ -236,14 +244,21 @@ func (s *Series) Analysis(keys []string) (*DriftAnalysis, error) {
 	if s.Rows[0].ModelVersion != s.Model.Version || s.Rows[last].ModelVersion != s.Model.Version {
 		analysis.Basis = DriftBasisRescored
 	}
-	drift := s.between(0, last)
+	drift := s.Between()
+	if aligned != nil {
+		drift, analysis.Basis, analysis.Approximate = &aligned.Drift, DriftBasisAligned, true
+	}
 	analysis.Overall = overallDrift(s.Customer.Store, drift)
 	if last == 1 {
 		analysis.Overall.Step = &Step{Customer: s.Customer, Type: s.Type, To: s.Rows[last].Date, ByOrder: s.Rows[last].Active}
 	}
 	steps := s.steps()
 	for _, axis := range axes {
-		analysis.Axes = append(analysis.Axes, s.axisDrift(axis, drift, steps, analysis.Days))
+		view := s.axisDrift(axis, drift, steps, analysis.Days)
+		if aligned != nil {
+			view.before = aligned.Before[axis]
+		}
+		analysis.Axes = append(analysis.Axes, view)
 	}
 	return analysis, nil
 }
@@ -283,10 +298,12 @@ type AxisDrift struct {
 
 	series *Series
 	days   int
+	split  func() (*Split, error)
+	before []int // memberships in the roots
 }
 
 func (s *Series) axisDrift(axis int, d *engine.Drift, steps []*engine.Drift, days int) *AxisDrift {
-	a := &AxisDrift{AxisDrift: d.Axes[axis], series: s, days: days}
+	a := &AxisDrift{AxisDrift: d.Axes[axis], series: s, days: days, before: s.Model.RootMemberships(axis, s.Prints[0], nil)}
 	if a.Status == engine.AxisOn {
 		velocity := a.AxisDrift.Score / float64(max(1, days))
 		a.Velocity = &velocity
@@ -336,12 +353,11 @@ func (a *AxisDrift) Changes(first int) ([]*MembershipChange, error) {
 		return changes, nil
 	}
 	s, axis := a.series, a.AxisDrift.Axis
-	before := s.Model.RootMemberships(axis, s.Prints[0], nil)
 	after := s.Model.RootMemberships(axis, s.Prints[len(s.Prints)-1], nil)
 	for i, index := range levelSegments(&s.Model.Axes[axis], engine.LevelRoots) {
 		changes = append(changes, &MembershipChange{
-			Segment: a.segment(index),
-			Before:  float64(before[i]) / engine.MembershipUnit, After: float64(after[i]) / engine.MembershipUnit,
+			Segment: a.segment(index), of: a, place: i,
+			Before: float64(a.before[i]) / engine.MembershipUnit, After: float64(after[i]) / engine.MembershipUnit,
 		})
 	}
 	slices.SortStableFunc(changes, func(x, y *MembershipChange) int {

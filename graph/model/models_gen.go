@@ -15,6 +15,7 @@ import (
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/journey"
 	"github.com/quimbi/quimbi/engine/kselect"
+	"github.com/quimbi/quimbi/engine/watch"
 )
 
 // An object with an identifier that is unique in the whole API and stays valid while the object exists.
@@ -91,6 +92,14 @@ type AxisFit struct {
 	Converged *bool `json:"converged,omitempty"`
 	// How the number of roots was chosen.
 	KSelection *KSelection `json:"kSelection,omitempty"`
+}
+
+// How far a new model moves customers who did nothing on one axis.
+type AxisModelDrift struct {
+	// The axis.
+	Axis *Axis `json:"axis"`
+	// From 0 to 1; null where the axis is not on in both models, or their segments lie too far apart to be paired.
+	Score *float64 `json:"score,omitempty"`
 }
 
 // How far the population moved on one axis.
@@ -369,6 +378,8 @@ type DriftAnalysis struct {
 	Days int `json:"days"`
 	// How the two were made comparable.
 	Basis DriftBasis `json:"basis"`
+	// Whether it is approximate: true where segments of two models were paired.
+	Approximate bool `json:"approximate"`
 	// Over all axes.
 	Overall *OverallDrift `json:"overall"`
 	// Which way.
@@ -779,16 +790,6 @@ type MarkovCheck struct {
 	PValue *float64 `json:"pValue,omitempty"`
 }
 
-// How one membership changed.
-type MembershipChange struct {
-	// The segment.
-	Segment *Segment `json:"segment"`
-	// The membership before, from 0 to 1.
-	Before float64 `json:"before"`
-	// The membership after, from 0 to 1.
-	After float64 `json:"after"`
-}
-
 // Why one segment fits a customer better than another. All but segment and text is null or empty where something is missing.
 type MembershipReasons struct {
 	// The one.
@@ -1133,6 +1134,22 @@ type SegmentRule struct {
 	Precision float64 `json:"precision"`
 	// The share of the segment's members that the rule finds, from 0 to 1.
 	Coverage float64 `json:"coverage"`
+}
+
+// Which transitions; what is given must all hold.
+type SegmentTransitionFilter struct {
+	// On one of these axes' keys.
+	Axes []string `json:"axes,omitempty"`
+	// Any of these; CONFIRMED and PENDING unless told.
+	States []watch.TransitionState `json:"states,omitempty"`
+	// The first date with the new segment.
+	Range *DateRange `json:"range,omitempty"`
+	// The snapshots' type.
+	Type *engine.SnapshotType `json:"type,omitempty"`
+	// Out of one of these segments or their descendants.
+	FromSegmentIds []string `json:"fromSegmentIds,omitempty"`
+	// Into one of these segments or their descendants.
+	ToSegmentIds []string `json:"toSegmentIds,omitempty"`
 }
 
 // Counts of snapshots.
@@ -1626,16 +1643,19 @@ const (
 	DriftBasisSameModel DriftBasis = "SAME_MODEL"
 	// Of different models; both were worked out anew under the newer one, which is exact.
 	DriftBasisRescored DriftBasis = "RESCORED"
+	// Of different models, and the earlier one without stored features; segments were paired, which is approximate.
+	DriftBasisAligned DriftBasis = "ALIGNED"
 )
 
 var AllDriftBasis = []DriftBasis{
 	DriftBasisSameModel,
 	DriftBasisRescored,
+	DriftBasisAligned,
 }
 
 func (e DriftBasis) IsValid() bool {
 	switch e {
-	case DriftBasisSameModel, DriftBasisRescored:
+	case DriftBasisSameModel, DriftBasisRescored, DriftBasisAligned:
 		return true
 	}
 	return false

@@ -30,16 +30,18 @@ func (p *Page[T]) TotalCount(ctx context.Context) (int, error) { return p.Count(
 
 // The connections of the schema.
 type (
-	StoreConnection      = Page[*Store]
-	StoreEdge            = Edge[*Store]
-	CustomerConnection   = Page[*Customer]
-	CustomerEdge         = Edge[*Customer]
-	SnapshotConnection   = Page[*Snapshot]
-	SnapshotEdge         = Edge[*Snapshot]
-	DriftEventConnection = Page[*DriftEvent]
-	DriftEventEdge       = Edge[*DriftEvent]
-	RunConnection        = Page[Run]
-	RunEdge              = Edge[Run]
+	StoreConnection             = Page[*Store]
+	StoreEdge                   = Edge[*Store]
+	CustomerConnection          = Page[*Customer]
+	CustomerEdge                = Edge[*Customer]
+	SnapshotConnection          = Page[*Snapshot]
+	SnapshotEdge                = Edge[*Snapshot]
+	DriftEventConnection        = Page[*DriftEvent]
+	SegmentTransitionConnection = Page[*SegmentTransition]
+	SegmentTransitionEdge       = Edge[*SegmentTransition]
+	DriftEventEdge              = Edge[*DriftEvent]
+	RunConnection               = Page[Run]
+	RunEdge                     = Edge[Run]
 )
 
 // SegmentMemberEdge is a member of a segment in a page.

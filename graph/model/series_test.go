@@ -70,7 +70,7 @@ func TestAGapOfOverThreePeriodsBreaksASeries(t *testing.T) {
 func TestSnapshotsOfAnotherModelWithoutFeaturesAreNotCompared(t *testing.T) {
 	t.Parallel()
 	s := series(twoRoots(2), row(0, 1, 8000), row(7, 2, 6000))
-	analysis, err := s.Analysis([]string{"purchase_frequency"})
+	analysis, err := s.Analysis([]string{"purchase_frequency"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestSnapshotsOfAnotherModelWithoutFeaturesAreNotCompared(t *testing.T) {
 	if axis.Status != engine.AxisNotComparable || axis.Reason != engine.ReasonNoFeatures || analysis.Overall.Score != nil || analysis.Motion.Net != nil {
 		t.Errorf("compared: %+v, overall %+v", axis, analysis.Overall)
 	}
-	if _, err := s.Analysis([]string{"nothing"}); engine.CodeOf(err) != engine.CodeInvalid {
+	if _, err := s.Analysis([]string{"nothing"}, nil); engine.CodeOf(err) != engine.CodeInvalid {
 		t.Errorf("an unknown axis gives %v", err)
 	}
 }
@@ -96,7 +96,7 @@ func TestSnapshotsOfAnotherModelAreRescored(t *testing.T) {
 	before, after := row(0, 1, 5000), row(7, 1, 5000)
 	before.Features, after.Features = make([]float32, engine.FeatureCount), make([]float32, engine.FeatureCount)
 	after.Features[0] = 3
-	analysis, err := series(m, before, after).Analysis(nil)
+	analysis, err := series(m, before, after).Analysis(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

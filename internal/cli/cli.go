@@ -49,6 +49,7 @@ type commands struct {
 	Replay    replayCommand    `cmd:"" help:"Take the snapshots of a time that has passed."`
 	Store     storeCommand     `cmd:"" help:"List stores, show one, or change what is set for it."`
 	Customer  customerCommand  `cmd:"" help:"Export or erase everything that is stored about one customer."`
+	Drift     driftCommand     `cmd:"" help:"List who moved between segments, or export it."`
 	Explain   explainCommand   `cmd:"" help:"Tell why a customer stands where it does, and what would move it."`
 	Token     tokenCommand     `cmd:"" help:"Make, list and revoke the tokens by which others use the API."`
 	Cleanup   cleanupCommand   `cmd:"" help:"Remove the snapshots that are older than retention keeps."`

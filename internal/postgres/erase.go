@@ -22,6 +22,7 @@ type CustomerRecord struct {
 	ScoredAt  time.Time // the instant that the state is of; zero: the begin of StateAt
 	Events    []*ListedEvent
 	Drifts    []KeptDrift
+	Moves     []*StoredTransition
 	Shop      [][]byte // JSON: what the shop's own messages said of orders
 }
 
@@ -36,6 +37,9 @@ func (r *CustomerRecord) Models() []int {
 	}
 	for _, e := range r.Events {
 		versions = append(versions, e.ModelVersion)
+	}
+	for _, t := range r.Moves {
+		versions = append(versions, t.ModelVersion)
 	}
 	slices.Sort(versions)
 	return slices.Compact(versions)
@@ -94,6 +98,13 @@ func (tx *Tx) CustomerRecord(ctx context.Context, ref CustomerRef) (*CustomerRec
 	if r.Events, err = collect(ctx, tx, scanEvent, recordEvents, ref.StoreID, ref.CustomerID); err != nil {
 		return nil, err
 	}
+	r.Moves, err = collect(ctx, tx, func(row pgx.CollectableRow) (*StoredTransition, error) {
+		t := &StoredTransition{}
+		return t, t.scan(row)
+	}, recordTransitions, ref.StoreID, ref.CustomerID)
+	if err != nil {
+		return nil, err
+	}
 	if r.Drifts, err = collect(ctx, tx, scanKeptDrift, recordDrifts, ref.StoreID, ref.CustomerID); err != nil {
 		return nil, err
 	}
@@ -127,7 +138,7 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 }
 
 // customerTables are the tables with rows of customers, the customer's own last.
-var customerTables = []string{"drift_event", "customer_drift", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
+var customerTables = []string{"drift_event", "segment_transition", "customer_drift", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
 
 // What a shop's own messages said names the customer by the store's identifier. A delivery is remembered, not what it said.
 var forgetMessages = map[string]string{

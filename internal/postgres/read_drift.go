@@ -102,11 +102,12 @@ func (q *DriftQuery) filter(s *statement) {
 	if q.AnomaliesOnly {
 		s.where("e.axis_anomaly OR e.overall_anomaly")
 	}
-	q.segments(s, "e.from_segment", q.FromSegments)
-	q.segments(s, "e.to_segment", q.ToSegments)
+	inSegments(s, "e.from_segment", q.FromSegments)
+	inSegments(s, "e.to_segment", q.ToSegments)
 }
 
-func (q *DriftQuery) segments(s *statement, column string, segments []SegmentAt) {
+// inSegments keeps rows that lead from, or to, one of the segments.
+func inSegments(s *statement, column string, segments []SegmentAt) {
 	if segments == nil {
 		return
 	}

@@ -60,9 +60,7 @@ func (tx *Tx) HoldModel(ctx context.Context, storeID int32) (int, error) {
 // Baseline is what the drift since a snapshot needs of it.
 type Baseline struct {
 	StoredThumbprint
-	Type      engine.SnapshotType
-	Purchases int
-	Features  []float32
+	Type engine.SnapshotType
 }
 
 const snapshotFields = `customer_id, snapshot_date, model_id, membership, dominant, snapshot_type, orders, feature FROM snapshot

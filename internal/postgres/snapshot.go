@@ -155,28 +155,31 @@ type SnapshotKey struct {
 	Date       engine.Date
 }
 
-// StoredThumbprint is what drift needs of a snapshot.
+// StoredThumbprint is what drift needs of a snapshot. One of another model than asked for has its features, if they are stored.
 type StoredThumbprint struct {
 	SnapshotKey
 	ModelVersion int
 	engine.Thumbprint
+	Purchases int
+	Features  []float32
 }
 
 func scanThumbprint(row pgx.CollectableRow) (StoredThumbprint, error) {
 	var t StoredThumbprint
 	var date time.Time
-	err := row.Scan(&t.CustomerID, &date, &t.ModelVersion, &t.Membership, &t.Dominant)
-	t.Date = dateOf(date)
+	var features []*float32
+	err := row.Scan(&t.CustomerID, &date, &t.ModelVersion, &t.Membership, &t.Dominant, &t.Purchases, &features)
+	t.Date, t.Features = dateOf(date), featuresOf(features)
 	return t, err
 }
 
 const existingSnapshots = `-- name: ExistingSnapshots
-SELECT customer_id, snapshot_date, model_id, membership, dominant FROM snapshot
+SELECT customer_id, snapshot_date, model_id, membership, dominant, orders, CASE WHEN model_id <> $6 THEN feature END FROM snapshot
 WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = ANY ($5)`
 
 // ExistingSnapshots gives the snapshots of the type that customers of a range have on the dates.
-func (tx *Tx) ExistingSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) ([]StoredThumbprint, error) {
-	return collect(ctx, tx, scanThumbprint, existingSnapshots, storeID, customers.From, customers.To, int16(kind), dateParams(dates))
+func (tx *Tx) ExistingSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date, model int) ([]StoredThumbprint, error) {
+	return collect(ctx, tx, scanThumbprint, existingSnapshots, storeID, customers.From, customers.To, int16(kind), dateParams(dates), model)
 }
 
 func dateParams(dates []engine.Date) []time.Time {
@@ -193,10 +196,34 @@ DELETE FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND s
 const removeDriftEvents = `-- name: RemoveDriftEvents
 DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5) AND NOT provisional`
 
+// leftovers are what snapshots brought about that retention has let go since.
+var leftovers = []string{
+	`-- name: RemoveLeftEvents
+DELETE FROM drift_event l WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5) AND NOT provisional
+  AND NOT EXISTS (SELECT FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = l.customer_id AND s.snapshot_type = $4 AND s.snapshot_date = l.to_date)`,
+	`-- name: RemoveLeftDrifts
+DELETE FROM customer_drift l WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND to_date = ANY ($5)
+  AND NOT EXISTS (SELECT FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = l.customer_id AND s.snapshot_type = $4 AND s.snapshot_date = l.to_date)`,
+	`-- name: RemoveLeftTransitions
+DELETE FROM segment_transition l WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND first_date = ANY ($5)
+  AND NOT EXISTS (SELECT FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = l.customer_id AND s.snapshot_type = $4 AND s.snapshot_date = l.first_date)`,
+}
+
+// RemoveLeftovers takes away the drift events, drifts and transitions of dates of a range of customers where there are no snapshots
+// any more: new ones will bring about their own.
+func (tx *Tx) RemoveLeftovers(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) error {
+	for _, sql := range leftovers {
+		if _, err := tx.Exec(ctx, sql, storeID, customers.From, customers.To, int16(kind), dateParams(dates)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RemoveSnapshots takes away what is to be replaced, with the drift events that ended on it. It gives the number of snapshots.
 func (tx *Tx) RemoveSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, dates []engine.Date) (int64, error) {
 	params := dateParams(dates)
-	for _, sql := range []string{removeDriftEvents, removeActiveDrifts} {
+	for _, sql := range []string{removeDriftEvents, removeActiveDrifts, removeTransitions, reopenTransitions} {
 		if _, err := tx.Exec(ctx, sql, storeID, customers.From, customers.To, int16(kind), params); err != nil {
 			return 0, err
 		}
@@ -206,13 +233,13 @@ func (tx *Tx) RemoveSnapshots(ctx context.Context, storeID int32, customers Cust
 }
 
 const previousSnapshots = `-- name: PreviousSnapshots
-SELECT DISTINCT ON (customer_id) customer_id, snapshot_date, model_id, membership, dominant FROM snapshot
+SELECT DISTINCT ON (customer_id) customer_id, snapshot_date, model_id, membership, dominant, orders, CASE WHEN model_id <> $7 THEN feature END FROM snapshot
 WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date < $5 AND snapshot_date >= $6
 ORDER BY customer_id, snapshot_date DESC`
 
 // PreviousSnapshots gives for the customers of a range the newest snapshot of the type in [since, before).
-func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, since, before engine.Date) ([]StoredThumbprint, error) {
-	return collect(ctx, tx, scanThumbprint, previousSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(before), dateParam(since))
+func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, since, before engine.Date, model int) ([]StoredThumbprint, error) {
+	return collect(ctx, tx, scanThumbprint, previousSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(before), dateParam(since), model)
 }
 
 // A state never goes back: neither to an older model, nor to an older moment under the same model. Whoever writes several

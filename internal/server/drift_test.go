@@ -1,7 +1,11 @@
 package server_test
 
 import (
+	"encoding/json"
 	"math"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/quimbi/quimbi/engine"
@@ -56,5 +60,305 @@ func TestAmongAll(t *testing.T) {
 	}
 	if o := data.Mover.Long.Overall; o.Percentile != nil || o.Excess != nil || o.RobustZ != nil || o.IsAnomaly == nil {
 		t.Errorf("analysis of eleven weeks: %+v, want no comparison with one", o)
+	}
+}
+
+// parts are a change's.
+type parts struct{ Total, Behaviour, Time, Model float64 }
+
+func (p *parts) sums() bool {
+	return math.Abs(p.Behaviour+p.Time+p.Model-p.Total) < 1e-12 && p.Total >= 0 && p.Total <= 1
+}
+
+// partedAnalysis is an analysis with what lies behind it.
+type partedAnalysis struct {
+	Basis       string
+	Approximate bool
+	Overall     struct {
+		Score *float64
+		Parts *parts
+	}
+	Axes []struct {
+		Status, Reason *string
+		Score          *float64
+		Parts          *parts
+		Changes        []struct {
+			Before, After          float64
+			Behaviour, Time, Model *float64
+		}
+	}
+}
+
+// TestParts asks what the customers, time and a new model did, in a real store that is clustered anew between two snapshots.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	a, store := newPastAPI(t)
+	a.replayPast(t, store, "1998-05-01", "1998-06-01")
+	const ask = `query($from: Date!, $to: Date!) {
+  customers(filter: { storeId: "past" }, first: 70) { nodes { driftAnalysis(range: { from: $from, to: $to }) {
+    basis approximate overall { score parts { total behaviour time model } }
+    axes { status reason score parts { total behaviour time model } changes(first: 8) { before after behaviour time model } }
+  } } }
+}`
+	analyses := func(from, to string) []*partedAnalysis {
+		t.Helper()
+		var data struct {
+			Customers struct {
+				Nodes []struct{ DriftAnalysis *partedAnalysis }
+			}
+		}
+		a.data(t, &data, ask, map[string]any{"from": from, "to": to})
+		var list []*partedAnalysis
+		for _, n := range data.Customers.Nodes {
+			if n.DriftAnalysis != nil {
+				list = append(list, n.DriftAnalysis)
+			}
+		}
+		if len(list) < 50 {
+			t.Fatalf("%d analyses", len(list))
+		}
+		return list
+	}
+	behaving, passing, remodelled := 0, 0, 0
+	look := func(list []*partedAnalysis, basis string) {
+		t.Helper()
+		for _, d := range list {
+			if d.Basis != basis || d.Approximate {
+				t.Fatalf("basis %s, approximate %v, want %s", d.Basis, d.Approximate, basis)
+			}
+			for _, axis := range d.Axes {
+				if axis.Parts == nil {
+					if axis.Score != nil && basis == "SAME_MODEL" {
+						t.Fatalf("an axis without parts: %+v", axis)
+					}
+					continue
+				}
+				if !axis.Parts.sums() {
+					t.Fatalf("parts %+v", axis.Parts)
+				}
+				squares := 0.0
+				for _, c := range axis.Changes {
+					if math.Abs(c.Before+*c.Behaviour+*c.Time-c.After) > 1e-9 {
+						t.Fatalf("%v + %v + %v is not %v", c.Before, *c.Behaviour, *c.Time, c.After)
+					}
+					squares += (*c.Behaviour + *c.Time) * (*c.Behaviour + *c.Time)
+				}
+				if math.Abs(math.Sqrt(squares/2)-*axis.Score) > 1e-9 {
+					t.Fatalf("behaviour and time make %v, the score is %v", math.Sqrt(squares/2), *axis.Score)
+				}
+				if axis.Parts.Model != 0 && basis == "SAME_MODEL" {
+					t.Fatalf("within one model a new one did %v", axis.Parts.Model)
+				}
+			}
+			if p := d.Overall.Parts; p != nil {
+				if !p.sums() || basis == "SAME_MODEL" && math.Abs(p.Total-*d.Overall.Score) > 1e-12 {
+					t.Fatalf("overall %+v of %v", p, *d.Overall.Score)
+				}
+				if p.Behaviour != 0 {
+					behaving++
+				} else if p.Time != 0 {
+					passing++
+				}
+				if p.Model != 0 {
+					remodelled++
+				}
+			}
+		}
+	}
+	look(analyses("1998-05-01", "1998-06-01"), "SAME_MODEL")
+	if behaving == 0 || passing == 0 || remodelled != 0 {
+		t.Errorf("%d customers did something, %d were silent, a new model moved %d", behaving, passing, remodelled)
+	}
+	a.fitPast(t, 2)
+	a.replayPast(t, store, "1998-06-01", "1998-06-10")
+	look(analyses("1998-05-20", "1998-06-10"), "RESCORED")
+
+	var data struct {
+		Store struct {
+			Model struct {
+				ModelDrift *struct {
+					ModelVersionBefore int
+					Overall            *float64
+					Axes               []struct {
+						Axis  struct{ Key string }
+						Score *float64
+					}
+				}
+			}
+			First struct{ ModelDrift *struct{ Overall *float64 } }
+		}
+	}
+	a.data(t, &data, `{ store(key: "past") { model { modelDrift { modelVersionBefore overall axes { axis { key } score } } } first: model(version: 1) { modelDrift { overall } } } }`, nil)
+	if d := data.Store.Model.ModelDrift; d == nil || d.ModelVersionBefore != 1 || len(d.Axes) != engine.AxisCount || data.Store.First.ModelDrift != nil {
+		t.Errorf("model drift %+v, of the first model %+v", d, data.Store.First.ModelDrift)
+	}
+
+	_, err := a.pool.Exec(t.Context(), "UPDATE snapshot SET feature = NULL WHERE model_id = 1")
+	check(t, err)
+	aligned := 0
+	for _, d := range analyses("1998-05-20", "1998-06-10") {
+		if d.Basis != "ALIGNED" || !d.Approximate || d.Overall.Parts != nil {
+			t.Fatalf("without features: %+v", d)
+		}
+		for _, axis := range d.Axes {
+			if axis.Score != nil {
+				aligned++
+			} else if *axis.Status == "NOT_COMPARABLE" && *axis.Reason != "MODELS_TOO_DIFFERENT" {
+				t.Errorf("axis %+v", axis)
+			}
+		}
+	}
+	if aligned == 0 {
+		t.Error("no axis was paired")
+	}
+}
+
+// TestSegmentTransitions lists who moved and stayed.
+func TestSegmentTransitions(t *testing.T) {
+	t.Parallel()
+	a, store := newPastAPI(t)
+	a.replayPast(t, store, "1998-01-01", "1998-06-20")
+	type transition struct {
+		Customer             struct{ CustomerID string }
+		Axis                 struct{ Key string }
+		From, To             struct{ ID, Name string }
+		Date, State, Cause   string
+		SettledOn, Direction *string
+		Score, Lead          float64
+		DaysInPrevious       *int
+		ModelVersion         int
+	}
+	type page struct {
+		TotalCount int
+		Nodes      []transition
+		PageInfo   struct {
+			HasNextPage bool
+			EndCursor   *string
+		}
+	}
+	const fields = `totalCount pageInfo { hasNextPage endCursor }
+  nodes { customer { customerId } axis { key } from { id name } to { id name } date state settledOn score lead cause direction daysInPrevious modelVersion }`
+	list := func(filter string) (all []transition) {
+		t.Helper()
+		after := "null"
+		for {
+			var data struct {
+				Store struct{ SegmentTransitions page }
+			}
+			a.data(t, &data, `{ store(key: "past") { segmentTransitions(first: 100, filter: { `+filter+` }, after: `+after+`) { `+fields+` } } }`, nil)
+			p := data.Store.SegmentTransitions
+			all = append(all, p.Nodes...)
+			if !p.PageInfo.HasNextPage {
+				if p.TotalCount != len(all) {
+					t.Errorf("%s: %d counted, %d listed", filter, p.TotalCount, len(all))
+				}
+				return all
+			}
+			after = `"` + *p.PageInfo.EndCursor + `"`
+		}
+	}
+	all := list("states: [PENDING, CONFIRMED, REVERTED]")
+	states, causes, stays := map[string]int{}, map[string]int{}, 0
+	for i, tr := range all {
+		states[tr.State]++
+		causes[tr.Cause]++
+		if tr.DaysInPrevious != nil {
+			stays++
+		}
+		if i > 0 && tr.Date > all[i-1].Date {
+			t.Fatalf("%s comes after %s", tr.Date, all[i-1].Date)
+		}
+		if tr.Lead < 0.1 || tr.From.ID == tr.To.ID || (tr.State == "PENDING") != (tr.SettledOn == nil) || tr.State == "CONFIRMED" && tr.Lead < 0.3 && *tr.SettledOn <= tr.Date {
+			t.Errorf("%+v", tr)
+		}
+	}
+	t.Log(states, causes, stays)
+	if states["CONFIRMED"] == 0 || states["REVERTED"] == 0 || causes["TIME"] == 0 || causes["ORDER"] == 0 || stays == 0 {
+		t.Errorf("states %v, causes %v, %d stays", states, causes, stays)
+	}
+	if usual := list(""); len(usual) != states["CONFIRMED"]+states["PENDING"] {
+		t.Errorf("%d without a filter, want those that were not taken back", len(usual))
+	}
+	one := all[len(all)/2]
+	for _, filter := range []string{
+		`states: [` + one.State + `], axes: ["` + one.Axis.Key + `"], range: { from: "` + one.Date + `", to: "` + (date(one.Date) + 1).String() + `" }, type: WEEKLY`,
+		`states: [` + one.State + `], fromSegmentIds: ["` + one.From.ID + `"], toSegmentIds: ["` + one.To.ID + `"]`,
+	} {
+		found := list(filter)
+		has := false
+		for _, tr := range found {
+			has = has || tr.Customer == one.Customer && tr.Date == one.Date
+			if tr.Axis != one.Axis || tr.State != one.State {
+				t.Errorf("%s gave %+v", filter, tr)
+			}
+		}
+		if !has || len(found) == len(all) {
+			t.Errorf("%s gave %d of %d", filter, len(found), len(all))
+		}
+	}
+	var data struct {
+		Customer struct {
+			SegmentTransitions page
+			Timeline           struct{ Transitions []transition }
+		}
+	}
+	a.data(t, &data, `{ customer(by: { key: { storeId: "past", customerId: "`+one.Customer.CustomerID+`" } }) {
+  segmentTransitions(first: 100, filter: { states: [PENDING, CONFIRMED, REVERTED] }) { `+fields+` }
+  timeline(range: { from: "1998-01-01", to: "1998-07-01" }) { transitions { customer { customerId } axis { key } date state from { id } } }
+} }`, nil)
+	own := 0
+	for _, tr := range all {
+		if tr.Customer == one.Customer {
+			own++
+		}
+	}
+	if n := len(data.Customer.SegmentTransitions.Nodes); n != own || len(data.Customer.Timeline.Transitions) != own || own == 0 {
+		t.Errorf("of the customer: %d in its list, %d on its timeline, %d in the store's list", n, len(data.Customer.Timeline.Transitions), own)
+	}
+	if r := a.query(t, `{ store(key: "past") { segmentTransitions(first: 10, filter: { axes: ["nothing"] }) { totalCount } } }`, nil); len(r.codes()) != 1 || r.codes()[0] != "BAD_USER_INPUT" {
+		t.Errorf("an unknown axis gave %s", r.Text)
+	}
+}
+
+// TestDocumentedOperations runs every operation that docs/drift.md promises, on a store of 25 weeks.
+func TestDocumentedOperations(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/drift.md")
+	check(t, err)
+	a, store := newPastAPI(t)
+	a.replayPast(t, store, "1998-01-01", "1998-06-20")
+	operations := regexp.MustCompile("(?s)```graphql\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(operations) != 8 {
+		t.Fatalf("%d operations, want those of the seven endpoints and one more", len(operations))
+	}
+	values := map[string]any{"store": "past", "customer": "p001", "from": "1998-03-01", "to": "1998-06-20"}
+	for _, found := range operations {
+		operation := found[1]
+		name, _, _ := strings.Cut(strings.Fields(operation)[1], "(")
+		variables := map[string]any{}
+		for key, value := range values {
+			if strings.Contains(operation, "$"+key+":") {
+				variables[key] = value
+			}
+		}
+		r := a.query(t, operation, variables)
+		var data map[string]map[string]any
+		if err := json.Unmarshal(r.Data, &data); len(r.Errors) > 0 || err != nil {
+			t.Errorf("%s: %s", name, r.Text)
+			continue
+		}
+		for root, answer := range data {
+			if answer == nil {
+				t.Errorf("%s: %s is null", name, root)
+			}
+			if errors, told := answer["userErrors"].([]any); told && len(errors) > 0 {
+				t.Errorf("%s: %v", name, errors)
+			}
+			for field, value := range answer {
+				if value == nil && field != "run" {
+					t.Errorf("%s: %s.%s is null", name, root, field)
+				}
+			}
+		}
 	}
 }
