@@ -30,6 +30,7 @@ write() { # rows, file: three lines an order, twelve a customer
 	}' >"$2"
 }
 
+: >"$folder/serve.log"
 LISTEN_ADDR=127.0.0.1:0 "$folder/quimbi" serve --no-jobs >"$folder/serve.log" 2>&1 &
 server=$!
 until grep -q '^Serving' "$folder/serve.log"; do
