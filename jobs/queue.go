@@ -27,7 +27,7 @@ type Queue struct {
 
 // NewQueue makes a queue; the schema must be there before the first run is started.
 func NewQueue(db *postgres.DB, settings Settings, log *slog.Logger, now func() time.Time) (*Queue, error) {
-	client, err := river.NewClient(db.RiverDriver(), &river.Config{Logger: log})
+	client, err := river.NewClient(db.RiverDriver(), &river.Config{Logger: log, MaxAttempts: jobAttempts})
 	if err != nil {
 		return nil, err
 	}

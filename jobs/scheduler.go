@@ -37,7 +37,7 @@ func firstsOf(d engine.Date) []engine.SnapshotType {
 }
 
 // reapEvery is how often runs of dead processes are looked for.
-const reapEvery = 30 * time.Second
+const reapEvery = 10 * time.Second
 
 // prepareEvery is how often partitions are made ahead of need.
 const prepareEvery = 6 * time.Hour
@@ -77,7 +77,7 @@ func (s *Service) schedule(ctx context.Context) error {
 		return err
 	}
 	reap := func() {
-		if err := s.queue.Reap(ctx); err != nil && ctx.Err() == nil {
+		if err := s.lookAfter(ctx); err != nil && ctx.Err() == nil {
 			s.queue.log.ErrorContext(ctx, "looking after runs", "error", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/robfig/cron/v3"
 
 	"github.com/quimbi/quimbi/engine"
@@ -64,7 +65,12 @@ func TestFirstsOfAMonth(t *testing.T) {
 // slotted is a queue with a clock that the test sets, and a live store with a model in force.
 func slotted(t *testing.T, clock *time.Time) (*Queue, *postgres.DB, *engine.Store) {
 	t.Helper()
-	db := postgres.New(pgtest.DB(t))
+	return slottedOn(t, pgtest.DB(t), clock)
+}
+
+func slottedOn(t *testing.T, pool *pgxpool.Pool, clock *time.Time) (*Queue, *postgres.DB, *engine.Store) {
+	t.Helper()
+	db := postgres.New(pool)
 	q, err := NewQueue(db, DefaultSettings(), slog.New(slog.DiscardHandler), func() time.Time { return *clock })
 	if err != nil {
 		t.Fatal(err)

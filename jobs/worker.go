@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +113,9 @@ func (q *Queue) streaming(ctx context.Context, run *engine.Run) (bool, error) {
 // outcome decides what becomes of a run whose work gave an error: faults that a caller can understand are final, others are
 // tried again as often as the queue does.
 func (w *startWorker) outcome(ctx context.Context, run *engine.Run, job *river.Job[startArgs], err error) error {
+	if later := w.queue.waitOut(ctx, job.JobRow, err); later != nil {
+		return later
+	}
 	switch {
 	case err == nil, errors.Is(err, postgres.ErrRunOver):
 		return nil
@@ -188,9 +192,13 @@ type chunkWorker struct {
 func (w *chunkWorker) Timeout(*river.Job[chunkArgs]) time.Duration { return chunkTimeout }
 
 // Work writes a chunk's rows, counts it and completes its job in one transaction: killed at any point it leaves nothing
-// behind, and is done again.
+// behind, and is done again. Completing a job that another worker has taken up meanwhile would be no error of the queue's,
+// and the chunk be counted twice: so the job is held from the beginning.
 func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error {
 	err := w.queue.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if own, err := tx.OwnsJob(ctx, job.ID, job.Attempt); err != nil || !own {
+			return cmp.Or(err, errNotOurs)
+		}
 		last, err := w.queue.chunk(ctx, tx, job.Args.Chunk)
 		if err != nil {
 			return err
@@ -203,6 +211,9 @@ func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error
 		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx.Tx, job)
 		return err
 	})
+	if later := w.queue.waitOut(ctx, job.JobRow, err); later != nil {
+		return later
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -218,12 +229,13 @@ func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error
 
 // Service executes runs and makes those of the schedule.
 type Service struct {
-	queue  *Queue
-	client *river.Client[pgx.Tx]
+	queue    *Queue
+	client   *river.Client[pgx.Tx]
+	presence *presence
 }
 
-// chunkAttempts is how often the queue tries a job before its run has failed.
-const chunkAttempts = 8
+// jobAttempts is how often the queue tries a job before its run has failed.
+const jobAttempts = 8
 
 // NewService makes the workers and the schedule of one process.
 func NewService(queue *Queue) (*Service, error) {
@@ -231,14 +243,26 @@ func NewService(queue *Queue) (*Service, error) {
 	river.AddWorker(workers, &startWorker{queue: queue})
 	river.AddWorker(workers, &chunkWorker{queue: queue})
 	river.AddWorker(workers, &settleWorker{queue: queue})
+	self := &presence{id: newID()}
 	client, err := river.NewClient(queue.db.RiverDriver(), &river.Config{
-		Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: chunkAttempts,
+		ID: self.id, RetryPolicy: backoff{}, Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: jobAttempts,
 		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}, rescoreQueue: {MaxWorkers: rescoresAtOnce}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Service{queue: queue, client: client}, nil
+	return &Service{queue: queue, client: client, presence: self}, nil
+}
+
+// lookAfter shows that this process lives, and takes up what others left when they died.
+func (s *Service) lookAfter(ctx context.Context) error {
+	if err := s.presence.renew(ctx, s.queue.db); err != nil {
+		return err
+	}
+	if err := s.queue.rescue(ctx, s.presence.id); err != nil {
+		return err
+	}
+	return s.queue.Reap(ctx)
 }
 
 // stopTime is how long work has to end when the service stops; what is interrupted is taken up again.
@@ -246,7 +270,8 @@ const stopTime = 5 * time.Second
 
 // Run works until the context is done.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.queue.Reap(ctx); err != nil {
+	defer s.presence.end()
+	if err := s.lookAfter(ctx); err != nil {
 		return err
 	}
 	if err := s.client.Start(context.WithoutCancel(ctx)); err != nil {

@@ -108,7 +108,7 @@ UPDATE run SET stage = $2, axis = $3, total = greatest(total, $5), done = greate
 WHERE run_id = $1 AND state = 'RUNNING'`
 
 const planRun = `-- name: PlanRun
-UPDATE run SET stage = $2, total = $3, updated_at = now() WHERE run_id = $1 AND state = 'RUNNING'`
+UPDATE run SET stage = $2, total = $3, updated_at = now() WHERE run_id = $1 AND state = 'RUNNING' AND total = 0`
 
 // The report's counters add up over the chunks.
 const chunkRun = `-- name: ChunkRun
@@ -147,7 +147,7 @@ func (db *DB) ProgressRun(ctx context.Context, runID string, stage engine.RunSta
 	return db.InTx(ctx, func(tx *Tx) error { return tx.updateRun(ctx, runID, progressRun, stage, axis, done, total) })
 }
 
-// PlanRun tells how many chunks a run has. Fault: ErrRunOver.
+// PlanRun tells how many chunks a run has; it can be told once. Fault: ErrRunOver.
 func (tx *Tx) PlanRun(ctx context.Context, runID string, stage engine.RunStage, total int) error {
 	return tx.updateRun(ctx, runID, planRun, stage, total)
 }

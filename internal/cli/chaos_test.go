@@ -1,0 +1,348 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/localpg"
+	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
+)
+
+// chaos is a store on a server of its own, with two processes that work on its runs.
+type chaos struct {
+	server  *localpg.Server
+	options localpg.Options
+	pool    *pgxpool.Pool
+	queue   *jobs.Queue
+	db      *postgres.DB
+	store   *engine.Store
+	date    engine.Date
+	workers [2]*worker
+	random  *rand.Rand
+}
+
+// worker is a process that is started again whenever it was killed.
+type worker struct {
+	process atomic.Pointer[os.Process]
+	done    chan struct{}
+}
+
+// shortOfCustomers is enough for two chunks; the long form has as many as the claim is about.
+const (
+	shortOfCustomers = 6_000
+	longOfCustomers  = 20_000
+)
+
+func newChaos(t *testing.T) *chaos {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "quimbi-chaos-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chaos{random: rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))}
+	// The machine does not fail, the server does: so nothing has to wait for the disk, but what is committed must be written.
+	c.options = localpg.Options{DataDir: folder, PGBin: os.Getenv("PG_BIN"), Extra: []string{"fsync=off", "max_connections=100", "restart_after_crash=on"}}
+	c.server = c.start(t)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := errors.Join(c.server.Close(ctx), os.RemoveAll(c.server.Folder()), os.RemoveAll(folder)); err != nil {
+			t.Error(err)
+		}
+	})
+	config, err := pgxpool.ParseConfig(c.server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "observer"
+	if c.pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.pool.Close)
+	customers := shortOfCustomers
+	if os.Getenv("QUIMBI_CHAOS") != "" {
+		customers = longOfCustomers
+	}
+	c.prepare(t, customers)
+	return c
+}
+
+// start starts the server, or gives one that runs.
+func (c *chaos) start(t *testing.T) *localpg.Server {
+	t.Helper()
+	server, err := localpg.Start(t.Context(), c.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+// prepare makes a clustered store with a snapshot before the one that is disturbed, and keeps what is there.
+func (c *chaos) prepare(t *testing.T, customers int) {
+	t.Helper()
+	var text bytes.Buffer
+	text.WriteString("customer_id,order_id,ordered_at,sku,quantity,unit_price\n")
+	random := rand.New(rand.NewPCG(1, 1))
+	for n := range customers {
+		for range 1 + random.IntN(4) {
+			day := random.IntN(360)
+			fmt.Fprintf(&text, "c%d,o%d,%s,s%d,%d,%d.50\n", n, text.Len(), time.Date(2025, 1, 1+day, random.IntN(24), 0, 0, 0, time.UTC).Format(time.RFC3339), random.IntN(500), 1+random.IntN(3), 1+random.IntN(90))
+		}
+	}
+	file := filepath.Join(t.TempDir(), "orders.csv")
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"import", "--store", "shop", file},
+		{"recluster", "--store", "shop", "--seed", "1", "--no-choose-k", "--no-hierarchical", "--max-iterations", "10"},
+		{"snapshot", "--store", "shop", "--type", "weekly", "--date", "2025-12-14"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "quimbi", args...)
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+c.server.URL())
+		cmd.Dir = t.TempDir()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	c.db = postgres.New(c.pool)
+	var err error
+	if c.store, err = c.db.StoreByKey(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if c.queue, err = jobs.NewQueue(c.db, jobs.DefaultSettings(), slog.New(slog.DiscardHandler), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	c.date = engine.NewDate(2025, 12, 21)
+	if _, err := c.pool.Exec(t.Context(), "CREATE TABLE kept_state AS SELECT * FROM customer_state"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// work starts the workers.
+func (c *chaos) work(t *testing.T) {
+	t.Helper()
+	for i := range c.workers {
+		w := &worker{done: make(chan struct{})}
+		c.workers[i] = w
+		log, err := os.Create(filepath.Join(t.TempDir(), "worker.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := func() (*exec.Cmd, error) {
+			cmd := exec.Command("quimbi", "serve", "--only-jobs")
+			cmd.Env = append(os.Environ(), "DATABASE_URL="+c.server.URL())
+			cmd.Stdout, cmd.Stderr = log, log
+			return cmd, cmd.Start()
+		}
+		stop, stopping := context.WithCancel(context.Background())
+		cmd, err := begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.process.Store(cmd.Process)
+		go func() {
+			defer close(w.done)
+			defer log.Close()
+			for {
+				_ = cmd.Wait() // killed, or the server is away just when it starts
+				if stop.Err() != nil {
+					return
+				}
+				if cmd, err = begin(); err != nil {
+					t.Error(err)
+					return
+				}
+				w.process.Store(cmd.Process)
+			}
+		}()
+		t.Cleanup(func() {
+			stopping()
+			_ = w.process.Load().Kill()
+			<-w.done
+			if t.Failed() {
+				if text, err := os.ReadFile(log.Name()); err == nil {
+					t.Logf("the end of a worker's log:\n%s", text[max(0, len(text)-4000):])
+				}
+			}
+		})
+	}
+}
+
+// The ways to disturb a batch.
+var disturbances = []struct {
+	name string
+	do   func(t *testing.T, c *chaos)
+}{
+	{"kill -9 of a worker", func(_ *testing.T, c *chaos) { _ = c.workers[c.random.IntN(len(c.workers))].process.Load().Kill() }},
+	{"pg_terminate_backend", func(t *testing.T, c *chaos) {
+		// One that works, if there is any: most only wait.
+		if _, err := c.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+AND application_name <> 'observer' ORDER BY state IN ('active', 'idle in transaction') DESC, random() LIMIT 1`); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"immediate restart of the postmaster", func(t *testing.T, c *chaos) {
+		content, err := os.ReadFile(filepath.Join(c.server.Folder(), "data", "postmaster.pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(content), "\n")
+		pid, err := strconv.Atoi(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.start(t).Close(t.Context()); err != nil { // the first handle keeps it running
+			t.Fatal(err)
+		}
+		c.pool.Reset()
+	}},
+}
+
+// batch takes the snapshots, disturbed after a time, and waits until they are there. It tells how long it took, and
+// whether the disturbance came before the end.
+func (c *chaos) batch(t *testing.T, after time.Duration, disturb func(*testing.T, *chaos)) (time.Duration, bool) {
+	t.Helper()
+	ctx := t.Context()
+	date := c.date
+	run, err := c.queue.SnapshotStore(ctx, jobs.SnapshotRequest{Store: c.store, Type: engine.Weekly, Date: &date, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerMutation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	within := disturb == nil
+	strike := time.After(after)
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	limit := time.After(5 * time.Minute)
+	progress := 0.0
+	for {
+		select {
+		case <-strike:
+			if disturb == nil {
+				continue
+			}
+			if now, err := c.db.Run(ctx, run.ID); err == nil {
+				within = !now.State.Final()
+			}
+			disturb(t, c)
+		case <-ticker.C:
+			now, err := c.db.Run(ctx, run.ID)
+			if err != nil {
+				continue // the server is away
+			}
+			if now.Fraction() < progress {
+				t.Errorf("progress went back from %g to %g", progress, now.Fraction())
+			}
+			progress = now.Fraction()
+			if now.State == engine.RunSucceeded {
+				return time.Since(start), within
+			}
+			if now.State.Final() {
+				t.Fatalf("the run ended as %s: %s", now.State, now.Failure)
+			}
+		case <-limit:
+			t.Fatalf("the run is not over after five minutes")
+		}
+	}
+}
+
+// row is a row of a table as text, without the columns named.
+func (c *chaos) row(t *testing.T, table string, without ...string) (text string) {
+	t.Helper()
+	err := c.pool.QueryRow(t.Context(), `SELECT 'ROW(' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) || ')::text' FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attname <> ALL ($2)`, table, without).Scan(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// sum is what the batch has written: snapshots, drift events, states, and the run's own counters, and how many snapshots.
+func (c *chaos) sum(t *testing.T) (sum string, rows int) {
+	t.Helper()
+	all := func(row, from, order string) string {
+		return "(SELECT md5(string_agg(md5(" + row + "), '' ORDER BY " + order + ")) FROM " + from + ")"
+	}
+	err := c.pool.QueryRow(t.Context(), "SELECT concat_ws(' ', "+
+		all(c.row(t, "snapshot", "created_at"), "snapshot WHERE snapshot_date = $1", "customer_id")+", "+
+		all(c.row(t, "drift_event", "event_id", "detected_at"), "drift_event", "customer_id, axis")+", "+
+		all(c.row(t, "customer_state", "updated_at"), "customer_state", "customer_id")+
+		", (SELECT concat_ws('/', rows, events, done, total, report) FROM run WHERE kind = 'SNAPSHOT' ORDER BY created_at DESC LIMIT 1)), "+
+		"(SELECT count(*) FROM snapshot WHERE snapshot_date = $1)", c.date.UTC()).Scan(&sum, &rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum, rows
+}
+
+// forget takes the batch back.
+func (c *chaos) forget(t *testing.T) {
+	t.Helper()
+	for _, sql := range []string{
+		"TRUNCATE snapshot_weekly_20251221", "TRUNCATE drift_event", "TRUNCATE customer_state", "INSERT INTO customer_state SELECT * FROM kept_state",
+	} {
+		if _, err := c.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKilledSnapshots disturbs batches of snapshots, on which two processes work, at random moments: nothing is lost,
+// nothing doubled, and what is written is what an undisturbed batch writes.
+func TestKilledSnapshots(t *testing.T) {
+	t.Parallel()
+	c := newChaos(t)
+	c.work(t)
+	c.batch(t, 0, nil) // the first one also waits for the workers to come up
+	c.forget(t)
+	took, _ := c.batch(t, 0, nil)
+	want, rows := c.sum(t)
+	if rows == 0 {
+		t.Fatal("the batch is empty")
+	}
+	t.Logf("an undisturbed batch of %d takes %s", rows, took.Round(time.Millisecond))
+	times := kills(t)
+	if os.Getenv("QUIMBI_CHAOS") == "" {
+		times = 1
+	}
+	for _, d := range disturbances {
+		longest := time.Duration(0)
+		late := 0
+		for n := 0; n < times; {
+			c.forget(t)
+			took, within := c.batch(t, time.Duration(c.random.Int64N(int64(took))), d.do)
+			longest = max(longest, took)
+			got, found := c.sum(t)
+			if got != want || found != rows {
+				t.Fatalf("%s: %d snapshots, want %d; the contents are\n%s, want\n%s", d.name, found, rows, got, want)
+			}
+			if within {
+				n++
+			} else {
+				late++
+			}
+		}
+		t.Logf("%s: %d times during a batch (%d more came after its end), %d snapshots each time, none lost, none doubled, contents equal; the longest batch took %s", d.name, times, late, rows, longest.Round(time.Millisecond))
+	}
+}

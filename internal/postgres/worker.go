@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/quimbi/quimbi/engine"
+)
+
+// The queue itself notices jobs of dead workers by the time they take. These statements, the only ones on its tables, let
+// others notice a death by its hold, at once, and keep a worker that was taken for dead from counting its work twice.
+
+// Alive tells whether a hold is still there: its connection may have ended.
+func (h *Hold) Alive(ctx context.Context) bool { return h.conn.Conn().Ping(ctx) == nil }
+
+const workersOfJobs = `-- name: WorkersOfJobs
+SELECT DISTINCT attempted_by[array_upper(attempted_by, 1)] FROM river_job WHERE state = 'running' AND attempted_by IS NOT NULL`
+
+// WorkersOfJobs names the workers that jobs of the queue say they are worked on by.
+func (db *DB) WorkersOfJobs(ctx context.Context) ([]string, error) {
+	return collect(ctx, db.pool, pgx.RowTo[string], workersOfJobs)
+}
+
+// DeadJob is a job whose worker died for the last time that it may.
+type DeadJob struct {
+	ID    int64
+	RunID string
+}
+
+// A job that is tried for the last time ends here; its run is the caller's to end.
+const rescueJobs = `-- name: RescueJobs
+UPDATE river_job SET state = CASE WHEN attempt < max_attempts THEN 'available' ELSE 'discarded' END::river_job_state, scheduled_at = now(),
+  finalized_at = CASE WHEN attempt >= max_attempts THEN now() END
+WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = $1
+RETURNING id, attempt >= max_attempts, coalesce(args->>'run_id', args->'Chunk'->>'run_id', '')`
+
+// RescueJobs makes the jobs of a dead worker available again, and gives those that were tried too often.
+func (tx *Tx) RescueJobs(ctx context.Context, worker string) (rescued int, dead []DeadJob, err error) {
+	rows, err := tx.Query(ctx, rescueJobs, worker)
+	if err != nil {
+		return 0, nil, err
+	}
+	var job DeadJob
+	var over bool
+	_, err = pgx.ForEachRow(rows, []any{&job.ID, &over, &job.RunID}, func() error {
+		rescued++
+		if over {
+			dead = append(dead, job)
+		}
+		return nil
+	})
+	return rescued, dead, err
+}
+
+const ownJob = `-- name: OwnJob
+SELECT EXISTS (SELECT FROM river_job WHERE id = $1 AND attempt = $2 AND state = 'running' FOR UPDATE)`
+
+// OwnsJob tells whether a job is still this attempt's to complete, and keeps it so until the transaction ends.
+func (tx *Tx) OwnsJob(ctx context.Context, id int64, attempt int) (bool, error) {
+	var own bool
+	err := tx.QueryRow(ctx, ownJob, id, attempt).Scan(&own)
+	return own, err
+}
+
+// Outage explains a fault of the database, and not of the work, that passes or that an operator mends: no room, no connection,
+// a server that stops or starts. It gives nil for any other.
+func Outage(err error) *engine.Error {
+	if err == nil {
+		return nil
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pgErr.Code == "53100":
+			return engine.Errorf(engine.CodeUnavailable, "the database has no room left on its disk; make room, and the work goes on by itself")
+		case pgErr.Code == "53300":
+			return engine.Errorf(engine.CodeUnavailable, "the database has no connection left; raise max_connections or start fewer processes")
+		case strings.HasPrefix(pgErr.Code, "53"):
+			return engine.Errorf(engine.CodeUnavailable, "the database has not enough of something: %s", pgErr.Message)
+		case strings.HasPrefix(pgErr.Code, "57P"), strings.HasPrefix(pgErr.Code, "08"):
+			return engine.Errorf(engine.CodeUnavailable, "the database ended the connection (%s); try again in a moment", pgErr.Message)
+		}
+		return nil
+	}
+	_, refused := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[*net.OpError](err)
+	if refused || network || pgconn.SafeToRetry(err) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") {
+		return engine.Errorf(engine.CodeUnavailable, "the connection to the database is lost; try again in a moment")
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/pgtest"
+	"github.com/quimbi/quimbi/internal/postgres"
+)
+
+// TestRescue takes up the jobs of dead workers, and only theirs, as often as a job may be tried.
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	clock := at("2026-11-22T12:00:00Z")
+	pool := pgtest.DB(t)
+	q, db, store := slottedOn(t, pool, &clock)
+	run, err := q.Cleanup(ctx, CleanupRequest{Store: store, Trigger: engine.TriggerMutation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := func() (state string) {
+		t.Helper()
+		if err := pool.QueryRow(ctx, "SELECT state FROM river_job").Scan(&state); err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	for _, step := range []struct {
+		name, worker string
+		attempt      int
+		alive        bool
+		want         string
+		failed       bool
+	}{
+		{"its own", "me", 1, false, "running", false},
+		{"of one that lives", "other", 1, true, "running", false},
+		{"of a dead one", "other", 1, false, "available", false},
+		{"of a dead one, for the last time", "other", jobAttempts, false, "discarded", true},
+	} {
+		if _, err := pool.Exec(ctx, "UPDATE river_job SET state = 'running', finalized_at = NULL, attempt = $1, attempted_at = now(), attempted_by = ARRAY['earlier', $2]", step.attempt, step.worker); err != nil {
+			t.Fatal(err)
+		}
+		var hold *postgres.Hold
+		if step.alive {
+			if hold, err = db.TryHold(ctx, workerHold(step.worker)); err != nil || hold == nil {
+				t.Fatal("no hold", err)
+			}
+		}
+		if err := q.rescue(ctx, "me"); err != nil {
+			t.Fatal(err)
+		}
+		if hold != nil {
+			hold.Release()
+		}
+		now, err := db.Run(ctx, run.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := state(); got != step.want || (now.State == engine.RunFailed) != step.failed {
+			t.Errorf("a job %s is %s and its run %s; want %s", step.name, got, now.State, step.want)
+		}
+		if step.failed && !strings.HasPrefix(now.Failure, "Every worker that took it up died") {
+			t.Errorf("the run failed with %q", now.Failure)
+		}
+	}
+}
+
+// TestChunkIsCountedOnce lets a worker that was taken for dead end its chunk after another has taken it up.
+func TestChunkIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	clock := at("2026-11-22T12:00:00Z")
+	pool := pgtest.DB(t)
+	q, db, store := slottedOn(t, pool, &clock)
+	run, err := q.SnapshotStore(ctx, SnapshotRequest{Store: store, Type: engine.Weekly, Conflict: ConflictKeep, Trigger: engine.TriggerMutation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := &chunkWorker{queue: q}
+	job := &river.Job[chunkArgs]{JobRow: &rivertype.JobRow{ID: 1, Attempt: 1, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: clock}, Args: chunkArgs{chunk{RunID: run.ID, StoreKey: store.Key}}}
+	for _, sql := range []string{"UPDATE river_job SET id = 1, state = 'running', attempt = 2", "UPDATE river_job SET state = 'completed', attempt = 1, finalized_at = now()"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+		if err := worker.Work(ctx, job); !errors.Is(err, errNotOurs) {
+			t.Errorf("the late worker was told %v", err)
+		}
+	}
+	now, err := db.Run(ctx, run.ID)
+	if err != nil || now.Done != 0 || now.State != engine.RunQueued {
+		t.Errorf("the run is %+v (%v), and nobody has done anything", now, err)
+	}
+	// A run is cut into chunks once, whoever else thinks that it is his to cut.
+	if err := db.StartRun(ctx, run.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []error{nil, postgres.ErrRunOver} {
+		err := db.InTx(ctx, func(tx *postgres.Tx) error { return tx.PlanRun(ctx, run.ID, engine.StageScoring, 3) })
+		if !errors.Is(err, want) {
+			t.Errorf("cutting gave %v, want %v", err, want)
+		}
+	}
+}
+
+// TestOutages puts work off while the database is in trouble, for a day, and leaves other faults to the attempts.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	clock := at("2026-11-22T12:00:00Z")
+	q, _, _ := slotted(t, &clock)
+	for _, c := range []struct {
+		err  error
+		age  time.Duration
+		text string // of what a person reads; empty: no outage
+	}{
+		{nil, 0, ""},
+		{errors.New("a bug"), 0, ""},
+		{&pgconn.PgError{Code: "23505"}, 0, ""},
+		{&pgconn.PgError{Code: "53100"}, 0, "no room left on its disk"},
+		{&pgconn.PgError{Code: "53100"}, 25 * time.Hour, ""},
+		{&pgconn.PgError{Code: "57P01", Message: "terminating connection due to administrator command"}, time.Hour, "ended the connection"},
+		{fmt.Errorf("writing: %w", errors.New("conn closed")), 0, "connection to the database is lost"},
+	} {
+		job := &rivertype.JobRow{CreatedAt: clock.Add(-c.age)}
+		later := q.waitOut(t.Context(), job, c.err)
+		if (later != nil) != (c.text != "") {
+			t.Errorf("%v after %s: %v", c.err, c.age, later)
+		}
+		if outage := postgres.Outage(c.err); c.text != "" && (engine.CodeOf(outage) != engine.CodeUnavailable || !strings.Contains(outage.Message, c.text)) {
+			t.Errorf("%v is explained as %v", c.err, outage)
+		}
+	}
+}
