@@ -36,57 +36,89 @@ func firstsOf(d engine.Date) []engine.SnapshotType {
 	return types
 }
 
-// reapEvery is how often runs of dead processes are looked for.
-const reapEvery = 10 * time.Second
-
-// prepareEvery is how often partitions are made ahead of need.
-const prepareEvery = 6 * time.Hour
+// How often each process looks after the runs of dead ones, and for slots that nobody made, and makes partitions.
+const (
+	lookEvery    = 10 * time.Second
+	catchEvery   = 10 * time.Minute
+	prepareEvery = 6 * time.Hour
+)
 
 // schedule turns the clock into runs until the context is done. Every process with a schedule does the same: a slot's
 // run is made by whoever comes first.
 func (s *Service) schedule(ctx context.Context) error {
-	scheduler, err := gocron.NewScheduler(gocron.WithLocation(time.UTC))
+	do := func(doing string, f func(context.Context) error) {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			s.queue.log.ErrorContext(ctx, doing, "error", err)
+		}
+	}
+	const catching, preparing = "making the runs of missed slots", "making partitions ahead of need"
+	do(catching, s.queue.catchUpAll)
+	do(preparing, s.queue.PrepareLeaves)
+	options := []gocron.SchedulerOption{gocron.WithLocation(time.UTC)}
+	if s.clock != nil {
+		options = append(options, gocron.WithClock(s.clock))
+	}
+	scheduler, err := gocron.NewScheduler(options...)
 	if err != nil {
 		return err
 	}
+	add := func(when gocron.JobDefinition, doing string, f func(context.Context) error) error {
+		_, err := scheduler.NewJob(when, gocron.NewTask(func() { do(doing, f) }), gocron.WithSingletonMode(gocron.LimitModeReschedule))
+		return err
+	}
 	for i := range timetable {
-		line := &timetable[i]
-		times, err := cron.ParseStandard(line.cron)
-		if err != nil {
-			return err
-		}
-		tick := func() {
-			if err := s.queue.fill(ctx, i, lastBefore(times, s.queue.now().UTC())); err != nil && ctx.Err() == nil {
-				s.queue.log.ErrorContext(ctx, "making the runs of a slot", "cron", line.cron, "error", err)
+		fill := func(ctx context.Context) error {
+			at, err := s.queue.lastPlanned(i)
+			if err != nil {
+				return err
 			}
+			if err := s.queue.fill(ctx, i, at); err != nil {
+				return err
+			}
+			s.queue.log.DebugContext(ctx, slotFilled, "cron", timetable[i].cron, "at", at)
+			return nil
 		}
-		if _, err := scheduler.NewJob(gocron.CronJob(line.cron, false), gocron.NewTask(tick), gocron.WithSingletonMode(gocron.LimitModeReschedule)); err != nil {
-			return err
-		}
-		if err := s.queue.catchUp(ctx, i, lastBefore(times, s.queue.now().UTC())); err != nil {
-			return err
-		}
-	}
-	prepare := func() {
-		if err := s.queue.PrepareLeaves(ctx); err != nil && ctx.Err() == nil {
-			s.queue.log.ErrorContext(ctx, "making partitions ahead of need", "error", err)
+		if err := add(gocron.CronJob(timetable[i].cron, false), "making the runs of a slot", fill); err != nil {
+			return errors.Join(err, scheduler.Shutdown())
 		}
 	}
-	prepare()
-	if _, err := scheduler.NewJob(gocron.DurationJob(prepareEvery), gocron.NewTask(prepare), gocron.WithSingletonMode(gocron.LimitModeReschedule)); err != nil {
-		return err
-	}
-	reap := func() {
-		if err := s.lookAfter(ctx); err != nil && ctx.Err() == nil {
-			s.queue.log.ErrorContext(ctx, "looking after runs", "error", err)
-		}
-	}
-	if _, err := scheduler.NewJob(gocron.DurationJob(reapEvery), gocron.NewTask(reap), gocron.WithSingletonMode(gocron.LimitModeReschedule)); err != nil {
-		return err
+	err = errors.Join(
+		add(gocron.DurationJob(lookEvery), "looking after runs", s.lookAfter),
+		add(gocron.DurationJob(catchEvery), catching, s.queue.catchUpAll),
+		add(gocron.DurationJob(prepareEvery), preparing, s.queue.PrepareLeaves),
+	)
+	if err != nil {
+		return errors.Join(err, scheduler.Shutdown())
 	}
 	scheduler.Start()
 	<-ctx.Done()
 	return scheduler.Shutdown()
+}
+
+// slotFilled is what the log says of a planned time, whoever made its runs.
+const slotFilled = "the runs of a slot are there"
+
+// lastPlanned gives the newest planned time of a line of the timetable.
+func (q *Queue) lastPlanned(line int) (time.Time, error) {
+	times, err := cron.ParseStandard(timetable[line].cron)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return lastBefore(times, q.now().UTC()), nil
+}
+
+// catchUpAll catches up every line: a process may have been away at a planned time, or the database.
+func (q *Queue) catchUpAll(ctx context.Context) error {
+	for i := range timetable {
+		at, err := q.lastPlanned(i)
+		if err != nil {
+			return err
+		}
+		if err := q.catchUp(ctx, i, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lastBefore gives the newest planned time that is not after now.
@@ -99,6 +131,9 @@ func lastBefore(times cron.Schedule, now time.Time) time.Time {
 	return last
 }
 
+// cleanupSlots is the type of a cleanup's slots.
+const cleanupSlots = "cleanup"
+
 // slotName names a slot: its type and its planned time.
 func slotName(kind string, at time.Time) string { return kind + ":" + at.UTC().Format(time.RFC3339) }
 
@@ -107,7 +142,7 @@ func (q *Queue) fill(ctx context.Context, line int, at time.Time) error {
 	types := timetable[line].types
 	if types == nil {
 		_, err := q.submit(ctx, submission{NewRun: postgres.NewRun{
-			Kind: engine.RunCleanup, Trigger: engine.TriggerSchedule, Slot: slotName("cleanup", at), SlotAt: at, Request: Cleanup{},
+			Kind: engine.RunCleanup, Trigger: engine.TriggerSchedule, Slot: slotName(cleanupSlots, at), SlotAt: at, Request: Cleanup{},
 		}})
 		return err
 	}
@@ -149,10 +184,21 @@ func (q *Queue) fillSlot(ctx context.Context, store *engine.Store, kind engine.S
 	return err
 }
 
-// catchUp makes the runs of the newest slot that an outage missed. A store is only served from its first slot on.
+// catchUp makes the runs of the newest slot where an outage missed it: of each type at most one, and none before one that
+// is there already. A store is only served from its first slot on.
 func (q *Queue) catchUp(ctx context.Context, line int, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
 	types := timetable[line].types
-	if types == nil || at.IsZero() || !q.settings.Snapshots {
+	if types == nil {
+		missed, err := q.missed(ctx, 0, engine.RunCleanup, cleanupSlots, at)
+		if err != nil || !missed {
+			return err
+		}
+		return q.fill(ctx, line, at)
+	}
+	if !q.settings.Snapshots {
 		return nil
 	}
 	stores, err := q.db.Stores(ctx)
@@ -164,11 +210,11 @@ func (q *Queue) catchUp(ctx context.Context, line int, at time.Time) error {
 			continue
 		}
 		for _, kind := range types(engine.DateOf(at, time.UTC)) {
-			served, err := q.db.SlotBefore(ctx, store.ID, engine.RunSnapshot, kind.String(), at)
+			missed, err := q.missed(ctx, store.ID, engine.RunSnapshot, kind.String(), at)
 			if err != nil {
 				return err
 			}
-			if !served {
+			if !missed {
 				continue
 			}
 			if err := q.fillSlot(ctx, store, kind, at); err != nil {
@@ -177,6 +223,12 @@ func (q *Queue) catchUp(ctx context.Context, line int, at time.Time) error {
 		}
 	}
 	return nil
+}
+
+// missed tells whether the newest slot that was filled lies before a planned time.
+func (q *Queue) missed(ctx context.Context, storeID int32, kind engine.RunKind, slotType string, at time.Time) (bool, error) {
+	newest, err := q.db.NewestSlot(ctx, storeID, kind, slotType)
+	return !newest.IsZero() && newest.Before(at), err
 }
 
 // NextSnapshot tells when the schedule takes a store's next snapshot; the zero time where it takes none.

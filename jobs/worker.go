@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jonboulle/clockwork"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
@@ -232,6 +233,7 @@ type Service struct {
 	queue    *Queue
 	client   *river.Client[pgx.Tx]
 	presence *presence
+	clock    clockwork.Clock // of the schedule; nil: the machine's
 }
 
 // jobAttempts is how often the queue tries a job before its run has failed.

@@ -198,14 +198,15 @@ func (tx *Tx) CancelRun(ctx context.Context, runID string) (riverJob int64, err 
 	return riverJob, err
 }
 
-const slotExists = `-- name: SlotExists
-SELECT EXISTS (SELECT FROM run WHERE store_id = $1 AND kind = $2 AND slot LIKE $3 || ':%' AND slot_at < $4)`
+const newestSlot = `-- name: NewestSlot
+SELECT max(slot_at) FROM run WHERE store_id = $1 AND kind = $2 AND slot LIKE $3 || ':%'`
 
-// SlotBefore tells whether the schedule ever started a run of the kind and type for the store before an instant.
-func (db *DB) SlotBefore(ctx context.Context, storeID int32, kind engine.RunKind, slotType string, before time.Time) (bool, error) {
-	var exists bool
-	err := db.pool.QueryRow(ctx, slotExists, storeID, kind, slotType, before).Scan(&exists)
-	return exists, err
+// NewestSlot gives the newest planned time of a kind and type for which the schedule made a run for the store, or, where
+// storeID is 0, for all; the zero time where it never did.
+func (db *DB) NewestSlot(ctx context.Context, storeID int32, kind engine.RunKind, slotType string) (time.Time, error) {
+	var at *time.Time
+	err := db.pool.QueryRow(ctx, newestSlot, storeID, kind, slotType).Scan(&at)
+	return timeOf(at), err
 }
 
 const runningRuns = `-- name: RunningRuns
