@@ -354,3 +354,32 @@ func TestRandomOperations(t *testing.T) {
 	}
 	t.Logf("%v; at the end %d orders, %d snapshots, model %d", w.done, len(w.model.Orders), len(w.model.Snapshots), w.model.Version)
 }
+
+// TestReplacedWithoutOrders replaces the snapshots of customers who have no order left: there is nothing to put in their
+// place, wherever among the others they stand.
+func TestReplacedWithoutOrders(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgtest.DB(t)
+	q, db := newQueueOn(t, pool)
+	store, err := db.EnsureStore(ctx, "shop")
+	check(t, err)
+	w := &shopWalk{pool: pool, store: store}
+	first := day(t, "1998-01-01")
+	check(t, w.importOrders(ctx, map[string]modelOrder{"1": {"a", first, 100}, "2": {"b", first + 1, 100}, "3": {"c", first + 2, 100}}))
+	store, err = db.StoreByKey(ctx, "shop")
+	check(t, err)
+	recluster(t, q, store)
+	date := first + 3
+	for _, want := range []string{"a b c", "b"} {
+		run, err := q.SnapshotStore(ctx, jobs.SnapshotRequest{Store: store, Type: engine.Daily, Date: &date, Conflict: jobs.ConflictReplace, Trigger: engine.TriggerCLI})
+		check(t, err)
+		check(t, q.Work(ctx, run, nil))
+		var got string
+		check(t, pool.QueryRow(ctx, "SELECT string_agg(customer_key, ' ' ORDER BY customer_key) FROM snapshot JOIN customer USING (store_id, customer_id)").Scan(&got))
+		if got != want {
+			t.Errorf("there are snapshots of %s, want %s", got, want)
+		}
+		check(t, w.importOrders(ctx, map[string]modelOrder{"1": {"b", first, 100}, "3": {"b", first + 2, 100}}))
+	}
+}

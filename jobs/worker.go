@@ -175,6 +175,9 @@ func (w *settleWorker) Work(ctx context.Context, job *river.Job[settleArgs]) err
 	if err == nil {
 		run, err = found, w.queue.settle(ctx, found)
 	}
+	if later := w.queue.waitOut(ctx, job.JobRow, err); later != nil {
+		return later
+	}
 	switch {
 	case err == nil, errors.Is(err, postgres.ErrRunOver):
 		return nil

@@ -80,7 +80,7 @@ func DB(t testing.TB) *pgxpool.Pool {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	config.MaxConns = 8
+	config.MaxConns = 12
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.Tracer = new(Counter)
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)

@@ -269,11 +269,11 @@ type CustomerRange struct {
 
 const customerRanges = `-- name: CustomerRanges
 SELECT min(customer_id), max(customer_id) FROM
-  (SELECT customer_id, (row_number() OVER (ORDER BY customer_id) - 1) / $2 AS part FROM customer c WHERE store_id = $1 AND (orders > 0
-    OR EXISTS (SELECT FROM customer_order o WHERE o.store_id = $1 AND o.customer_id = c.customer_id AND o.cancelled_at IS NOT NULL))) c
+  (SELECT customer_id, (row_number() OVER (ORDER BY customer_id) - 1) / $2 AS part FROM customer WHERE store_id = $1) c
 GROUP BY part ORDER BY part`
 
-// CustomerRanges cuts the customers of a store who ever bought, be it that they cancelled later, into ranges of at most size.
+// CustomerRanges cuts the customers of a store into ranges of at most size: those without an order too, of whom there may be
+// snapshots that are to be replaced.
 func (db *DB) CustomerRanges(ctx context.Context, storeID int32, size int) ([]CustomerRange, error) {
 	return collect(ctx, db.pool, pgx.RowToStructByPos[CustomerRange], customerRanges, storeID, size)
 }
