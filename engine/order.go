@@ -92,6 +92,10 @@ type Store struct {
 	// PurchaseStatuses are the order states that count as purchases when orders are imported; empty: what the format's shop
 	// system counts.
 	PurchaseStatuses []string
+	// FalseAlarmRate is the share of unchanged customers that each detector of alarms may report in a year.
+	FalseAlarmRate float64
+	// AlarmsPerWeek is how many alarms of a week are within the budget, the most certain first; nil: all.
+	AlarmsPerWeek *int
 }
 
 // Orders that came within this many days of the clock make the clock the store's now.

@@ -74,6 +74,8 @@ type Predictor struct {
 	Calibration Calibration      `json:"calibration"`
 	// Calibrated is nil in models made before there were calibrations.
 	Calibrated *CalibrationReport `json:"calibrated,omitempty"`
+	// Alarms is nil where nobody could be watched, and in models made before there were alarms.
+	Alarms *AlarmBasis `json:"alarms,omitempty"`
 }
 
 // FitPredictor fits the purchase and spend models on the histories of a table, as of its day. A model that cannot be

@@ -45,6 +45,37 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	Alarm struct {
+		Customer     func(childComplexity int) int
+		Date         func(childComplexity int) int
+		DaysSilent   func(childComplexity int) int
+		EndedOn      func(childComplexity int) int
+		Explanation  func(childComplexity int) int
+		ID           func(childComplexity int) int
+		Kind         func(childComplexity int) int
+		ModelVersion func(childComplexity int) int
+		OrderCount   func(childComplexity int) int
+		PValue       func(childComplexity int) int
+		Rank         func(childComplexity int) int
+		RatePerWeek  func(childComplexity int) int
+		Threshold    func(childComplexity int) int
+		Value        func(childComplexity int) int
+		WithinBudget func(childComplexity int) int
+	}
+
+	AlarmConnection struct {
+		Edges              func(childComplexity int) int
+		FalseDiscoveryRate func(childComplexity int) int
+		Nodes              func(childComplexity int) int
+		PageInfo           func(childComplexity int) int
+		TotalCount         func(childComplexity int) int
+	}
+
+	AlarmEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	AppliedRetention struct {
 		Cutoff        func(childComplexity int) int
 		DeletedCount  func(childComplexity int) int
@@ -304,6 +335,7 @@ type ComplexityRoot struct {
 	}
 
 	Customer struct {
+		Alarms             func(childComplexity int, filter *model.AlarmFilter, first *int, after *string, last *int, before *string) int
 		AsOf               func(childComplexity int) int
 		Computed           func(childComplexity int) int
 		CustomerID         func(childComplexity int) int
@@ -1147,6 +1179,7 @@ type ComplexityRoot struct {
 	}
 
 	Store struct {
+		Alarms             func(childComplexity int, filter *model.AlarmFilter, first *int, after *string, last *int, before *string) int
 		Axes               func(childComplexity int, keys []string) int
 		Axis               func(childComplexity int, key string) int
 		Calibration        func(childComplexity int) int
@@ -1186,6 +1219,8 @@ type ComplexityRoot struct {
 	}
 
 	StoreSettings struct {
+		AlarmsPerWeek    func(childComplexity int) int
+		FalseAlarmRate   func(childComplexity int) int
 		PurchaseStatuses func(childComplexity int) int
 		Scheduled        func(childComplexity int) int
 		WeekStart        func(childComplexity int) int
@@ -1261,6 +1296,141 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "Alarm.customer":
+		if e.ComplexityRoot.Alarm.Customer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Customer(childComplexity), true
+	case "Alarm.date":
+		if e.ComplexityRoot.Alarm.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Date(childComplexity), true
+	case "Alarm.daysSilent":
+		if e.ComplexityRoot.Alarm.DaysSilent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.DaysSilent(childComplexity), true
+	case "Alarm.endedOn":
+		if e.ComplexityRoot.Alarm.EndedOn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.EndedOn(childComplexity), true
+	case "Alarm.explanation":
+		if e.ComplexityRoot.Alarm.Explanation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Explanation(childComplexity), true
+	case "Alarm.id":
+		if e.ComplexityRoot.Alarm.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.ID(childComplexity), true
+	case "Alarm.kind":
+		if e.ComplexityRoot.Alarm.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Kind(childComplexity), true
+	case "Alarm.modelVersion":
+		if e.ComplexityRoot.Alarm.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.ModelVersion(childComplexity), true
+	case "Alarm.orderCount":
+		if e.ComplexityRoot.Alarm.OrderCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.OrderCount(childComplexity), true
+	case "Alarm.pValue":
+		if e.ComplexityRoot.Alarm.PValue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.PValue(childComplexity), true
+	case "Alarm.rank":
+		if e.ComplexityRoot.Alarm.Rank == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Rank(childComplexity), true
+	case "Alarm.ratePerWeek":
+		if e.ComplexityRoot.Alarm.RatePerWeek == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.RatePerWeek(childComplexity), true
+	case "Alarm.threshold":
+		if e.ComplexityRoot.Alarm.Threshold == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Threshold(childComplexity), true
+	case "Alarm.value":
+		if e.ComplexityRoot.Alarm.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.Value(childComplexity), true
+	case "Alarm.withinBudget":
+		if e.ComplexityRoot.Alarm.WithinBudget == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Alarm.WithinBudget(childComplexity), true
+
+	case "AlarmConnection.edges":
+		if e.ComplexityRoot.AlarmConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmConnection.Edges(childComplexity), true
+	case "AlarmConnection.falseDiscoveryRate":
+		if e.ComplexityRoot.AlarmConnection.FalseDiscoveryRate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmConnection.FalseDiscoveryRate(childComplexity), true
+	case "AlarmConnection.nodes":
+		if e.ComplexityRoot.AlarmConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmConnection.Nodes(childComplexity), true
+	case "AlarmConnection.pageInfo":
+		if e.ComplexityRoot.AlarmConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmConnection.PageInfo(childComplexity), true
+	case "AlarmConnection.totalCount":
+		if e.ComplexityRoot.AlarmConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmConnection.TotalCount(childComplexity), true
+
+	case "AlarmEdge.cursor":
+		if e.ComplexityRoot.AlarmEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmEdge.Cursor(childComplexity), true
+	case "AlarmEdge.node":
+		if e.ComplexityRoot.AlarmEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlarmEdge.Node(childComplexity), true
 
 	case "AppliedRetention.cutoff":
 		if e.ComplexityRoot.AppliedRetention.Cutoff == nil {
@@ -2442,6 +2612,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateSnapshotsPayload.UserErrors(childComplexity), true
 
+	case "Customer.alarms":
+		if e.ComplexityRoot.Customer.Alarms == nil {
+			break
+		}
+
+		args, err := ec.field_Customer_alarms_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Customer.Alarms(childComplexity, args["filter"].(*model.AlarmFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Customer.asOf":
 		if e.ComplexityRoot.Customer.AsOf == nil {
 			break
@@ -6168,6 +6349,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SnapshotsTaken.Type(childComplexity), true
 
+	case "Store.alarms":
+		if e.ComplexityRoot.Store.Alarms == nil {
+			break
+		}
+
+		args, err := ec.field_Store_alarms_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Store.Alarms(childComplexity, args["filter"].(*model.AlarmFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Store.axes":
 		if e.ComplexityRoot.Store.Axes == nil {
 			break
@@ -6396,6 +6588,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.StoreEdge.Node(childComplexity), true
 
+	case "StoreSettings.alarmsPerWeek":
+		if e.ComplexityRoot.StoreSettings.AlarmsPerWeek == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.AlarmsPerWeek(childComplexity), true
+	case "StoreSettings.falseAlarmRate":
+		if e.ComplexityRoot.StoreSettings.FalseAlarmRate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.FalseAlarmRate(childComplexity), true
 	case "StoreSettings.purchaseStatuses":
 		if e.ComplexityRoot.StoreSettings.PurchaseStatuses == nil {
 			break
@@ -6673,6 +6877,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AlarmFilter", ec.unmarshalInputAlarmFilter),
 			graphql.NewInputUnmarshaler("BacktestInput", ec.unmarshalInputBacktestInput),
 			graphql.NewInputUnmarshaler("CancelRunInput", ec.unmarshalInputCancelRunInput),
 			graphql.NewInputUnmarshaler("CleanupSnapshotsInput", ec.unmarshalInputCleanupSnapshotsInput),
@@ -6792,6 +6997,84 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/alarm.graphqls", Input: `"A sign that one customer's buying changed. Weekly snapshots of the whole store raise alarms, from the purchases before their date; replayed ones do the same for the past."
+type Alarm implements Node {
+  "The global identifier."
+  id: ID!
+  "The customer."
+  customer: Customer!
+  "Which detector raised it."
+  kind: AlarmKind!
+  "As of 00:00 of this day: the first weekly date on which there was reason for it."
+  date: Date!
+  "The model whose purchase model it rests on."
+  modelVersion: Int!
+  "How likely an unchanged customer shows as much within a year, from 0 to 1: small is certain."
+  pValue: Float!
+  "The place among the store's alarms of the date, 1 for the most certain; null while the run that raised it is not over."
+  rank: Int
+  "Whether its rank is within the store's alarms a week; null without a rank."
+  withinBudget: Boolean
+  "When a purchase ended it; null while it stands."
+  endedOn: Date
+  "What decided: of SILENCE the chance of such a gap, of the others their statistic."
+  value: Float!
+  "What the value was compared with: SILENCE is raised at or under it, the others over it."
+  threshold: Float!
+  "The customer's own rate that it is measured by, in purchases a week."
+  ratePerWeek: Float!
+  "The purchases in the 26 weeks before the date."
+  orderCount: Int!
+  "Days since the last purchase before the date."
+  daysSilent: Int!
+  "In words."
+  explanation: String!
+}
+
+"How an alarm comes about. Customers who order less than once in 10 weeks are not watched."
+enum AlarmKind {
+  "A gap that an active customer would hardly leave."
+  SILENCE
+  "A cumulative sum of too few purchases in 26 weeks; the customer must have bought before them."
+  CUSUM
+  "The Shiryaev-Roberts statistic of too few purchases, likewise."
+  SHIRYAEV_ROBERTS
+}
+
+"Which alarms; what is given must all hold."
+input AlarmFilter {
+  "Raised by one of these."
+  kinds: [AlarmKind!]
+  "Raised on dates in this range."
+  range: DateRange
+  "Only those that still stand, or only those that ended."
+  standing: Boolean
+  "Only those within the store's alarms a week, or only those beyond."
+  withinBudget: Boolean
+}
+
+"A page of alarms."
+type AlarmConnection {
+  "The page with cursors."
+  edges: [AlarmEdge!]!
+  "The edges' nodes, for clients that need no cursor."
+  nodes: [Alarm!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+  "Of the whole list; counted only where it is asked for."
+  totalCount: Int! @cost(weight: 10)
+  "The share of the whole list's alarms that unchanged customers are expected to have raised, from 0 to 1; null without any."
+  falseDiscoveryRate: Float @cost(weight: 10)
+}
+
+"An alarm in a page."
+type AlarmEdge {
+  "For after and before."
+  cursor: String!
+  "What the edge leads to."
+  node: Alarm!
+}
+`, BuiltIn: false},
 	{Name: "../schema/backtest.graphqls", Input: `"How early churn was seen in the store's own past."
 type BacktestRun implements Node & Run {
   "The global identifier."
@@ -7009,6 +7292,19 @@ type Customer implements Node {
   prediction: Prediction
   "Why there is no prediction; null where there is one."
   predictionReason: PredictionReason
+  "Alarms about this customer, newest first."
+  alarms(
+    "Which ones; all unless told."
+    filter: AlarmFilter
+    "How many from the front, 1 to 100."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the back, 1 to 100."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): AlarmConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
   "The newest snapshot of a type; null where there is none."
   latestSnapshot(
     "The type."
@@ -10190,6 +10486,19 @@ type Store implements Node {
     "Only what precedes this cursor."
     before: String
   ): SegmentTransitionConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
+  "Alarms, newest week first, in a week the most certain first."
+  alarms(
+    "Which ones; all unless told."
+    filter: AlarmFilter
+    "How many from the front, 1 to 100."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the back, 1 to 100."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): AlarmConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
   "How long snapshots of each type are kept."
   retentionPolicies: [RetentionPolicy!]! @listSize(assumedSize: 5)
   "How fresh its numbers are."
@@ -10204,6 +10513,10 @@ type StoreSettings {
   purchaseStatuses: [String!]!
   "Whether the schedule serves the store; null: as long as it is live."
   scheduled: Boolean
+  "The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95; 0.2 unless set."
+  falseAlarmRate: Float!
+  "How many alarms a week are within the budget, the most certain first; null: all."
+  alarmsPerWeek: Int
 }
 
 "A day of the week."
@@ -10240,6 +10553,10 @@ input UpdateStoreInput {
   purchaseStatuses: [String!]
   "Whether the schedule serves the store; null: as long as it is live."
   scheduled: Boolean
+  "The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95. The next weekly snapshots go by it."
+  falseAlarmRate: Float
+  "How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once."
+  alarmsPerWeek: Int
   "How long snapshots of these types are kept, each named once; it takes effect with the next cleanup."
   retention: [RetentionInput!]
 }
@@ -10306,6 +10623,68 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_Alarm(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Alarm_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_Alarm_customer(ctx, field)
+	case "kind":
+		return ec.fieldContext_Alarm_kind(ctx, field)
+	case "date":
+		return ec.fieldContext_Alarm_date(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_Alarm_modelVersion(ctx, field)
+	case "pValue":
+		return ec.fieldContext_Alarm_pValue(ctx, field)
+	case "rank":
+		return ec.fieldContext_Alarm_rank(ctx, field)
+	case "withinBudget":
+		return ec.fieldContext_Alarm_withinBudget(ctx, field)
+	case "endedOn":
+		return ec.fieldContext_Alarm_endedOn(ctx, field)
+	case "value":
+		return ec.fieldContext_Alarm_value(ctx, field)
+	case "threshold":
+		return ec.fieldContext_Alarm_threshold(ctx, field)
+	case "ratePerWeek":
+		return ec.fieldContext_Alarm_ratePerWeek(ctx, field)
+	case "orderCount":
+		return ec.fieldContext_Alarm_orderCount(ctx, field)
+	case "daysSilent":
+		return ec.fieldContext_Alarm_daysSilent(ctx, field)
+	case "explanation":
+		return ec.fieldContext_Alarm_explanation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Alarm", field.Name)
+}
+
+func (ec *executionContext) childFields_AlarmConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AlarmConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AlarmConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AlarmConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AlarmConnection_totalCount(ctx, field)
+	case "falseDiscoveryRate":
+		return ec.fieldContext_AlarmConnection_falseDiscoveryRate(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlarmConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AlarmEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AlarmEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AlarmEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlarmEdge", field.Name)
+}
 
 func (ec *executionContext) childFields_AppliedRetention(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -10859,6 +11238,8 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_prediction(ctx, field)
 	case "predictionReason":
 		return ec.fieldContext_Customer_predictionReason(ctx, field)
+	case "alarms":
+		return ec.fieldContext_Customer_alarms(ctx, field)
 	case "latestSnapshot":
 		return ec.fieldContext_Customer_latestSnapshot(ctx, field)
 	case "snapshots":
@@ -12365,6 +12746,8 @@ func (ec *executionContext) childFields_Store(ctx context.Context, field graphql
 		return ec.fieldContext_Store_runs(ctx, field)
 	case "segmentTransitions":
 		return ec.fieldContext_Store_segmentTransitions(ctx, field)
+	case "alarms":
+		return ec.fieldContext_Store_alarms(ctx, field)
 	case "retentionPolicies":
 		return ec.fieldContext_Store_retentionPolicies(ctx, field)
 	case "freshness":
@@ -12411,6 +12794,10 @@ func (ec *executionContext) childFields_StoreSettings(ctx context.Context, field
 		return ec.fieldContext_StoreSettings_purchaseStatuses(ctx, field)
 	case "scheduled":
 		return ec.fieldContext_StoreSettings_scheduled(ctx, field)
+	case "falseAlarmRate":
+		return ec.fieldContext_StoreSettings_falseAlarmRate(ctx, field)
+	case "alarmsPerWeek":
+		return ec.fieldContext_StoreSettings_alarmsPerWeek(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StoreSettings", field.Name)
 }

@@ -3217,6 +3217,11 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Axis(ctx, sel, obj)
+	case *model.Alarm:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Alarm(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj

@@ -28,6 +28,7 @@ type StoreResolver interface {
 	LatestRun(ctx context.Context, obj *model.Store, kind *engine.RunKind) (model.Run, error)
 	Runs(ctx context.Context, obj *model.Store, filter *model.RunFilter, first *int, after *string, last *int, before *string) (*model.Page[model.Run], error)
 	SegmentTransitions(ctx context.Context, obj *model.Store, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.SegmentTransition], error)
+	Alarms(ctx context.Context, obj *model.Store, filter *model.AlarmFilter, first *int, after *string, last *int, before *string) (*model.AlarmConnection, error)
 	RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error)
 	Freshness(ctx context.Context, obj *model.Store) (*model.Freshness, error)
 	Journey(ctx context.Context, obj *model.Store, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) (*model.Journey, error)
@@ -38,6 +39,52 @@ type StoreResolver interface {
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func (ec *executionContext) field_Store_alarms_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.AlarmFilter, error) {
+			return ec.unmarshalOAlarmFilter2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	return args, nil
+}
 
 func (ec *executionContext) field_Store_axes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -1041,6 +1088,50 @@ func (ec *executionContext) fieldContext_Store_segmentTransitions(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Store_alarms(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Store_alarms(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Store().Alarms(ctx, obj, fc.Args["filter"].(*model.AlarmFilter), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AlarmConnection) graphql.Marshaler {
+			return ec.marshalNAlarmConnection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Store_alarms(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Store",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AlarmConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Store_alarms_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Store_retentionPolicies(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1480,6 +1571,52 @@ func (ec *executionContext) fieldContext_StoreSettings_scheduled(_ context.Conte
 	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _StoreSettings_falseAlarmRate(ctx context.Context, field graphql.CollectedField, obj *model.StoreSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreSettings_falseAlarmRate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FalseAlarmRate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StoreSettings_falseAlarmRate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Float")
+}
+
+func (ec *executionContext) _StoreSettings_alarmsPerWeek(ctx context.Context, field graphql.CollectedField, obj *model.StoreSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreSettings_alarmsPerWeek(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AlarmsPerWeek, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StoreSettings_alarmsPerWeek(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Int")
+}
+
 func (ec *executionContext) _UpdateStorePayload_store(ctx context.Context, field graphql.CollectedField, obj *model.UpdateStorePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1608,7 +1745,7 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled", "retention"}
+	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled", "falseAlarmRate", "alarmsPerWeek", "retention"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1664,6 +1801,20 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 				return it, err
 			}
 			it.Scheduled = graphql.OmittableOf(data)
+		case "falseAlarmRate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("falseAlarmRate"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FalseAlarmRate = data
+		case "alarmsPerWeek":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("alarmsPerWeek"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AlarmsPerWeek = graphql.OmittableOf(data)
 		case "retention":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retention"))
 			data, err := ec.unmarshalORetentionInput2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInputᚄ(ctx, v)
@@ -1896,6 +2047,12 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Store_segmentTransitions(ctx, field, obj)
 				})
+		case "alarms":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_alarms(ctx, field, obj)
+				})
 		case "retentionPolicies":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -2053,6 +2210,16 @@ func (ec *executionContext) _StoreSettings(ctx context.Context, sel ast.Selectio
 			}
 		case "scheduled":
 			out.Values[i] = ec._StoreSettings_scheduled(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "falseAlarmRate":
+			out.Values[i] = ec._StoreSettings_falseAlarmRate(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "alarmsPerWeek":
+			out.Values[i] = ec._StoreSettings_alarmsPerWeek(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

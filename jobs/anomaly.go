@@ -31,6 +31,11 @@ func (r *Runner) settle(ctx context.Context, run *engine.Run) error {
 		}
 	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if kind == engine.Weekly {
+			if err := tx.RankAlarms(ctx, run.StoreID, q.Dates); err != nil {
+				return err
+			}
+		}
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", nil, 0)
 	})
 }

@@ -122,8 +122,16 @@ func TestEraseCustomer(t *testing.T) {
 		check(t, q.Work(ctx, run, nil))
 	}
 	customer := find(t, q, store, " Erika.Mustermann@Example.org")
+	own := postgres.CustomerRange{From: customer.ID, To: customer.ID}
+	raised := []engine.Alarm{{StoreID: store.ID, CustomerID: customer.ID, Kind: engine.AlarmSilence, Date: day(t, "1998-01-04"), ModelVersion: 1, Value: 0.01, Threshold: 0.02, Rate: 0.5, DaysSilent: 40, PValue: 0.1}}
+	check(t, db.InTx(ctx, func(tx *postgres.Tx) error {
+		return tx.ReplaceAlarms(ctx, store.ID, own, []engine.Date{day(t, "1998-01-04")}, raised, nil)
+	}))
 	document, err := q.ExportCustomer(ctx, store, customer.ID)
 	check(t, err)
+	if len(document.Alarms) != 1 || document.Alarms[0].Text != raised[0].Explanation() {
+		t.Errorf("the export has the alarms %+v", document.Alarms)
+	}
 	if len(document.Orders) != 3 || document.OrderCount != 3 || document.TotalValue != 7500 || document.Standing == nil || len(document.Snapshots) != 19+3+3 {
 		t.Errorf("the export has %d orders, %d snapshots: %+v", len(document.Orders), len(document.Snapshots), document)
 	}
@@ -138,7 +146,7 @@ func TestEraseCustomer(t *testing.T) {
 
 	receipt, err := q.EraseCustomer(ctx, store, customer.ID)
 	check(t, err)
-	want := map[string]int64{"customer": 1, "customer_order": 3, "customer_state": 1, "snapshot": 25, "drift_event": int64(len(document.DriftEvents)), "touched_customer": 0, "customer_drift": int64(len(document.Drifts)), "segment_transition": int64(len(document.Transitions))}
+	want := map[string]int64{"customer": 1, "customer_order": 3, "customer_state": 1, "snapshot": 25, "drift_event": int64(len(document.DriftEvents)), "touched_customer": 0, "customer_drift": int64(len(document.Drifts)), "segment_transition": int64(len(document.Transitions)), "alarm": 1}
 	if receipt.Orders != 3 || len(document.DriftEvents) == 0 || len(document.Drifts) == 0 || fmt.Sprint(receipt.Removed) != fmt.Sprint(want) {
 		t.Errorf("the receipt is %+v, want %v", receipt, want)
 	}

@@ -29,7 +29,8 @@ type CustomerDocument struct {
 	DriftEvents  []EventDocument      `json:"drift_events"`
 	Transitions  []TransitionDocument `json:"transitions,omitempty"`
 	Drifts       []DriftDocument      `json:"overall_drifts,omitempty"` // between snapshots with an order in between, longer than these are kept
-	ShopOrders   []json.RawMessage    `json:"shop_orders,omitempty"`    // as the shop's own messages told of them
+	Alarms       []AlarmDocument      `json:"alarms,omitempty"`
+	ShopOrders   []json.RawMessage    `json:"shop_orders,omitempty"` // as the shop's own messages told of them
 }
 
 // Amount is an amount of money in minor units; it is written as a decimal number in a string.
@@ -104,6 +105,13 @@ type (
 		Date  engine.Date `json:"date"`
 		Drift float32     `json:"drift"`
 	}
+	// AlarmDocument is a sign that the customer's buying changed.
+	AlarmDocument struct {
+		Date         engine.Date `json:"date"`
+		ModelVersion int         `json:"model_version"`
+		PValue       float64     `json:"p_value"`
+		Text         string      `json:"text"`
+	}
 	// EventDocument is a drift event.
 	EventDocument struct {
 		Type         string      `json:"type"`
@@ -167,6 +175,9 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 	}
 	for _, k := range r.Drifts {
 		d.Drifts = append(d.Drifts, DriftDocument{k.Type.String(), k.Date, k.Drift})
+	}
+	for _, a := range r.Alarms {
+		d.Alarms = append(d.Alarms, AlarmDocument{a.Date, a.ModelVersion, a.PValue, a.Explanation()})
 	}
 	for _, body := range r.Shop {
 		d.ShopOrders = append(d.ShopOrders, body)

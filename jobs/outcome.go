@@ -6,6 +6,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/alarm"
+	"github.com/quimbi/quimbi/engine/btyd"
 	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -14,6 +16,8 @@ import (
 type outcomes struct {
 	tally    *risk.Tally
 	observer *risk.Observer
+	// references are the customers after whom thresholds of alarms are simulated.
+	references []btyd.Reference
 }
 
 func newOutcomes(m *engine.Model) outcomes {
@@ -36,12 +40,12 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 		return err
 	}
 	parts := make([]outcomes, len(ranges))
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(r.settings.workers())
 	for i, customers := range ranges {
 		group.Go(func() error {
 			parts[i] = newOutcomes(m)
-			return r.watched(ctx, parts[i], store, customers, instants)
+			return r.watched(working, &parts[i], store, customers, instants)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -50,15 +54,19 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 	for _, part := range parts {
 		total.tally.Merge(part.tally)
 		total.observer.Merge(part.observer)
+		total.references = append(total.references, part.references...)
 	}
 	total.tally.Weigh()
 	total.observer.Calibrate()
-	return nil
+	m.Predictor.Alarms, err = alarm.Simulate(ctx, m.Predictor, total.references)
+	return err
 }
 
 // watched looks at the customers of a range; the instants are the tally's day and the model's.
-func (r *Runner) watched(ctx context.Context, o outcomes, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
-	builder, scorer := engine.NewBuilder(store.Zone, store.Columns), o.tally.Model().NewScorer()
+func (r *Runner) watched(ctx context.Context, o *outcomes, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
+	m := o.tally.Model()
+	builder, scorer := engine.NewBuilder(store.Zone, store.Columns), m.NewScorer()
+	reference := []engine.Instant{{At: alarm.ReferenceDay(m.AsOf).In(store.Zone)}}
 	var then engine.Thumbprint
 	for customer, err := range r.db.Lines(ctx, store.ID, customers, instants[1].At) {
 		if err != nil {
@@ -76,6 +84,11 @@ func (r *Runner) watched(ctx context.Context, o outcomes, store *engine.Store, c
 		if known {
 			o.tally.Add(then, lost)
 		}
+		builder.Histories(customer.Lines, reference, func(_ int, h engine.PurchaseHistory) {
+			if ref, ok := alarm.Reference(m.Predictor, h, alarm.ReferenceDay(m.AsOf)); ok {
+				o.references = append(o.references, ref)
+			}
+		})
 		o.observer.Add(builder, store.Zone, customer.CustomerID, customer.Lines)
 	}
 	return nil

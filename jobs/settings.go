@@ -34,6 +34,7 @@ const (
 	maxStatuses = 50
 	maxStatus   = 64
 	maxKeepDays = 36_500
+	maxAlarms   = 1_000_000
 )
 
 // UpdateStore changes settings, all or none, and gives the store as it is then. New purchase statuses take effect with the
@@ -77,6 +78,12 @@ func (q *SettingsRequest) keep() map[engine.SnapshotType]int {
 	return keep
 }
 
+// Of simulated customers half a per cent is the least share that is known.
+const (
+	minFalseAlarms = 0.005
+	maxFalseAlarms = 0.95
+)
+
 func invalidAt(field, format string, args ...any) error {
 	return engine.Errorf(engine.CodeInvalid, format, args...).At("input", field)
 }
@@ -101,6 +108,12 @@ func (q *SettingsRequest) Check() error {
 	}
 	if q.WeekStart != nil && (*q.WeekStart < time.Sunday || *q.WeekStart > time.Saturday) {
 		return invalidAt("weekStart", "a week starts on one of its seven days")
+	}
+	if r := q.FalseAlarmRate; r != nil && !(*r >= minFalseAlarms && *r <= maxFalseAlarms) {
+		return invalidAt("falseAlarmRate", "the share of unchanged customers that may be reported in a year is from %g to %g, not %g", minFalseAlarms, maxFalseAlarms, *r)
+	}
+	if n := q.AlarmsPerWeek; n != nil && (*n < 0 || *n > maxAlarms) {
+		return invalidAt("alarmsPerWeek", "alarms a week are from 0 to %d, not %d", maxAlarms, *n)
 	}
 	for i, r := range q.Retention {
 		if r.KeepDays != nil && (*r.KeepDays < 1 || *r.KeepDays > maxKeepDays) {

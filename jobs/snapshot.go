@@ -142,6 +142,7 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	if b.transitions, err = r.openTransitions(ctx, tx, store.ID, c); err != nil {
 		return counts, nil, err
 	}
+	b.lookout = newLookout(store, model, c)
 	if err := b.read(ctx, tx); err != nil {
 		return counts, nil, err
 	}
@@ -153,6 +154,11 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	}
 	if err := tx.StateFromSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates[len(c.Dates)-1]); err != nil {
 		return counts, nil, err
+	}
+	if b.lookout != nil {
+		if err := tx.ReplaceAlarms(ctx, store.ID, c.Customers, c.Dates, b.lookout.alarms, b.lookout.counts()); err != nil {
+			return counts, nil, err
+		}
 	}
 	counts.Kept = int64(b.kept)
 	counts.Created = int64(len(b.snapshots)) - min(counts.Replaced, int64(len(b.snapshots)))
@@ -186,6 +192,7 @@ type batch struct {
 	events      []engine.DriftEvent
 	transitions *transitions
 	kept        int
+	lookout     *lookout // nil where no alarms are raised
 }
 
 // read goes through the orders once, customer by customer.
@@ -211,6 +218,7 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 			print := b.add(key, f, customer.Lines, from)
 			previous, known = postgres.StoredThumbprint{SnapshotKey: key, ModelVersion: b.model.Version, Thumbprint: print}, true
 		})
+		b.lookout.look(builder, customer)
 	}
 	return nil
 }

@@ -43,6 +43,10 @@ func (r *customerResolver) PredictionReason(ctx context.Context, obj *model.Cust
 	return model.PredictionReason(reason), err
 }
 
+func (r *customerResolver) Alarms(ctx context.Context, obj *model.Customer, filter *model.AlarmFilter, first *int, after *string, last *int, before *string) (*model.AlarmConnection, error) {
+	return r.customerAlarms(ctx, obj, filter, first, after, last, before)
+}
+
 func (r *customerResolver) LatestSnapshot(ctx context.Context, obj *model.Customer, typeArg engine.SnapshotType) (*model.Snapshot, error) {
 	return r.latestSnapshot(ctx, obj, typeArg)
 }

@@ -55,6 +55,8 @@ func (r *Resolver) node(ctx context.Context, text string) (model.Node, error) {
 		return nodeOr(r.segment(ctx, id))
 	case model.KindSnapshot:
 		return nodeOr(r.snapshot(ctx, postgres.SnapshotRef{CustomerRef: ref, Type: id.Type, Date: id.Date}))
+	case model.KindAlarm:
+		return nodeOr(r.alarm(ctx, store, id.Event))
 	default:
 		return nodeOr(r.driftEvent(ctx, store, id.Event))
 	}

@@ -59,12 +59,13 @@ func (r *Resolver) updateStore(ctx context.Context, in model.UpdateStoreInput) (
 		return payload, err
 	}
 	request := jobs.SettingsRequest{Store: &store.Store, TimeZone: in.TimeZone, StoreSettings: postgres.StoreSettings{
-		Name: in.Name, Currency: in.Currency, WeekStart: in.WeekStart,
+		Name: in.Name, Currency: in.Currency, WeekStart: in.WeekStart, FalseAlarmRate: in.FalseAlarmRate,
 	}}
 	if in.PurchaseStatuses != nil {
 		request.PurchaseStatuses = &in.PurchaseStatuses
 	}
 	request.Scheduled, request.SetScheduled = in.Scheduled.ValueOK()
+	request.AlarmsPerWeek, request.SetAlarmsPerWeek = in.AlarmsPerWeek.ValueOK()
 	for _, r := range in.Retention {
 		request.Retention = append(request.Retention, jobs.Retention{Type: r.Type, KeepDays: r.KeepDays})
 	}

@@ -50,6 +50,10 @@ func (r *storeResolver) SegmentTransitions(ctx context.Context, obj *model.Store
 	return r.storeTransitions(ctx, obj, filter, first, after, last, before)
 }
 
+func (r *storeResolver) Alarms(ctx context.Context, obj *model.Store, filter *model.AlarmFilter, first *int, after *string, last *int, before *string) (*model.AlarmConnection, error) {
+	return r.storeAlarms(ctx, obj, filter, first, after, last, before)
+}
+
 func (r *storeResolver) RetentionPolicies(ctx context.Context, obj *model.Store) ([]*model.RetentionPolicy, error) {
 	return r.retention(ctx, obj)
 }

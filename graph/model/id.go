@@ -22,6 +22,7 @@ const (
 	KindSegment  Kind = "g"
 	KindSnapshot Kind = "p"
 	KindEvent    Kind = "e"
+	KindAlarm    Kind = "w"
 	KindRun      Kind = "r"
 )
 
@@ -53,7 +54,7 @@ func (id ID) String() string {
 		parts = append(parts, number(id.Version), engine.Axes[id.Axis].Key, id.Segment)
 	case KindSnapshot:
 		parts = append(parts, number(id.Customer), number(id.Type), number(id.Date))
-	case KindEvent:
+	case KindEvent, KindAlarm:
 		parts = append(parts, number(id.Event))
 	case KindRun:
 		parts = append(parts, id.Run)
@@ -63,7 +64,7 @@ func (id ID) String() string {
 
 // partCount is how many parts the identifiers of each kind have.
 var partCount = map[Kind]int{
-	KindStore: 2, KindCustomer: 3, KindAxis: 3, KindModel: 3, KindSegment: 5, KindSnapshot: 5, KindEvent: 3, KindRun: 3,
+	KindStore: 2, KindCustomer: 3, KindAxis: 3, KindModel: 3, KindSegment: 5, KindSnapshot: 5, KindEvent: 3, KindAlarm: 3, KindRun: 3,
 }
 
 // ParseID reads the opaque form. Fault: INVALID where it is none of ours.
@@ -91,7 +92,7 @@ func ParseID(text string) (ID, error) {
 		id.Version, id.Axis, id.Segment = int(r.integer(32)), r.axis(), r.text()
 	case KindSnapshot:
 		id.Customer, id.Type, id.Date = r.integer(64), engine.SnapshotType(r.integer(16)), engine.Date(r.integer(32))
-	case KindEvent:
+	case KindEvent, KindAlarm:
 		id.Event = r.integer(64)
 	case KindRun:
 		id.Run = r.text()

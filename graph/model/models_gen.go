@@ -34,6 +34,18 @@ type UserError interface {
 	IsUserError()
 }
 
+// Which alarms; what is given must all hold.
+type AlarmFilter struct {
+	// Raised by one of these.
+	Kinds []AlarmKind `json:"kinds,omitempty"`
+	// Raised on dates in this range.
+	Range *DateRange `json:"range,omitempty"`
+	// Only those that still stand, or only those that ended.
+	Standing *bool `json:"standing,omitempty"`
+	// Only those within the store's alarms a week, or only those beyond.
+	WithinBudget *bool `json:"withinBudget,omitempty"`
+}
+
 // What one policy removed, or would remove.
 type AppliedRetention struct {
 	// The store's key.
@@ -1214,6 +1226,10 @@ type StoreSettings struct {
 	PurchaseStatuses []string `json:"purchaseStatuses"`
 	// Whether the schedule serves the store; null: as long as it is live.
 	Scheduled *bool `json:"scheduled,omitempty"`
+	// The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95; 0.2 unless set.
+	FalseAlarmRate float64 `json:"falseAlarmRate"`
+	// How many alarms a week are within the budget, the most certain first; null: all.
+	AlarmsPerWeek *int `json:"alarmsPerWeek,omitempty"`
 }
 
 // What can be watched, over graphql-transport-ws or over server-sent events.
@@ -1236,6 +1252,10 @@ type UpdateStoreInput struct {
 	PurchaseStatuses []string `json:"purchaseStatuses,omitempty"`
 	// Whether the schedule serves the store; null: as long as it is live.
 	Scheduled graphql.Omittable[*bool] `json:"scheduled,omitempty"`
+	// The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95. The next weekly snapshots go by it.
+	FalseAlarmRate *float64 `json:"falseAlarmRate,omitempty"`
+	// How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once.
+	AlarmsPerWeek graphql.Omittable[*int] `json:"alarmsPerWeek,omitempty"`
 	// How long snapshots of these types are kept, each named once; it takes effect with the next cleanup.
 	Retention []*RetentionInput `json:"retention,omitempty"`
 }
@@ -1246,6 +1266,67 @@ type UpdateStorePayload struct {
 	Store *Store `json:"store,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
+}
+
+// How an alarm comes about. Customers who order less than once in 10 weeks are not watched.
+type AlarmKind string
+
+const (
+	// A gap that an active customer would hardly leave.
+	AlarmKindSilence AlarmKind = "SILENCE"
+	// A cumulative sum of too few purchases in 26 weeks; the customer must have bought before them.
+	AlarmKindCusum AlarmKind = "CUSUM"
+	// The Shiryaev-Roberts statistic of too few purchases, likewise.
+	AlarmKindShiryaevRoberts AlarmKind = "SHIRYAEV_ROBERTS"
+)
+
+var AllAlarmKind = []AlarmKind{
+	AlarmKindSilence,
+	AlarmKindCusum,
+	AlarmKindShiryaevRoberts,
+}
+
+func (e AlarmKind) IsValid() bool {
+	switch e {
+	case AlarmKindSilence, AlarmKindCusum, AlarmKindShiryaevRoberts:
+		return true
+	}
+	return false
+}
+
+func (e AlarmKind) String() string {
+	return string(e)
+}
+
+func (e *AlarmKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AlarmKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AlarmKind", str)
+	}
+	return nil
+}
+
+func (e AlarmKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AlarmKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AlarmKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // What of a drift event is anomalous.

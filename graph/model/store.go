@@ -26,7 +26,7 @@ func (s *Store) Currency() *string { return textOrNull(s.Store.Currency) }
 
 // Settings are what can be set beside name, currency and time zone.
 func (s *Store) Settings() *StoreSettings {
-	return &StoreSettings{WeekStart: s.WeekStart, PurchaseStatuses: s.PurchaseStatuses, Scheduled: s.Scheduled}
+	return &StoreSettings{WeekStart: s.WeekStart, PurchaseStatuses: s.PurchaseStatuses, Scheduled: s.Scheduled, FalseAlarmRate: s.FalseAlarmRate, AlarmsPerWeek: s.AlarmsPerWeek}
 }
 
 // TimeZone is the IANA name.

@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"web":               {},
 
 	"engine":                 {"engine/assign", "engine/btyd", "engine/cart", "engine/fcm", "engine/hierarchy", "engine/kselect", "engine/scale"},
+	"engine/alarm":           {"engine", "engine/btyd"},
 	"engine/backtest":        {"engine", "engine/btyd", "engine/risk", "engine/synth"},
 	"engine/backtest/report": {"engine", "engine/backtest", "engine/synth"},
 	"engine/explain":         {"engine", "engine/shapley"},

@@ -25,15 +25,17 @@ type (
 		Store string `required:"" placeholder:"KEY" help:"The store."`
 	}
 	storeSet struct {
-		Store            string  `required:"" placeholder:"KEY" help:"The store."`
-		Create           bool    `help:"Make the store if it is new: set the time zone before the first import."`
-		Name             *string `placeholder:"TEXT" help:"For people."`
-		TimeZone         *string `placeholder:"ZONE" help:"An IANA name, for example Europe/Berlin. Purchases are counted anew by its days."`
-		Currency         *string `placeholder:"CODE" help:"Three letters of ISO 4217, for example EUR."`
-		WeekStart        *string `placeholder:"DAY" help:"The first day of a week in cohorts, for example monday; snapshots keep to Sundays."`
-		PurchaseStatuses *string `placeholder:"LIST" help:"The order states that count as purchases from the next import on, with commas between; nothing: the usual ones."`
-		Retention        *string `placeholder:"LIST" help:"Days that snapshots are kept, for example daily=30,weekly=auto; auto: as long as the installation keeps them."`
-		Scheduled        string  `enum:"auto,yes,no," default:"" placeholder:"auto|yes|no" help:"Whether the schedule serves the store; auto: as long as it is live, with an order within 90 days."`
+		Store            string   `required:"" placeholder:"KEY" help:"The store."`
+		Create           bool     `help:"Make the store if it is new: set the time zone before the first import."`
+		Name             *string  `placeholder:"TEXT" help:"For people."`
+		TimeZone         *string  `placeholder:"ZONE" help:"An IANA name, for example Europe/Berlin. Purchases are counted anew by its days."`
+		Currency         *string  `placeholder:"CODE" help:"Three letters of ISO 4217, for example EUR."`
+		WeekStart        *string  `placeholder:"DAY" help:"The first day of a week in cohorts, for example monday; snapshots keep to Sundays."`
+		PurchaseStatuses *string  `placeholder:"LIST" help:"The order states that count as purchases from the next import on, with commas between; nothing: the usual ones."`
+		Retention        *string  `placeholder:"LIST" help:"Days that snapshots are kept, for example daily=30,weekly=auto; auto: as long as the installation keeps them."`
+		FalseAlarmRate   *float64 `placeholder:"SHARE" help:"The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95."`
+		AlarmsPerWeek    *string  `placeholder:"N|all" help:"How many alarms a week are within the budget, the most certain first; all: all."`
+		Scheduled        string   `enum:"auto,yes,no," default:"" placeholder:"auto|yes|no" help:"Whether the schedule serves the store; auto: as long as it is live, with an order within 90 days."`
 	}
 )
 
@@ -48,6 +50,8 @@ type storeResult struct {
 	Scheduled        *bool          `json:"scheduled"`         // null: as long as it is live
 	Live             bool           `json:"live"`              // whether the schedule serves it
 	Retention        map[string]int `json:"retention"`         // days by type, where the store has its own
+	FalseAlarmRate   float64        `json:"false_alarm_rate"`
+	AlarmsPerWeek    *int           `json:"alarms_per_week"` // null: all
 	Customers        int            `json:"customers"`
 	FirstOrderAt     *time.Time     `json:"first_order_at"`
 	LastOrderAt      *time.Time     `json:"last_order_at"`
@@ -58,6 +62,7 @@ func (a *app) storeResult(db *postgres.DB, s *engine.Store) (storeResult, error)
 	r := storeResult{
 		Key: s.Key, Name: s.Name, TimeZone: s.Zone.String(), Currency: orNil(s.Currency), WeekStart: strings.ToLower(s.WeekStart.String()),
 		PurchaseStatuses: append([]string{}, s.PurchaseStatuses...), Scheduled: s.Scheduled, Live: s.Live(a.now()),
+		FalseAlarmRate: s.FalseAlarmRate, AlarmsPerWeek: s.AlarmsPerWeek,
 		Customers: s.Customers, FirstOrderAt: orNil(s.FirstAt), LastOrderAt: orNil(s.LastAt),
 	}
 	if now, ok := s.Now(a.now()); ok {
@@ -91,6 +96,12 @@ func (r *storeResult) describe(w io.Writer) {
 	line("purchase statuses", statuses)
 	line("scheduled", r.scheduled())
 	line("retention", r.retention())
+	alarms := "all"
+	if r.AlarmsPerWeek != nil {
+		alarms = number(int64(*r.AlarmsPerWeek))
+	}
+	line("false alarms", fmt.Sprintf("%g of unchanged customers a year and detector", r.FalseAlarmRate))
+	line("alarms a week", alarms)
 	line("customers", number(int64(r.Customers)))
 	line("now", now)
 }
@@ -202,7 +213,7 @@ func (c *storeSet) Run(a *app) (err error) {
 }
 
 func (c *storeSet) request() (jobs.SettingsRequest, error) {
-	q := jobs.SettingsRequest{TimeZone: c.TimeZone, StoreSettings: postgres.StoreSettings{Name: c.Name, Currency: c.Currency}}
+	q := jobs.SettingsRequest{TimeZone: c.TimeZone, StoreSettings: postgres.StoreSettings{Name: c.Name, Currency: c.Currency, FalseAlarmRate: c.FalseAlarmRate}}
 	if c.WeekStart != nil {
 		day, ok := weekday(*c.WeekStart)
 		if !ok {
@@ -222,6 +233,16 @@ func (c *storeSet) request() (jobs.SettingsRequest, error) {
 		if c.Scheduled != "auto" {
 			yes := c.Scheduled == "yes"
 			q.Scheduled = &yes
+		}
+	}
+	if c.AlarmsPerWeek != nil {
+		q.SetAlarmsPerWeek = true
+		if *c.AlarmsPerWeek != "all" {
+			n, err := strconv.Atoi(*c.AlarmsPerWeek)
+			if err != nil {
+				return q, engine.Errorf(engine.CodeInvalid, "--alarms-per-week must be a number or all, is %q", *c.AlarmsPerWeek)
+			}
+			q.AlarmsPerWeek = &n
 		}
 	}
 	if c.Retention != nil {

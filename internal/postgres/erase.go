@@ -23,6 +23,7 @@ type CustomerRecord struct {
 	Events    []*ListedEvent
 	Drifts    []KeptDrift
 	Moves     []*StoredTransition
+	Alarms    []*ListedAlarm
 	Shop      [][]byte // JSON: what the shop's own messages said of orders
 }
 
@@ -108,6 +109,9 @@ func (tx *Tx) CustomerRecord(ctx context.Context, ref CustomerRef) (*CustomerRec
 	if r.Drifts, err = collect(ctx, tx, scanKeptDrift, recordDrifts, ref.StoreID, ref.CustomerID); err != nil {
 		return nil, err
 	}
+	if r.Alarms, err = collect(ctx, tx, scanAlarm, recordAlarms, ref.StoreID, ref.CustomerID); err != nil {
+		return nil, err
+	}
 	r.Shop, err = collect(ctx, tx, pgx.RowTo[[]byte], recordShop, ref.StoreID, customer.Key)
 	return r, err
 }
@@ -138,7 +142,7 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 }
 
 // customerTables are the tables with rows of customers, the customer's own last.
-var customerTables = []string{"drift_event", "segment_transition", "customer_drift", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
+var customerTables = []string{"alarm", "drift_event", "segment_transition", "customer_drift", "snapshot", "customer_state", "touched_customer", "customer_order", "customer"}
 
 // What a shop's own messages said names the customer by the store's identifier. A delivery is remembered, not what it said.
 var forgetMessages = map[string]string{

@@ -10,7 +10,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-const storeFields = `store_id, store_key, name, currency, time_zone, key_zone, columns, scheduled, week_start, purchase_statuses, customers, first_order_at, last_order_at, created_at`
+const storeFields = `store_id, store_key, name, currency, time_zone, key_zone, columns, scheduled, week_start, purchase_statuses, false_alarm_rate, alarms_per_week, customers, first_order_at, last_order_at, created_at`
 
 const storeByKey = `-- name: StoreByKey
 SELECT ` + storeFields + ` FROM store WHERE store_key = $1`
@@ -32,7 +32,7 @@ func scanStoreFields(row pgx.CollectableRow, s *engine.Store, more ...any) error
 	var columns, weekStart int16
 	var first, last *time.Time
 	err := row.Scan(append([]any{
-		&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &keyZone, &columns, &s.Scheduled, &weekStart, &s.PurchaseStatuses, &s.Customers, &first, &last, &s.CreatedAt,
+		&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &keyZone, &columns, &s.Scheduled, &weekStart, &s.PurchaseStatuses, &s.FalseAlarmRate, &s.AlarmsPerWeek, &s.Customers, &first, &last, &s.CreatedAt,
 	}, more...)...)
 	if err != nil {
 		return err
@@ -85,11 +85,15 @@ type StoreSettings struct {
 	PurchaseStatuses *[]string
 	SetScheduled     bool  // whether Scheduled is to be changed
 	Scheduled        *bool // nil: as long as the store is live
+	FalseAlarmRate   *float64
+	SetAlarmsPerWeek bool // whether AlarmsPerWeek is to be changed
+	AlarmsPerWeek    *int // nil: all
 }
 
 const updateStore = `-- name: UpdateStore
 UPDATE store SET name = coalesce($2, name), currency = coalesce($3, currency), week_start = coalesce($4, week_start),
-  purchase_statuses = coalesce($5, purchase_statuses), scheduled = CASE WHEN $6 THEN $7 ELSE scheduled END
+  purchase_statuses = coalesce($5, purchase_statuses), scheduled = CASE WHEN $6 THEN $7 ELSE scheduled END,
+  false_alarm_rate = coalesce($8, false_alarm_rate), alarms_per_week = CASE WHEN $9 THEN $10 ELSE alarms_per_week END
 WHERE store_id = $1`
 
 // UpdateStore changes settings that change nothing else.
@@ -99,6 +103,7 @@ func (tx *Tx) UpdateStore(ctx context.Context, storeID int32, s StoreSettings) e
 		number := int16(*s.WeekStart)
 		weekStart = &number
 	}
-	_, err := tx.Exec(ctx, updateStore, storeID, s.Name, s.Currency, weekStart, s.PurchaseStatuses, s.SetScheduled, s.Scheduled)
+	_, err := tx.Exec(ctx, updateStore, storeID, s.Name, s.Currency, weekStart, s.PurchaseStatuses, s.SetScheduled, s.Scheduled,
+		s.FalseAlarmRate, s.SetAlarmsPerWeek, s.AlarmsPerWeek)
 	return err
 }

@@ -37,6 +37,7 @@ func TestCDNOW(t *testing.T) {
 	t.Run("backtest", func(t *testing.T) { a.testBacktest(t) })
 	t.Run("journeys", func(t *testing.T) { a.testJourneys(t) })
 	t.Run("cohorts", func(t *testing.T) { a.testCohorts(t) })
+	t.Run("alarms", func(t *testing.T) { a.testAlarms(t, store) })
 	t.Run("createSnapshot", func(t *testing.T) { a.testCreateSnapshot(t) })
 	t.Run("createSnapshots of named customers", func(t *testing.T) { a.testNamedSnapshots(t) })
 	t.Run("createSnapshots of the store", func(t *testing.T) { a.testStoreSnapshots(t) })
