@@ -18,6 +18,13 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
+// quickParams make segments in a moment; how good they are is another package's affair.
+func quickParams() engine.Params {
+	p := engine.DefaultParams()
+	p.ChooseK, p.Hierarchical, p.Starts, p.MaxIterations = false, false, 1, 20
+	return p
+}
+
 // store is a store of the sample data.
 type store struct {
 	customers   []Customer
@@ -112,7 +119,7 @@ func lineOf(row []string, n int) (l engine.Line, err error) {
 // orders gives the store as a plan's backtest reads it.
 func (s *store) orders(p *Plan) Orders {
 	o := Orders{
-		Zone: time.UTC, Columns: s.columns, Customers: len(s.customers), Params: engine.DefaultParams(),
+		Zone: time.UTC, Columns: s.columns, Customers: len(s.customers), Params: quickParams(),
 		Each: func() iter.Seq2[Customer, error] {
 			return func(yield func(Customer, error) bool) {
 				for _, c := range s.customers {
