@@ -12,8 +12,15 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// RequireRole is the directive @requiresRole.
+// RequireRole is the directive @requiresRole. Every mutation has it, so it also notes what was asked for.
 func (r *Resolver) RequireRole(ctx context.Context, _ any, next graphql.Resolver, role model.Role) (any, error) {
+	if field := graphql.GetFieldContext(ctx); field.Object == "Mutation" {
+		return r.audited(ctx, field.Field.Name, func(ctx context.Context) (any, error) { return allowed(ctx, next, role) })
+	}
+	return allowed(ctx, next, role)
+}
+
+func allowed(ctx context.Context, next graphql.Resolver, role model.Role) (any, error) {
 	needed, err := auth.ParseRole(string(role))
 	if err != nil {
 		return nil, err

@@ -246,6 +246,7 @@ func (r *Resolver) storeByKey(ctx context.Context, key string) (*model.Store, er
 	if err == nil && store == nil {
 		return nil, engine.Errorf(engine.CodeNotFound, "there is no store %q", short(key))
 	}
+	touch(ctx, store)
 	return store, err
 }
 
@@ -255,6 +256,7 @@ func (r *Resolver) storeByID(ctx context.Context, id int32) (*model.Store, error
 	if err == nil && store == nil {
 		return nil, notFound
 	}
+	touch(ctx, store)
 	return store, err
 }
 

@@ -42,6 +42,8 @@ type (
 	DriftEventEdge              = Edge[*DriftEvent]
 	RunConnection               = Page[Run]
 	RunEdge                     = Edge[Run]
+	AuditEntryConnection        = Page[*AuditEntry]
+	AuditEntryEdge              = Edge[*AuditEntry]
 )
 
 // SegmentMemberEdge is a member of a segment in a page.

@@ -59,6 +59,9 @@ var nobody = &Identity{}
 // IsNobody tells whether it is not known who calls.
 func (i *Identity) IsNobody() bool { return i.Role == NoRole }
 
+// IsLocal tells whether it is whoever uses the same machine, while no access is set up.
+func (i *Identity) IsLocal() bool { return i == local }
+
 // AllStores tells whether the caller sees every store, and what goes over all of them.
 func (i *Identity) AllStores() bool { return i.all }
 

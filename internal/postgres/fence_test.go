@@ -209,3 +209,44 @@ func TestFencedReadsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d connections are not given back", used)
 	}
 }
+
+// A login that may not use the role is told apart, and reads on by the first fence alone.
+func TestALoginWithoutTheRole(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	fenced(t, db)
+	own, _ := twoStores(t, db)
+	name := "quimbi_plain_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	for _, sql := range []string{"CREATE ROLE " + name, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + name} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		for _, sql := range []string{"DROP OWNED BY " + name, "DROP ROLE " + name} {
+			if _, err := pool.Exec(ctx, sql); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	config := pool.Config()
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SET SESSION AUTHORIZATION "+name)
+		return err
+	}
+	plain, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(plain.Close)
+	limited := postgres.New(plain)
+	if works, err := limited.Fenced(t.Context()); err != nil || works {
+		t.Errorf("fenced without the role: %v, %v", works, err)
+	}
+	views, err := limited.StoreViewsByID(postgres.WithStores(t.Context(), []int32{own.ID}), []int32{own.ID})
+	if err != nil || len(views) != 1 {
+		t.Errorf("reading without the role: %d, %v", len(views), err)
+	}
+}

@@ -62,6 +62,8 @@ var probes = map[string]probe{
 	"Query.driftEvents.filter.fromSegmentIds": {`query ($x: [ID!]!) { driftEvents(filter: {fromSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 	"Query.driftEvents.filter.toSegmentIds":   {`query ($x: [ID!]!) { driftEvents(filter: {toSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 
+	"Query.auditLog.filter.storeId": {`query ($x: String!) { auditLog(filter: {storeId: $x}, first: 9) { nodes { actor } } }`, foreignKey, ""},
+
 	// The customer's own store is the only one that its events can be filtered by, whether the other exists or not.
 	"Customer.driftEvents.filter.storeId":        {`query ($x: String!) { ` + ownCustomer + ` { driftEvents(filter: {storeId: $x}, first: 9) { nodes { id } } } }`, foreignKey, "BAD_USER_INPUT"},
 	"Customer.driftEvents.filter.fromSegmentIds": {`query ($x: [ID!]!) { ` + ownCustomer + ` { driftEvents(filter: {fromSegmentIds: $x}, first: 9) { nodes { id } } } }`, foreignSegments, ""},
@@ -99,6 +101,7 @@ var lists = map[string]string{
 	"Query.stores":              `{ stores(first: 100) { totalCount nodes { key id } } }`,
 	"Query.customers":           `{ customers(first: 100, orderBy: {field: CUSTOMER_ID, direction: DESC}) { totalCount nodes { customerId id } } }`,
 	"Query.driftEvents":         `{ driftEvents(filter: {causes: [ORDER, TIME], minSeverity: NONE}, first: 100) { totalCount nodes { customer { customerId } } } }`,
+	"Query.auditLog":            `{ auditLog(first: 100) { nodes { actor storeId mutation } } }`,
 	"Query.health":              `{ health { totalSnapshots snapshotsByType { count } lastRun { id store { key } } } }`,
 	"Mutation.cleanupSnapshots": `mutation { cleanupSnapshots(input: {dryRun: true}) { report { deletedCount policies { storeId } } userErrors { code } } }`,
 }

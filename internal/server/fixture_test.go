@@ -111,8 +111,10 @@ func logOf(t testing.TB) *slog.Logger {
 
 func newEmptyAPI(t testing.TB) *api {
 	t.Helper()
-	return newAPIWith(t, func(*server.Config) {}, func(l net.Listener) net.Listener { return l })
+	return newAPIWith(t, func(*server.Config) {}, asItIs)
 }
+
+func asItIs(l net.Listener) net.Listener { return l }
 
 // newAPIWith has no store, and what the two change.
 func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Listener) net.Listener) *api {

@@ -33,7 +33,10 @@ const countedPage = 100
 const costExtension = "cost"
 
 // limiter measures every operation before it runs.
-type limiter struct{ Limits }
+type limiter struct {
+	Limits
+	noIntrospection bool
+}
 
 var _ interface {
 	graphql.HandlerExtension
@@ -59,6 +62,8 @@ func (l limiter) MutateOperationContext(_ context.Context, op *graphql.Operation
 	cost := m.selection(op.Operation.SelectionSet, nil, 1)
 	report := CostReport{Requested: cost, Limit: l.Cost}
 	switch {
+	case m.introspects && l.noIntrospection:
+		return refusal("FORBIDDEN", "This server does not tell its schema.")
 	case m.depth > l.Depth:
 		return refusal("DEPTH_LIMIT_EXCEEDED", "The operation is nested deeper than "+strconv.Itoa(l.Depth)+" levels.")
 	case m.aliases > l.Aliases:
@@ -92,6 +97,7 @@ type measure struct {
 	op                     *graphql.OperationContext
 	limits                 Limits
 	depth, aliases, fields int
+	introspects            bool
 }
 
 // selection gives the cost of a selection; sized are the fields that count several times.
@@ -119,6 +125,7 @@ func (m *measure) selection(set ast.SelectionSet, sized map[string]int, depth in
 func (m *measure) field(f *ast.Field, sized map[string]int, depth int) int {
 	m.fields++
 	m.depth = max(m.depth, depth)
+	m.introspects = m.introspects || f.Name == "__schema" || f.Name == "__type"
 	if f.Alias != f.Name {
 		m.aliases++
 	}

@@ -37,7 +37,12 @@ type Config struct {
 	// WriteTime is how long one write to a client may take; zero: 30 s.
 	WriteTime time.Duration
 	Access    *auth.Access // who may come in; nil: by the tokens of the database alone
-	Origins   []string     // other origins than its own whose pages may use the API, such as https://dash.example.com
+	Quota     Quota        // of one caller; zero: DefaultQuota
+	// Trusted, where there are any, are the only documents that run.
+	Trusted TrustedDocuments
+	// NoIntrospection and NoExplorer keep the schema and the page from being served.
+	NoIntrospection, NoExplorer bool
+	Origins                     []string // other origins than its own whose pages may use the API, such as https://dash.example.com
 }
 
 // Server is the HTTP side of the program.
@@ -79,6 +84,9 @@ func New(c Config) *Server {
 	if c.WriteTime == 0 {
 		c.WriteTime = writeTime
 	}
+	if c.Quota == (Quota{}) {
+		c.Quota = DefaultQuota
+	}
 	if c.Access == nil {
 		c.Access = auth.New(c.Resolver.DB, nil, time.Now)
 	}
@@ -91,8 +99,10 @@ func New(c Config) *Server {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.forAllStores(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})))
-	mux.Handle("GET /explorer/", s.explorer())
-	mux.Handle("GET /{$}", http.RedirectHandler("/explorer/", http.StatusFound))
+	if !c.NoExplorer {
+		mux.Handle("GET /explorer/", s.explorer())
+		mux.Handle("GET /{$}", http.RedirectHandler("/explorer/", http.StatusFound))
+	}
 	s.handler = secured(mux)
 	return s
 }
@@ -134,7 +144,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) graphQL(m *metrics) http.Handler {
 	r := s.config.Resolver
-	gql := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r, Directives: graph.DirectiveRoot{RequiresRole: r.RequireRole}}))
+	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Directives: graph.DirectiveRoot{RequiresRole: r.RequireRole}})
+	gql := handler.New(schema)
 	// The order matters: whatever is not a stream goes to the last one.
 	var sockets transport.CoderWebsocketImplementation
 	sockets.AcceptOptions.InsecureSkipVerify = true // sharing has looked at the origin, and knows those on the list
@@ -147,9 +158,17 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.SetParserTokenLimit(s.config.Limits.Tokens)
 	gql.SetErrorPresenter(r.Present)
 	gql.SetRecoverFunc(r.Recover)
+	// The order matters: first who asks how often, then what.
+	gql.Use(newQuotas(s.config.Quota))
+	if s.config.Trusted != nil {
+		gql.Use(s.config.Trusted)
+	} else {
+		gql.Use(newPersistedQueries())
+	}
 	gql.Use(extension.Introspection{})
 	gql.Use(gate{})
-	gql.Use(limiter{s.config.Limits})
+	gql.Use(limiter{s.config.Limits, s.config.NoIntrospection})
+	gql.Use(oneOf{schema.Schema()})
 	gql.AroundOperations(r.AroundOperations)
 	gql.AroundRootFields(r.AroundRootFields)
 	gql.AroundResponses(m.around)

@@ -42,7 +42,7 @@ func (overHTTP) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		return
 	}
 	op, errs := exec.CreateOperationContext(r.Context(), params)
-	if len(errs) > 0 && auth.From(r.Context()).IsNobody() {
+	if len(errs) > 0 && auth.From(r.Context()).IsNobody() && statusOf(errs) == 0 {
 		unauthenticated(needsToken).send(w, a.media) // what is wrong with a document is told to those who may send it
 		return
 	}
@@ -58,7 +58,12 @@ func (overHTTP) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		fail(http.StatusMethodNotAllowed, "BAD_USER_INPUT", "GET is for queries only. Send mutations by POST.").send(w, a.media)
 	default:
 		responses, ctx := exec.DispatchOperation(r.Context(), op)
-		a.write(http.StatusOK, responses(ctx))
+		response := responses(ctx)
+		status := http.StatusOK
+		if refused := statusOf(response.Errors); response.Data == nil && refused != 0 {
+			status = refused
+		}
+		a.write(status, response)
 	}
 }
 
@@ -70,9 +75,13 @@ type answer struct {
 
 // refuse answers an operation that did not begin. The older media type says 200 whatever was wrong with the document.
 func (a answer) refuse(r *http.Request, op *graphql.OperationContext, errs gqlerror.List) {
-	status := http.StatusOK
-	if a.media == mediaResponse {
+	status := statusOf(errs)
+	switch {
+	case status != 0:
+	case a.media == mediaResponse:
 		status = http.StatusBadRequest
+	default:
+		status = http.StatusOK
 	}
 	a.write(status, a.exec.DispatchError(graphql.WithOperationContext(r.Context(), op), errs))
 }
@@ -84,6 +93,12 @@ func (a answer) write(status int, response *graphql.Response) {
 		return
 	}
 	a.w.Header().Set("Content-Type", a.media+"; charset=utf-8")
+	switch status {
+	case http.StatusTooManyRequests:
+		a.w.Header().Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		a.w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	a.w.WriteHeader(status)
 	_, _ = a.w.Write(body)
 }
@@ -130,9 +145,6 @@ type failure struct {
 func fail(status int, code, message string) *failure { return &failure{status, code, message} }
 
 func (f *failure) send(w http.ResponseWriter, media string) {
-	if f.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
 	answer{w: w, media: media}.write(f.status, &graphql.Response{Errors: gqlerror.List{refusal(f.code, f.message)}})
 }
 
@@ -165,7 +177,7 @@ func readParams(r *http.Request) (*graphql.RawParams, *failure) {
 	if refused != nil {
 		return nil, refused
 	}
-	if strings.TrimSpace(params.Query) == "" {
+	if strings.TrimSpace(params.Query) == "" && params.Extensions["persistedQuery"] == nil {
 		return nil, fail(http.StatusBadRequest, "BAD_USER_INPUT", "The request has no query.")
 	}
 	params.Headers = r.Header
@@ -181,6 +193,11 @@ func fromURL(u *url.URL) (*graphql.RawParams, *failure) {
 	if text := values.Get("variables"); text != "" {
 		if err := decode([]byte(text), &params.Variables); err != nil {
 			return nil, fail(http.StatusBadRequest, "BAD_USER_INPUT", "The variables are no JSON object.")
+		}
+	}
+	if text := values.Get("extensions"); text != "" {
+		if err := decode([]byte(text), &params.Extensions); err != nil {
+			return nil, fail(http.StatusBadRequest, "BAD_USER_INPUT", "The extensions are no JSON object.")
 		}
 	}
 	return params, nil
@@ -257,7 +274,10 @@ func isEventStream(r *http.Request) bool {
 }
 
 // protocolCodes are those of operations that did not begin: over a WebSocket they are sent as an error message.
-var protocolCodes = []string{"DEPTH_LIMIT_EXCEEDED", "ALIAS_LIMIT_EXCEEDED", "COST_LIMIT_EXCEEDED", "TOKEN_LIMIT_EXCEEDED"}
+var protocolCodes = []string{
+	"DEPTH_LIMIT_EXCEEDED", "ALIAS_LIMIT_EXCEEDED", "COST_LIMIT_EXCEEDED", "TOKEN_LIMIT_EXCEEDED",
+	codeRateLimited, "DOCUMENT_NOT_TRUSTED", "PERSISTED_QUERY_NOT_FOUND",
+}
 
 func registerCodes() {
 	for _, code := range protocolCodes {
