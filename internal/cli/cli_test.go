@@ -107,6 +107,8 @@ func TestUsage(t *testing.T) {
 		{"missing store", []string{"recluster"}, nil, exitUsage, "--store"},
 		{"bad date", []string{"replay", "--store", "x", "--type", "weekly", "--from", "soon", "--to", "2026-01-01"}, nil, exitUsage, "must be a date"},
 		{"no port", []string{"serve"}, []string{"LISTEN_ADDR=0.0.0.0"}, exitUsage, "127.0.0.1:8080"},
+		{"a negative limit", []string{"serve", "--rate-limit=-1"}, nil, exitUsage, "--rate-limit"},
+		{"no trusted documents", []string{"serve"}, []string{"API_TRUSTED_DOCUMENTS=nowhere.json"}, exitNotFound, "nowhere.json"},
 		{"any origin", []string{"serve", "--cors-origins", "*"}, nil, exitUsage, "--cors-origins"},
 		{"bad setting", []string{"recluster", "--store", "x"}, []string{"FCM_FUZZINESS=1"}, exitUsage, "fuzziness"},
 		{"unreadable setting", []string{"recluster", "--store", "x"}, []string{"FCM_MAX_ITER=many"}, exitUsage, "many"},

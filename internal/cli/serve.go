@@ -35,6 +35,7 @@ type serveCommand struct {
 	Listen
 	WebhookSecrets
 	AccessSettings
+	LimitSettings
 	NoJobs   bool `xor:"jobs" help:"Only serve; others do the work."`
 	OnlyJobs bool `xor:"jobs" help:"Only do the work; others serve."`
 }
@@ -46,7 +47,8 @@ func (c *serveCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	var config server.Config
+	if err := errors.Join(c.check(), c.put(&config)); err != nil {
 		return err
 	}
 	var listener net.Listener
@@ -61,9 +63,8 @@ func (c *serveCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(o, &err)
-	s := serving{listener: listener, work: !c.NoJobs, config: server.Config{
-		Origins: c.CORSOrigins, Webhooks: server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify},
-	}}
+	config.Origins, config.Webhooks = c.CORSOrigins, server.Webhooks{Secrets: secrets, Receive: o.queue.ReceiveShopify}
+	s := serving{listener: listener, work: !c.NoJobs, config: config}
 	if listener != nil {
 		if s.config.Access, err = a.access(o, c.AccessSettings, listener); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/internal/server"
 )
 
 // AccessSettings say who may use the API, beside those who have tokens.
@@ -23,6 +25,38 @@ type AccessSettings struct {
 	OIDCStoresClaim string   `name:"oidc-stores-claim" env:"OIDC_STORES_CLAIM" default:"quimbi_stores" placeholder:"CLAIM" group:"Access" help:"The claim with the keys of the stores, * for all."`
 	OIDCRoleClaim   string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"quimbi_role" placeholder:"CLAIM" group:"Access" help:"The claim with the role: reader, operator or admin."`
 	CORSOrigins     []string `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN,..." group:"Access" help:"Origins of pages that may use the API, such as https://dash.example.com."`
+}
+
+// LimitSettings bound what callers may ask for.
+type LimitSettings struct {
+	RateLimit        float64       `name:"rate-limit" env:"API_RATE_LIMIT" default:"100" group:"Limits" help:"Operations a second of one token, 0 for any number."`
+	MaxOperations    int           `name:"max-operations" env:"API_MAX_OPERATIONS" default:"50" group:"Limits" help:"Queries and mutations of one token at once."`
+	MaxSubscriptions int           `name:"max-subscriptions" env:"API_MAX_SUBSCRIPTIONS" default:"500" group:"Limits" help:"Subscriptions of one token at once."`
+	RequestTimeout   time.Duration `name:"request-timeout" env:"API_REQUEST_TIMEOUT" default:"30s" group:"Limits" help:"How long a query or mutation may take."`
+	TrustedDocuments string        `name:"trusted-documents" env:"API_TRUSTED_DOCUMENTS" placeholder:"FILE" group:"Limits" help:"The only documents that run: JSON, from the SHA-256 of each to its text."`
+	Introspection    bool          `env:"API_INTROSPECTION" default:"true" negatable:"" group:"Limits" help:"Tell the schema."`
+	Explorer         bool          `env:"API_EXPLORER" default:"true" negatable:"" group:"Limits" help:"Serve the explorer."`
+}
+
+// put puts the limits into a server's settings.
+func (s *LimitSettings) put(c *server.Config) error {
+	if s.RateLimit < 0 || s.MaxOperations < 1 || s.MaxSubscriptions < 0 || s.RequestTimeout < time.Second {
+		return engine.Errorf(engine.CodeInvalid, "--rate-limit and --max-subscriptions must not be negative, --max-operations at least 1 and --request-timeout at least 1s")
+	}
+	c.Quota = server.Quota{Rate: s.RateLimit, Operations: s.MaxOperations, Subscriptions: s.MaxSubscriptions}
+	if s.RateLimit == 0 {
+		c.Quota.Rate = -1
+	}
+	c.Timeout, c.NoIntrospection, c.NoExplorer = s.RequestTimeout, !s.Introspection, !s.Explorer
+	if s.TrustedDocuments == "" {
+		return nil
+	}
+	body, err := os.ReadFile(s.TrustedDocuments)
+	if err != nil {
+		return cannotOpen(s.TrustedDocuments, err)
+	}
+	c.Trusted, err = server.ReadTrustedDocuments(body)
+	return err
 }
 
 // check looks at what can be looked at without asking anybody.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,7 +83,16 @@ type fence struct {
 
 var _ querier = fence{}
 
-const setFence = "SELECT set_config('role', 'quimbi_api', true), set_config('quimbi.stores', $1, true)"
+const setFence = "SELECT set_config('role', 'quimbi_api', true), set_config('quimbi.stores', $1, true), set_config('statement_timeout', $2, true)"
+
+// statementTime is what is left of a request, in milliseconds, for the server to end the statement by itself; 0: any time.
+func statementTime(ctx context.Context) string {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return "0"
+	}
+	return strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)
+}
 
 // Query reads rows.
 func (f fence) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
@@ -99,7 +109,7 @@ func (f fence) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	}
 	var rows pgx.Rows
 	var batch pgx.Batch
-	batch.Queue(setFence, f.stores)
+	batch.Queue(setFence, f.stores, statementTime(ctx))
 	batch.Queue(sql, args...)
 	results := conn.SendBatch(ctx, &batch)
 	if _, err = results.Exec(); err == nil {

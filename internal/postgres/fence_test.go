@@ -198,6 +198,13 @@ func TestFencedReadsLeaveNothingBehind(t *testing.T) {
 	if _, err := db.StoreViews(gone); !errors.Is(err, context.Canceled) {
 		t.Errorf("a reader that has left: %v", err)
 	}
+	// The server ends a statement at its request's end, also where nobody cancels it.
+	late, cancelLate := context.WithTimeout(ctx, time.Hour)
+	defer cancelLate()
+	var limit string
+	if err := db.ReadRow(late, "SELECT current_setting('statement_timeout')").Scan(&limit); err != nil || limit == "0" {
+		t.Errorf("the statement's time is %q, %v", limit, err)
+	}
 	for range 20 { // whichever connection it is
 		var role, stores string
 		err := pool.QueryRow(t.Context(), "SELECT current_setting('role'), coalesce(current_setting('quimbi.stores', true), '')").Scan(&role, &stores)
