@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -256,4 +260,58 @@ func TestALoginWithoutTheRole(t *testing.T) {
 	if err != nil || len(views) != 1 {
 		t.Errorf("reading without the role: %d, %v", len(views), err)
 	}
+}
+
+// unfenced are the methods that resolvers call and that do not read what belongs to stores.
+var unfenced = []string{"Ping", "BeginAudit", "EndAudit"}
+
+// What resolvers read goes through db.read, which holds it to the caller's stores.
+func TestResolversReadBehindTheFence(t *testing.T) {
+	t.Parallel()
+	called := map[string]bool{}
+	for _, text := range sources(t, "../../resolvers") {
+		for _, call := range regexp.MustCompile(`\b[rm]\.(?:DB|db)\.(\w+)`).FindAllStringSubmatch(text, -1) {
+			called[call[1]] = true
+		}
+	}
+	if len(called) < 30 {
+		t.Fatalf("only %d methods are called", len(called))
+	}
+	found := 0
+	method := regexp.MustCompile(`(?ms)^func \(db \*DB\) (\w+)\(.*?^}`)
+	for _, text := range sources(t, ".") {
+		for _, m := range method.FindAllStringSubmatch(text, -1) {
+			if !called[m[1]] || slices.Contains(unfenced, m[1]) {
+				continue
+			}
+			found++
+			if strings.Contains(m[0], "db.pool") || !strings.Contains(m[0], "db.read(ctx)") {
+				t.Errorf("DB.%s is called by resolvers and does not read through db.read(ctx)", m[1])
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d methods were looked at", found)
+	}
+}
+
+// sources gives the files of a package, tests aside.
+func sources(t *testing.T, folder string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return texts
 }

@@ -63,7 +63,7 @@ type Cohort struct {
 // Cohorts gives the cohorts that have customers.
 func (db *DB) Cohorts(ctx context.Context, q CohortQuery) ([]Cohort, error) {
 	var s statement
-	return collect(ctx, db.pool, pgx.RowToStructByPos[Cohort], "-- name: Cohorts\nSELECT cohort - DATE '1970-01-01', count(*), coalesce(sum(orders), 0)::bigint FROM ("+
+	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[Cohort], "-- name: Cohorts\nSELECT cohort - DATE '1970-01-01', count(*), coalesce(sum(orders), 0)::bigint FROM ("+
 		q.chosen(&s)+") c GROUP BY 1 ORDER BY 1", s.args...)
 }
 
@@ -92,7 +92,7 @@ const (
 func (db *DB) CohortPurchases(ctx context.Context, q CohortQuery, measure CohortMeasure) ([]CohortSum, error) {
 	var s statement
 	day := "(o.ordered_at AT TIME ZONE " + s.arg(q.Zone) + "::text)::date"
-	return collect(ctx, db.pool, pgx.RowToStructByPos[CohortSum], `-- name: CohortPurchases
+	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[CohortSum], `-- name: CohortPurchases
 WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`), bought AS (
   SELECT c.cohort, c.customer_id, `+day+` AS day, bool_or(o.quantity > 0) AS bought, sum(o.net_cents - o.refund_cents) AS cents
   FROM chosen c JOIN customer_order o ON o.store_id = `+s.arg(q.StoreID)+` AND o.customer_id = c.customer_id
@@ -109,7 +109,7 @@ func (db *DB) CohortSnapshots(ctx context.Context, q CohortQuery, kind engine.Sn
 	if measure == CohortDominant {
 		value = "CASE WHEN s.model_id = " + s.arg(segment.Model) + " THEN (s.dominant[" + s.arg(segment.Axis+1) + "] = ANY (" + s.arg(segment.Positions) + "))::int END"
 	}
-	return collect(ctx, db.pool, pgx.RowToStructByPos[CohortSum], `-- name: CohortSnapshots
+	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[CohortSum], `-- name: CohortSnapshots
 WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`)
 SELECT c.cohort - DATE '1970-01-01', `+q.start(&s, "(s.snapshot_date - 1)")+` - DATE '1970-01-01', coalesce(sum(`+value+`), 0)::float8, count(`+value+`)
 FROM chosen c JOIN snapshot s ON s.store_id = `+s.arg(q.StoreID)+` AND s.customer_id = c.customer_id

@@ -93,7 +93,7 @@ func (db *DB) EachOnAxis(ctx context.Context, q AxisQuery, f func(*AxisRow)) err
 	columns := `s.customer_id, s.snapshot_date - DATE '1970-01-01' AS day, s.model_id, s.orders, s.first_order - DATE '1970-01-01',
   coalesce(CASE WHEN s.feature IS NOT NULL THEN round(exp(s.feature[` + s.arg(recencyAt) + `]::float8) - 1)::int ELSE ` + silentByOrders + ` END, 0),
   s.dominant[` + s.arg(q.Axis+1) + `], ` + memberships + `, CASE WHEN NOT ` + same + ` THEN s.feature[` + s.arg(axis.First+1) + `:` + s.arg(axis.First+len(axis.Features)) + `] END`
-	rows, err := db.pool.Query(ctx, "-- name: EachOnAxis\n"+q.each(&s, columns, true), s.args...)
+	rows, err := db.read(ctx).Query(ctx, "-- name: EachOnAxis\n"+q.each(&s, columns, true), s.args...)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (db *DB) EachSnapshot(ctx context.Context, q SeriesQuery, f func(*engine.Sn
 	var s statement
 	same := "s.model_id = " + s.arg(q.Model)
 	columns := "s.snapshot_date - DATE '1970-01-01', s.model_id, s.orders, CASE WHEN " + same + " THEN s.membership END, CASE WHEN NOT " + same + " THEN s.feature END"
-	rows, err := db.pool.Query(ctx, "-- name: EachSnapshot\n"+q.each(&s, columns, false), s.args...)
+	rows, err := db.read(ctx).Query(ctx, "-- name: EachSnapshot\n"+q.each(&s, columns, false), s.args...)
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ func (db *DB) Transitions(ctx context.Context, storeID int32, q TransitionQuery)
 	q.place(&s, q.Before, false)
 	direction := q.direction(true)
 	order := "ORDER BY e.first_date " + direction + ", e.transition_id " + direction
-	rows, err := collect(ctx, db.pool, scanListedTransition, `-- name: Transitions
+	rows, err := collect(ctx, db.read(ctx), scanListedTransition, `-- name: Transitions
 SELECT `+listedTransition+` FROM (SELECT * FROM segment_transition e WHERE true`+s.and()+`
   `+order+` LIMIT `+s.arg(q.Limit)+`) e`+customerOfEvent+` `+order, s.args...)
 	return inOrder(q.Window, rows), err
@@ -201,7 +201,7 @@ func (db *DB) CustomerTransitions(ctx context.Context, refs []CustomerRef, q Tra
 	q.place(&s, q.Before, false)
 	direction := q.direction(true)
 	order := "ORDER BY e.first_date " + direction + ", e.transition_id " + direction
-	found, err := collect(ctx, db.pool, scanListedTransition, `-- name: CustomerTransitions
+	found, err := collect(ctx, db.read(ctx), scanListedTransition, `-- name: CustomerTransitions
 SELECT `+listedTransition+` FROM `+keys+` CROSS JOIN LATERAL (
   SELECT * FROM segment_transition e WHERE e.store_id = k.store_id AND e.customer_id = k.customer_id`+s.and()+`
   `+order+` LIMIT `+s.arg(q.Limit)+`) e`+customerOfEvent+` `+order, s.args...)
@@ -225,7 +225,7 @@ func (db *DB) CountTransitions(ctx context.Context, storeID int32, customerID in
 	}
 	q.filter(&s)
 	var count int
-	err := db.pool.QueryRow(ctx, "-- name: CountTransitions\nSELECT count(*) FROM segment_transition e WHERE true"+s.and(), s.args...).Scan(&count)
+	err := db.read(ctx).QueryRow(ctx, "-- name: CountTransitions\nSELECT count(*) FROM segment_transition e WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
 }
 

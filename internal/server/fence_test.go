@@ -62,6 +62,8 @@ var probes = map[string]probe{
 	"Query.driftEvents.filter.fromSegmentIds": {`query ($x: [ID!]!) { driftEvents(filter: {fromSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 	"Query.driftEvents.filter.toSegmentIds":   {`query ($x: [ID!]!) { driftEvents(filter: {toSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 
+	"Store.cohortHeatmap.segmentId": {`query ($x: ID!) { store(key: "shop") { cohortHeatmap(metric: SEGMENT_SHARE, segmentId: $x) { __typename } } }`, foreignSegment, ""},
+
 	"Query.auditLog.filter.storeId": {`query ($x: String!) { auditLog(filter: {storeId: $x}, first: 9) { nodes { actor } } }`, foreignKey, ""},
 
 	// The customer's own store is the only one that its events can be filtered by, whether the other exists or not.
