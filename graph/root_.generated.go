@@ -23,6 +23,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	AuditEntry() AuditEntryResolver
 	Axis() AxisResolver
 	BacktestRun() BacktestRunResolver
 	Customer() CustomerResolver
@@ -82,6 +83,29 @@ type ComplexityRoot struct {
 		Policy        func(childComplexity int) int
 		ReplayedCount func(childComplexity int) int
 		StoreID       func(childComplexity int) int
+	}
+
+	AuditEntry struct {
+		Actor    func(childComplexity int) int
+		At       func(childComplexity int) int
+		Codes    func(childComplexity int) int
+		Mutation func(childComplexity int) int
+		Outcome  func(childComplexity int) int
+		Role     func(childComplexity int) int
+		Run      func(childComplexity int) int
+		StoreID  func(childComplexity int) int
+	}
+
+	AuditEntryConnection struct {
+		Edges      func(childComplexity int) int
+		Nodes      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	AuditEntryEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	Axis struct {
@@ -831,6 +855,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		AuditLog    func(childComplexity int, filter *model.AuditFilter, first *int, after *string, last *int, before *string) int
 		Customer    func(childComplexity int, by model.CustomerBy, asOf *engine.Date) int
 		Customers   func(childComplexity int, filter *model.CustomerFilter, orderBy model.CustomerOrder, asOf *engine.Date, first *int, after *string, last *int, before *string) int
 		DriftEvents func(childComplexity int, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) int
@@ -1462,6 +1487,93 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AppliedRetention.StoreID(childComplexity), true
+
+	case "AuditEntry.actor":
+		if e.ComplexityRoot.AuditEntry.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Actor(childComplexity), true
+	case "AuditEntry.at":
+		if e.ComplexityRoot.AuditEntry.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.At(childComplexity), true
+	case "AuditEntry.codes":
+		if e.ComplexityRoot.AuditEntry.Codes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Codes(childComplexity), true
+	case "AuditEntry.mutation":
+		if e.ComplexityRoot.AuditEntry.Mutation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Mutation(childComplexity), true
+	case "AuditEntry.outcome":
+		if e.ComplexityRoot.AuditEntry.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Outcome(childComplexity), true
+	case "AuditEntry.role":
+		if e.ComplexityRoot.AuditEntry.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Role(childComplexity), true
+	case "AuditEntry.run":
+		if e.ComplexityRoot.AuditEntry.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Run(childComplexity), true
+	case "AuditEntry.storeId":
+		if e.ComplexityRoot.AuditEntry.StoreID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.StoreID(childComplexity), true
+
+	case "AuditEntryConnection.edges":
+		if e.ComplexityRoot.AuditEntryConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.Edges(childComplexity), true
+	case "AuditEntryConnection.nodes":
+		if e.ComplexityRoot.AuditEntryConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.Nodes(childComplexity), true
+	case "AuditEntryConnection.pageInfo":
+		if e.ComplexityRoot.AuditEntryConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.PageInfo(childComplexity), true
+	case "AuditEntryConnection.totalCount":
+		if e.ComplexityRoot.AuditEntryConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.TotalCount(childComplexity), true
+
+	case "AuditEntryEdge.cursor":
+		if e.ComplexityRoot.AuditEntryEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryEdge.Cursor(childComplexity), true
+	case "AuditEntryEdge.node":
+		if e.ComplexityRoot.AuditEntryEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryEdge.Node(childComplexity), true
 
 	case "Axis.description":
 		if e.ComplexityRoot.Axis.Description == nil {
@@ -4834,6 +4946,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurchaseModel.Reason(childComplexity), true
 
+	case "Query.auditLog":
+		if e.ComplexityRoot.Query.AuditLog == nil {
+			break
+		}
+
+		args, err := ec.field_Query_auditLog_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AuditLog(childComplexity, args["filter"].(*model.AuditFilter), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Query.customer":
 		if e.ComplexityRoot.Query.Customer == nil {
 			break
@@ -6878,6 +7001,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AlarmFilter", ec.unmarshalInputAlarmFilter),
+			graphql.NewInputUnmarshaler("AuditFilter", ec.unmarshalInputAuditFilter),
 			graphql.NewInputUnmarshaler("BacktestInput", ec.unmarshalInputBacktestInput),
 			graphql.NewInputUnmarshaler("CancelRunInput", ec.unmarshalInputCancelRunInput),
 			graphql.NewInputUnmarshaler("CleanupSnapshotsInput", ec.unmarshalInputCleanupSnapshotsInput),
@@ -7073,6 +7197,90 @@ type AlarmEdge {
   cursor: String!
   "What the edge leads to."
   node: Alarm!
+}
+`, BuiltIn: false},
+	{Name: "../schema/audit.graphqls", Input: `extend type Query {
+  "What mutations were asked for, newest first. Nothing of what they carried is kept."
+  auditLog(
+    "Which entries; all of the stores that the caller sees unless told."
+    filter: AuditFilter
+    "How many from the front, 1 to 100."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the back, 1 to 100."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): AuditEntryConnection! @requiresRole(role: ADMIN) @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
+}
+
+"One mutation that was asked for."
+type AuditEntry {
+  "When."
+  at: DateTime!
+  "Who: a token's name and id, a provider's name for a person, or \"local\"."
+  actor: String!
+  "With which role."
+  role: Role!
+  "The field of Mutation."
+  mutation: String!
+  "The store's key; null where it goes over all stores, or none was reached."
+  storeId: String
+  "How it ended."
+  outcome: AuditOutcome!
+  "The codes of its errors."
+  codes: [String!]!
+  "The run that it started; null where there is none, or none any more."
+  run: Run
+}
+
+"How a mutation ended."
+enum AuditOutcome {
+  "It has not, or the server did before it could be noted."
+  STARTED
+  "Without errors."
+  SUCCEEDED
+  "With errors that the caller could correct."
+  REFUSED
+  "The caller may not."
+  FORBIDDEN
+  "With a fault of the server."
+  FAILED
+}
+
+"Which entries; what is given must all hold."
+input AuditFilter {
+  "The store's key."
+  storeId: String
+  "By this actor."
+  actor: String
+  "Of these fields of Mutation."
+  mutations: [String!]
+  "With these outcomes."
+  outcomes: [AuditOutcome!]
+  "Asked for on these days, of UTC."
+  range: DateRange
+}
+
+"A page of the audit log."
+type AuditEntryConnection {
+  "The page with cursors."
+  edges: [AuditEntryEdge!]!
+  "The edges' nodes, for clients that need no cursor."
+  nodes: [AuditEntry!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+  "Of the whole list; counted only where it is asked for."
+  totalCount: Int! @cost(weight: 10)
+}
+
+"An entry in a page."
+type AuditEntryEdge {
+  "For after and before."
+  cursor: String!
+  "What the edge leads to."
+  node: AuditEntry!
 }
 `, BuiltIn: false},
 	{Name: "../schema/backtest.graphqls", Input: `"How early churn was seen in the store's own past."
@@ -10700,6 +10908,52 @@ func (ec *executionContext) childFields_AppliedRetention(ctx context.Context, fi
 		return ec.fieldContext_AppliedRetention_replayedCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AppliedRetention", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_AuditEntry_at(ctx, field)
+	case "actor":
+		return ec.fieldContext_AuditEntry_actor(ctx, field)
+	case "role":
+		return ec.fieldContext_AuditEntry_role(ctx, field)
+	case "mutation":
+		return ec.fieldContext_AuditEntry_mutation(ctx, field)
+	case "storeId":
+		return ec.fieldContext_AuditEntry_storeId(ctx, field)
+	case "outcome":
+		return ec.fieldContext_AuditEntry_outcome(ctx, field)
+	case "codes":
+		return ec.fieldContext_AuditEntry_codes(ctx, field)
+	case "run":
+		return ec.fieldContext_AuditEntry_run(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditEntryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AuditEntryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AuditEntryConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AuditEntryConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AuditEntryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditEntryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Axis(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -60,6 +60,20 @@ type AppliedRetention struct {
 	ReplayedCount int64 `json:"replayedCount"`
 }
 
+// Which entries; what is given must all hold.
+type AuditFilter struct {
+	// The store's key.
+	StoreID *string `json:"storeId,omitempty"`
+	// By this actor.
+	Actor *string `json:"actor,omitempty"`
+	// Of these fields of Mutation.
+	Mutations []string `json:"mutations,omitempty"`
+	// With these outcomes.
+	Outcomes []AuditOutcome `json:"outcomes,omitempty"`
+	// Asked for on these days, of UTC.
+	Range *DateRange `json:"range,omitempty"`
+}
+
 // One number that an axis is clustered by.
 type AxisFeature struct {
 	// Stable, for example median_gap.
@@ -1382,6 +1396,73 @@ func (e *AnomalyScope) UnmarshalJSON(b []byte) error {
 }
 
 func (e AnomalyScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a mutation ended.
+type AuditOutcome string
+
+const (
+	// It has not, or the server did before it could be noted.
+	AuditOutcomeStarted AuditOutcome = "STARTED"
+	// Without errors.
+	AuditOutcomeSucceeded AuditOutcome = "SUCCEEDED"
+	// With errors that the caller could correct.
+	AuditOutcomeRefused AuditOutcome = "REFUSED"
+	// The caller may not.
+	AuditOutcomeForbidden AuditOutcome = "FORBIDDEN"
+	// With a fault of the server.
+	AuditOutcomeFailed AuditOutcome = "FAILED"
+)
+
+var AllAuditOutcome = []AuditOutcome{
+	AuditOutcomeStarted,
+	AuditOutcomeSucceeded,
+	AuditOutcomeRefused,
+	AuditOutcomeForbidden,
+	AuditOutcomeFailed,
+}
+
+func (e AuditOutcome) IsValid() bool {
+	switch e {
+	case AuditOutcomeStarted, AuditOutcomeSucceeded, AuditOutcomeRefused, AuditOutcomeForbidden, AuditOutcomeFailed:
+		return true
+	}
+	return false
+}
+
+func (e AuditOutcome) String() string {
+	return string(e)
+}
+
+func (e *AuditOutcome) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AuditOutcome(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AuditOutcome", str)
+	}
+	return nil
+}
+
+func (e AuditOutcome) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AuditOutcome) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AuditOutcome) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -62,7 +62,11 @@ var probes = map[string]probe{
 	"Query.driftEvents.filter.fromSegmentIds": {`query ($x: [ID!]!) { driftEvents(filter: {fromSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 	"Query.driftEvents.filter.toSegmentIds":   {`query ($x: [ID!]!) { driftEvents(filter: {toSegmentIds: $x}, first: 9) { nodes { id } } }`, foreignSegments, ""},
 
-	"Store.cohortHeatmap.segmentId": {`query ($x: ID!) { store(key: "shop") { cohortHeatmap(metric: SEGMENT_SHARE, segmentId: $x) { __typename } } }`, foreignSegment, ""},
+	"Store.segmentTransitions.filter.fromSegmentIds":    {`query ($x: [ID!]!) { store(key: "shop") { segmentTransitions(filter: {fromSegmentIds: $x}, first: 9) { nodes { __typename } } } }`, foreignSegments, ""},
+	"Customer.segmentTransitions.filter.fromSegmentIds": {`query ($x: [ID!]!) { ` + ownCustomer + ` { segmentTransitions(filter: {fromSegmentIds: $x}, first: 9) { nodes { __typename } } } }`, foreignSegments, ""},
+	"Store.segmentTransitions.filter.toSegmentIds":      {`query ($x: [ID!]!) { store(key: "shop") { segmentTransitions(filter: {toSegmentIds: $x}, first: 9) { nodes { __typename } } } }`, foreignSegments, ""},
+	"Customer.segmentTransitions.filter.toSegmentIds":   {`query ($x: [ID!]!) { ` + ownCustomer + ` { segmentTransitions(filter: {toSegmentIds: $x}, first: 9) { nodes { __typename } } } }`, foreignSegments, ""},
+	"Store.cohortHeatmap.segmentId":                     {`query ($x: ID!) { store(key: "shop") { cohortHeatmap(metric: SEGMENT_SHARE, segmentId: $x) { __typename } } }`, foreignSegment, ""},
 
 	"Query.auditLog.filter.storeId": {`query ($x: String!) { auditLog(filter: {storeId: $x}, first: 9) { nodes { actor } } }`, foreignKey, ""},
 
