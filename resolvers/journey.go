@@ -12,7 +12,7 @@ import (
 // What one look at a whole store may read.
 const (
 	maxFollowedDates     = 60
-	maxFollowedSnapshots = 500_000
+	maxFollowedSnapshots = 250_000
 )
 
 // followed gives which snapshots of a store are read: of the type's own days of a range, the 26 weeks up to the store's now where

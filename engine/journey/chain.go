@@ -14,6 +14,7 @@ type Chain struct {
 	Check Check
 
 	steps         []float64 // customer-steps out of each state
+	occupied      []bool    // whether anybody is in a state; of others nothing is told
 	fresh, lapsed int       // -1 where nobody is
 	refusal       Refusal
 }
@@ -50,7 +51,10 @@ func (c Check) Holds() bool { return c.Difference < markovLimit }
 
 // NewChain makes the chain of a journey from its counts of one and two steps.
 func (j *Journey) NewChain(one, two Matrix) *Chain {
-	c := &Chain{P: j.Probabilities(one), fresh: j.index(New), lapsed: j.index(Lapsed), steps: make([]float64, len(one))}
+	c := &Chain{P: j.Probabilities(one), fresh: j.index(New), lapsed: j.index(Lapsed), steps: make([]float64, len(one)), occupied: j.occupied()}
+	if c.lapsed >= 0 && !c.occupied[c.lapsed] {
+		c.lapsed = -1
+	}
 	for i := range one {
 		c.steps[i] = total(one[i])
 	}
@@ -136,8 +140,8 @@ func (c *Chain) Forecast(n int) (Matrix, Refusal) {
 	return power(c.P, n), Answered
 }
 
-// LapsedWithin gives for each state the probability of having lapsed at some time within n steps, LAPSED being absorbing; nil, with
-// a reason, as for Forecast and where nobody lapsed.
+// LapsedWithin gives for each state the probability of having lapsed at some time within n steps, LAPSED being absorbing; NaN for
+// a state in which nobody is; nil, with a reason, as for Forecast and where nobody lapsed.
 func (c *Chain) LapsedWithin(n int) ([]float64, Refusal) {
 	if c.refusal != Answered {
 		return nil, c.refusal
@@ -151,14 +155,16 @@ func (c *Chain) LapsedWithin(n int) ([]float64, Refusal) {
 	absorbing[c.lapsed][c.lapsed] = 1
 	within := make([]float64, len(c.P))
 	for i, row := range power(absorbing, n) {
-		within[i] = row[c.lapsed]
+		if within[i] = row[c.lapsed]; !c.occupied[i] {
+			within[i] = math.NaN()
+		}
 	}
 	return within, Answered
 }
 
 // StepsToLapsed gives for each state the mean number of steps until LAPSED is reached first: with Q the steps among the other
-// states, t = (I - Q)^-1 1 (Kemeny and Snell 1960, theorem 3.3.5). It is 0 for LAPSED, and NaN for NEW where fewer than 30 came; nil,
-// with a reason, as for LapsedWithin and where fewer than 30 customer-steps lead out of another state.
+// states, t = (I - Q)^-1 1 (Kemeny and Snell 1960, theorem 3.3.5). It is 0 for LAPSED, and NaN for NEW where fewer than 30 came, and
+// for a state in which nobody is; nil, with a reason, as for LapsedWithin and where fewer than 30 customer-steps lead out of another state.
 func (c *Chain) StepsToLapsed() ([]float64, Refusal) {
 	if c.refusal != Answered {
 		return nil, c.refusal
@@ -189,7 +195,9 @@ func (c *Chain) StepsToLapsed() ([]float64, Refusal) {
 	}
 	steps := make([]float64, n)
 	for i := range steps {
-		steps[i] = t.AtVec(i)
+		if steps[i] = t.AtVec(i); !c.occupied[i] {
+			steps[i] = math.NaN()
+		}
 	}
 	if c.fresh >= 0 && c.steps[c.fresh] < minSteps {
 		steps[c.fresh] = math.NaN()
@@ -197,17 +205,18 @@ func (c *Chain) StepsToLapsed() ([]float64, Refusal) {
 	return steps, Answered
 }
 
-// thin tells whether fewer than 30 customer-steps lead out of a state other than NEW and the given one.
+// thin tells whether fewer than 30 customer-steps lead out of a state in which somebody is, other than NEW and the given one.
 func (c *Chain) thin(but int) bool {
 	for i, n := range c.steps {
-		if n < minSteps && i != c.fresh && i != but {
+		if n < minSteps && c.occupied[i] && i != c.fresh && i != but {
 			return true
 		}
 	}
 	return false
 }
 
-// Stationary gives the shares that customers tend to, were nobody to come, from p = p P and sum p = 1; 0 for NEW. nil, with a
+// Stationary gives the shares that customers tend to, were nobody to come, from p = p P and sum p = 1; 0 for NEW and for a state in
+// which nobody is. nil, with a
 // reason, as for Forecast and where fewer than 30 customer-steps lead out of a state.
 func (c *Chain) Stationary() ([]float64, Refusal) {
 	if c.refusal != Answered {
@@ -228,7 +237,7 @@ func (c *Chain) Stationary() ([]float64, Refusal) {
 	}
 	// The equations are dependent; that of the sum takes the place of one among the states that are entered.
 	at := 0
-	if at == c.fresh {
+	for at == c.fresh || !c.occupied[at] {
 		at++
 	}
 	for k := range n {

@@ -42,9 +42,9 @@ var weather = Matrix{{0.5, 0.25, 0.25}, {0.5, 0, 0.5}, {0.25, 0.25, 0.5}}
 
 // chainOf makes a chain of exact probabilities.
 func chainOf(p Matrix) *Chain {
-	c := &Chain{P: p, fresh: -1, lapsed: len(p) - 1, steps: make([]float64, len(p))}
+	c := &Chain{P: p, fresh: -1, lapsed: len(p) - 1, steps: make([]float64, len(p)), occupied: make([]bool, len(p))}
 	for i := range c.steps {
-		c.steps[i] = minSteps
+		c.steps[i], c.occupied[i] = minSteps, true
 	}
 	return c
 }
@@ -125,6 +125,19 @@ func TestRefusals(t *testing.T) {
 	if got["the forecast"] != Answered || got["the stationary distribution"] != TooFew || got["the first passage"] != TooFew {
 		t.Errorf("with a thin row: %v", got)
 	}
+	empty := followed(weather, 2000, 12, 1) // a segment in which nobody is says nothing, and stands in nobody's way
+	empty.States = append([]State{{Segment, 3}}, empty.States...)
+	for i := range empty.Ways {
+		for d := range empty.Ways[i].At {
+			empty.Ways[i].At[d]++
+		}
+	}
+	c := empty.NewChain(empty.Counts())
+	steps, refusal := c.StepsToLapsed()
+	shares, _ := c.Stationary()
+	if refusal != Answered || !math.IsNaN(steps[0]) || math.Abs(steps[1]-10.0/3) > 0.1 || shares[0] != 0 || math.Abs(shares[1]-0.4) > 0.02 {
+		t.Errorf("with an empty segment: %v %q, %v", steps, refusal, shares)
+	}
 	none := followed(weather, 2000, 12, 1)
 	none.States[2] = State{Segment, 2}
 	got = refusals(none.NewChain(none.Counts()))
@@ -158,13 +171,21 @@ func TestChainProperties(t *testing.T) {
 		if math.Abs(sum-1) > 1e-9 || p[fresh] > 1e-9 {
 			t.Fatalf("stationary shares %v", p)
 		}
+		if c.lapsed < 0 {
+			return // nobody did
+		}
 		steps, _ := c.StepsToLapsed()
 		for i := range steps {
+			if !c.occupied[i] {
+				continue
+			}
 			want := 0.0
 			if i != lapsed {
 				want = 1
 				for k, x := range c.P[i] {
-					want += x * steps[k]
+					if x > 0 {
+						want += x * steps[k]
+					}
 				}
 			}
 			if math.Abs(steps[i]-want) > 1e-6*want {

@@ -32,23 +32,40 @@ func addSteps(m Matrix, at []uint16, fresh, length int, weight float64) {
 	}
 }
 
-// Probabilities are the rows of counts with half a customer added to each cell, summing to 1. The column of NEW is 0.
+// Probabilities are the rows of counts with half a customer added to each cell, summing to 1. The columns of NEW and of states in
+// which nobody ever is are 0: nobody can go to the one, and of the other nothing is known.
 func (j *Journey) Probabilities(counts Matrix) Matrix {
 	p := newMatrix(len(j.States))
-	fresh := j.index(New)
+	entered := j.occupied()
+	if fresh := j.index(New); fresh >= 0 {
+		entered[fresh] = false
+	}
 	for i, row := range counts {
 		sum := 0.0
 		for k, n := range row {
-			if k != fresh {
+			if entered[k] {
 				p[i][k] = n + prior
 				sum += p[i][k]
 			}
 		}
 		for k := range p[i] {
-			p[i][k] /= sum
+			if sum > 0 {
+				p[i][k] /= sum
+			}
 		}
 	}
 	return p
+}
+
+// occupied tells in which states somebody is on some date.
+func (j *Journey) occupied() []bool {
+	occupied := make([]bool, len(j.States))
+	for _, w := range j.Ways {
+		for _, s := range w.At {
+			occupied[s] = true
+		}
+	}
+	return occupied
 }
 
 // Shares are rows that sum to 1, without a prior; a row of zeros stays one.

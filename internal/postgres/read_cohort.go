@@ -96,9 +96,10 @@ func (db *DB) CohortPurchases(ctx context.Context, q CohortQuery, measure Cohort
 WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`), bought AS (
   SELECT c.cohort, c.customer_id, `+day+` AS day, bool_or(o.quantity > 0) AS bought, sum(o.net_cents - o.refund_cents) AS cents
   FROM chosen c JOIN customer_order o ON o.store_id = `+s.arg(q.StoreID)+` AND o.customer_id = c.customer_id
-  WHERE o.cancelled_at IS NULL GROUP BY 1, 2, 3)
-SELECT b.cohort - DATE '1970-01-01', period - DATE '1970-01-01', (`+string(measure)+`)::float8, (SELECT count(*) FROM chosen c WHERE c.cohort = b.cohort)
-FROM bought b CROSS JOIN LATERAL (SELECT `+q.start(&s, "b.day")+` AS period) p WHERE b.day < `+s.arg(dateParam(q.Until))+`::date GROUP BY b.cohort, period`, s.args...)
+  WHERE o.cancelled_at IS NULL GROUP BY 1, 2, 3), size AS (SELECT cohort, count(*) AS customers FROM chosen GROUP BY 1)
+SELECT b.cohort - DATE '1970-01-01', period - DATE '1970-01-01', (`+string(measure)+`)::float8, z.customers
+FROM bought b CROSS JOIN LATERAL (SELECT `+q.start(&s, "b.day")+` AS period) p JOIN size z USING (cohort)
+WHERE b.day < `+s.arg(dateParam(q.Until))+`::date GROUP BY b.cohort, period, z.customers`, s.args...)
 }
 
 // CohortSnapshots adds up a measure over the snapshots of a type, by the period that they look back on: overall drift, churn risk, or
