@@ -8316,7 +8316,7 @@ type AxisModelDrift {
 }
 `, BuiltIn: false},
 	{Name: "../schema/journey.graphqls", Input: `extend type Store {
-  "How customers went from segment to segment of one axis, over a series of snapshots, under the model in force: snapshots of other models are scored again from their features. It begins after what cannot be, and at most 500,000 snapshots are read: of larger stores those of every n-th customer."
+  "How customers went from segment to segment of one axis, over a series of snapshots, under the model in force: snapshots of other models are scored again from their features. It begins after what cannot be, and at most 250,000 snapshots are read: of larger stores those of every n-th customer."
   journey(
     "The axis's key."
     axis: String!
@@ -8440,7 +8440,7 @@ type TransitionMatrix {
   stepDays: Float
   "How many customers, or with SOFT how much membership, went from where to where."
   flows: [FloatList!]!
-  "Rows that sum to 1. HARD: with half a customer added to each cell but those of NEW. SOFT: nothing is added, and a row without members is zeros."
+  "Rows that sum to 1. HARD: with half a customer added to each cell but those of the columns of NEW and of states in which nobody ever is. SOFT: nothing is added, and a row without members is zeros."
   probabilities: [FloatList!]!
   "Of the probabilities, by a bootstrap over customers, of 200 samples; null with SOFT."
   standardErrors: [FloatList!]
@@ -8486,7 +8486,7 @@ type JourneyForecast {
 
 "Where the steps lead in the long run."
 type JourneyOutlook {
-  "The mean days until LAPSED is reached first, from each state; null where refused, and for NEW where fewer than 30 came."
+  "The mean days until LAPSED is reached first, from each state; null where refused, for a state in which nobody is, and for NEW where fewer than 30 came."
   daysToLapsed: FloatList
   "Why there are none; null where there are."
   daysToLapsedRefusal: ForecastRefusal

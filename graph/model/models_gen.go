@@ -714,7 +714,7 @@ type JourneyForecast struct {
 
 // Where the steps lead in the long run.
 type JourneyOutlook struct {
-	// The mean days until LAPSED is reached first, from each state; null where refused, and for NEW where fewer than 30 came.
+	// The mean days until LAPSED is reached first, from each state; null where refused, for a state in which nobody is, and for NEW where fewer than 30 came.
 	DaysToLapsed []float64 `json:"daysToLapsed,omitempty"`
 	// Why there are none; null where there are.
 	DaysToLapsedRefusal *string `json:"daysToLapsedRefusal,omitempty"`

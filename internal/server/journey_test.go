@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -250,6 +251,17 @@ func TestEveryNthBlock(t *testing.T) {
 	}))
 	counted := 0
 	check(t, a.db.EachSnapshot(t.Context(), q.SeriesQuery, func(*engine.Snapshot) { counted++ }))
+	for fence, want := range map[int32]int{store.ID: rows, store.ID + 1: 0} {
+		fenced := postgres.WithStores(t.Context(), []int32{fence})
+		seen, placed := 0, 0
+		check(t, a.db.EachSnapshot(fenced, q.SeriesQuery, func(*engine.Snapshot) { seen++ }))
+		check(t, a.db.EachOnAxis(fenced, q, func(*postgres.AxisRow) { placed++ }))
+		cohorts, err := a.db.Cohorts(fenced, postgres.CohortQuery{StoreID: store.ID, Zone: "UTC", To: time.Now(), Interval: postgres.CohortMonth, Until: lastSunday, Every: 1})
+		check(t, err)
+		if seen != want || placed != want || (len(cohorts) == 0) != (want == 0) {
+			t.Errorf("who may see store %d alone sees %d and %d snapshots of store %d, want %d, and %d cohorts", fence, seen, placed, store.ID, want, len(cohorts))
+		}
+	}
 	if len(ids) != 64 || !slices.IsSorted(ids) || counted != rows || rows != 64*len(dates) {
 		t.Errorf("%d customers, %d rows, %d snapshots, want 64 and %d", len(ids), rows, counted, 64*len(dates))
 	}
