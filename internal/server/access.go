@@ -215,7 +215,9 @@ func (s *Server) sharing(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		listed := slices.Contains(s.config.Origins, origin)
-		if origin != "" && !listed && !isOrigin(origin, r.Host) {
+		// Images and the like of another site are asked for without an origin; browsers say so all the same.
+		strange := origin != "" && !isOrigin(origin, r.Host) || origin == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+		if strange && !listed {
 			fail(http.StatusForbidden, string(engine.CodeForbidden), "Pages of this origin may not use the API; --cors-origins lists those that may.").send(w, mediaJSON)
 			return
 		}

@@ -111,6 +111,9 @@ func TestAProxyIsNotThisMachine(t *testing.T) {
 	if r := a.send(t, http.MethodPost, "/graphql", `{"query":"{ health { status } }"}`, http.Header{"Origin": {a.url}}); r.Status != 200 {
 		t.Errorf("the server's own page: status %d: %s", r.Status, r.Text)
 	}
+	if r := a.send(t, http.MethodGet, "/graphql?query="+url.QueryEscape(`{ health { status } }`), "", http.Header{"Sec-Fetch-Site": {"cross-site"}}); r.Status != 403 {
+		t.Errorf("an image of another site: status %d: %s", r.Status, r.Text)
+	}
 	r := a.send(t, http.MethodOptions, "/graphql", "", http.Header{"Origin": {"https://dash.example"}, "Access-Control-Request-Method": {"POST"}})
 	if r.Status != 204 || r.Header.Get("Access-Control-Allow-Origin") != "https://dash.example" || !strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("asking beforehand for a listed origin: %d %v", r.Status, r.Header)

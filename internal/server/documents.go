@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/quimbi/quimbi/engine"
@@ -18,9 +19,13 @@ import (
 )
 
 const (
-	// keptDocuments and keptBytes bound the memory for automatic persisted queries to 32 MB; longer documents are not kept.
-	keptDocuments = 1000
-	keptBytes     = 32 << 10
+	// keptTexts and textBytes bound the memory for automatic persisted queries to 32 MB; longer documents are not kept.
+	keptTexts = 1000
+	textBytes = 32 << 10
+	// parsedDocuments and parsedBytes do so for documents that were read and found valid: in memory they take up to thirty times
+	// their length, and nothing else bounds what a caller can have kept by sending ever new ones.
+	parsedDocuments = 250
+	parsedBytes     = 8 << 10
 )
 
 // persistedQueries takes documents by the hash of an earlier request (Apollo's automatic persisted queries). gqlgen's faults
@@ -30,7 +35,7 @@ type persistedQueries struct {
 }
 
 func newPersistedQueries() persistedQueries {
-	return persistedQueries{extension.AutomaticPersistedQuery{Cache: shortTexts{lru.New[string](keptDocuments)}}}
+	return persistedQueries{extension.AutomaticPersistedQuery{Cache: shortTexts{lru.New[string](keptTexts)}}}
 }
 
 // MutateOperationParameters puts the document in.
@@ -50,8 +55,20 @@ type shortTexts struct{ graphql.Cache[string] }
 
 // Add keeps a text.
 func (c shortTexts) Add(ctx context.Context, key, text string) {
-	if len(text) <= keptBytes {
+	if len(text) <= textBytes {
 		c.Cache.Add(ctx, key, text)
+	}
+}
+
+// shortDocuments keeps the short ones among read documents; their keys are their texts.
+type shortDocuments struct {
+	graphql.Cache[*ast.QueryDocument]
+}
+
+// Add keeps a document.
+func (c shortDocuments) Add(ctx context.Context, text string, document *ast.QueryDocument) {
+	if len(text) <= parsedBytes {
+		c.Cache.Add(ctx, text, document)
 	}
 }
 

@@ -1,15 +1,18 @@
 package server_test
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket/wsjson"
 
@@ -86,6 +89,24 @@ func TestSubscriptionsAtOnce(t *testing.T) {
 	var m message
 	if check(t, wsjson.Read(t.Context(), second, &m)); m.Type != "pong" {
 		t.Errorf("another token's subscription was answered with %q", m.Type)
+	}
+}
+
+// A body that does not come is not waited for longer than a request may take.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	a := newAPIWith(t, func(c *server.Config) { c.Timeout = 200 * time.Millisecond }, asItIs)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(a.url, "http://"))
+	check(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	check(t, err)
+	check(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	check(t, err)
+	answer.Body.Close()
+	if answer.StatusCode != 400 && answer.StatusCode != 408 {
+		t.Errorf("status %d", answer.StatusCode)
 	}
 }
 

@@ -67,7 +67,6 @@ const (
 	headerTime   = 10 * time.Second
 	headerBytes  = 64 << 10
 	idleTime     = 2 * time.Minute
-	parsedCache  = 1000
 )
 
 var registerOnce sync.Once
@@ -154,7 +153,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	})
 	gql.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
 	gql.AddTransport(overHTTP{})
-	gql.SetQueryCache(lru.New[*ast.QueryDocument](parsedCache))
+	gql.SetQueryCache(shortDocuments{lru.New[*ast.QueryDocument](parsedDocuments)})
 	gql.SetParserTokenLimit(s.config.Limits.Tokens)
 	gql.SetErrorPresenter(r.Present)
 	gql.SetRecoverFunc(r.Recover)
@@ -184,8 +183,15 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 		}
 		r = r.WithContext(auth.With(r.Context(), caller))
 		r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.BodyBytes)
+		if r.Header.Get("Upgrade") == "" {
+			// Not every writer has deadlines; then the limit of bytes is what there is.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.Timeout))
+		}
 		if !checkStream(w, r) {
 			return
+		}
+		if isEventStream(r) {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // its body is read
 		}
 		if r.Header.Get("Upgrade") != "" || isEventStream(r) {
 			s.stream(gql, w, r, token)
