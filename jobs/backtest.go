@@ -54,8 +54,8 @@ func (q *Queue) Backtest(ctx context.Context, r BacktestRequest) (*engine.Run, e
 	if _, err := backtest.NewPlan(options, request.From, request.To); err != nil {
 		return nil, err
 	}
-	if err := q.clearTheWay(ctx, r.Store, engine.RunBacktest, r.Trigger, r.IdempotencyKey); err != nil {
-		return nil, err
+	if earlier, err := q.clearTheWay(ctx, r.Store, engine.RunBacktest, r.Trigger, r.IdempotencyKey); err != nil || earlier != nil {
+		return earlier, err
 	}
 	return q.submit(ctx, submission{NewRun: postgres.NewRun{
 		StoreID: r.Store.ID, Kind: engine.RunBacktest, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, Request: request,

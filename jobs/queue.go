@@ -102,8 +102,8 @@ func (q *Queue) Recluster(ctx context.Context, r ReclusterRequest) (*engine.Run,
 	if err != nil {
 		return nil, err
 	}
-	if err := q.clearTheWay(ctx, r.Store, engine.RunRecluster, r.Trigger, r.IdempotencyKey); err != nil {
-		return nil, err
+	if earlier, err := q.clearTheWay(ctx, r.Store, engine.RunRecluster, r.Trigger, r.IdempotencyKey); err != nil || earlier != nil {
+		return earlier, err
 	}
 	seed := drawn()
 	if r.Seed != nil {
@@ -115,6 +115,18 @@ func (q *Queue) Recluster(ctx context.Context, r ReclusterRequest) (*engine.Run,
 	}})
 }
 
+// startedBy gives the run that an idempotency key has started; nil where there is none.
+func (q *Queue) startedBy(ctx context.Context, storeID int32, kind engine.RunKind, key string) (run *engine.Run, err error) {
+	if err := checkKey(key); err != nil || key == "" {
+		return nil, err
+	}
+	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
+		run, err = tx.RunByIdempotencyKey(ctx, storeID, kind, key)
+		return err
+	})
+	return run, err
+}
+
 // drawn gives a seed that survives JavaScript's numbers.
 func drawn() uint64 {
 	var b [8]byte
@@ -122,9 +134,12 @@ func drawn() uint64 {
 	return binary.LittleEndian.Uint64(b[:]) >> 11
 }
 
-// clearTheWay refuses a run while another one of its kind and store waits or works. The command line does not wait for
-// one that nobody works on.
-func (q *Queue) clearTheWay(ctx context.Context, store *engine.Store, kind engine.RunKind, trigger engine.RunTrigger, idempotencyKey string) error {
+// clearTheWay refuses a run while another one of its kind and store waits or works, unless the idempotency key has started
+// one already, which it gives. The command line does not wait for one that nobody works on.
+func (q *Queue) clearTheWay(ctx context.Context, store *engine.Store, kind engine.RunKind, trigger engine.RunTrigger, idempotencyKey string) (*engine.Run, error) {
+	if earlier, err := q.startedBy(ctx, store.ID, kind, idempotencyKey); err != nil || earlier != nil {
+		return earlier, err
+	}
 	var open []*engine.Run
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
@@ -132,23 +147,20 @@ func (q *Queue) clearTheWay(ctx context.Context, store *engine.Store, kind engin
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, run := range open {
 		alive, err := q.alive(ctx, run.ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if alive || trigger != engine.TriggerCLI && run.Trigger != engine.TriggerCLI {
-			if idempotencyKey != "" && !alive {
-				continue
-			}
 			busy := engine.Errorf(engine.CodeRunInProgress, "store %q is being %s already; wait for that run or cancel it", store.Key, doing[kind])
 			busy.RunID = run.ID
-			return busy
+			return nil, busy
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // doing says in words what runs do of which a store has one at a time.

@@ -300,7 +300,7 @@ func (c *chaos) sum(t *testing.T) (sum string, rows int) {
 func (c *chaos) forget(t *testing.T) {
 	t.Helper()
 	for _, sql := range []string{
-		"TRUNCATE snapshot_weekly_20251221", "TRUNCATE drift_event", "TRUNCATE customer_state", "INSERT INTO customer_state SELECT * FROM kept_state",
+		"TRUNCATE snapshot_weekly_20251221", "TRUNCATE drift_event", "DELETE FROM customer_drift WHERE to_date = '2025-12-21'", "TRUNCATE customer_state", "INSERT INTO customer_state SELECT * FROM kept_state",
 	} {
 		if _, err := c.pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)

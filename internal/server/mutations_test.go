@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -267,5 +268,82 @@ func TestExportAndEraseCustomer(t *testing.T) {
 		if len(r.Errors) > 0 || !strings.Contains(r.Text, `["input","customer"]`) || !strings.Contains(r.Text, `"receipt":null`) {
 			t.Errorf("%s: %s", by, r.Text)
 		}
+	}
+}
+
+// TestRunsOverHTTP starts runs by keys, cancels one, lets one fail, and reads what became of them.
+func TestRunsOverHTTP(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	type run struct {
+		ID, Kind, State, Failure string
+		Seconds                  float64
+		FinishedAt               *string
+		Progress                 struct{ Fraction float64 }
+	}
+	start := func(mutation string) (run, string) {
+		t.Helper()
+		r := a.query(t, `mutation { m: `+mutation+` { run { id kind state failure } userErrors { code ... on RunInProgressError { run { id } } } } }`, nil)
+		var got struct{ M struct{ Run *run } }
+		check(t, json.Unmarshal(r.Data, &got))
+		if got.M.Run == nil {
+			return run{}, r.Text
+		}
+		return *got.M.Run, r.Text
+	}
+	const recluster = `recluster(input: {storeId: "shop", idempotencyKey: "a"})`
+	first, text := start(recluster)
+	if first.State != "QUEUED" {
+		t.Fatal(text)
+	}
+	for _, same := range []string{recluster, recluster} {
+		if again, text := start(same); again.ID != first.ID {
+			t.Errorf("the same key gave %s", text)
+		}
+	}
+	if _, text := start(`recluster(input: {storeId: "shop", idempotencyKey: "b"})`); !strings.Contains(text, "RUN_IN_PROGRESS") || !strings.Contains(text, first.ID) {
+		t.Errorf("another key, while the first run waits: %s", text)
+	}
+	cleanup, text := start(`cleanupSnapshots(input: {storeId: "shop", idempotencyKey: "a"})`) // a key belongs to a kind
+	if again, _ := start(`cleanupSnapshots(input: {storeId: "shop", idempotencyKey: "a"})`); cleanup.Kind != "CLEANUP" || again.ID != cleanup.ID {
+		t.Errorf("cleanups by one key: %s, then %s", text, again.ID)
+	}
+	if other, _ := start(`cleanupSnapshots(input: {storeId: "shop", idempotencyKey: "b"})`); other.ID == cleanup.ID || other.ID == "" {
+		t.Errorf("another key gave run %q", other.ID)
+	}
+	cancel := `mutation ($run: ID!) { cancelRun(input: {runId: $run}) { run { state } userErrors { code ... on RunFinishedError { run { id } } } } }`
+	if r := a.query(t, cancel, map[string]any{"run": first.ID}); !strings.Contains(r.Text, `"CANCELLED"`) {
+		t.Errorf("cancelling: %s", r.Text)
+	}
+	if r := a.query(t, cancel, map[string]any{"run": first.ID}); !strings.Contains(r.Text, `"RUN_FINISHED"`) || !strings.Contains(r.Text, first.ID) {
+		t.Errorf("cancelling again: %s", r.Text)
+	}
+	if again, text := start(recluster); again.ID != first.ID || again.State != "CANCELLED" {
+		t.Errorf("the key of a cancelled run gave %s", text)
+	}
+	failing, text := start(`recluster(input: {storeId: "shop", idempotencyKey: "fails", asOf: "1950-01-01"})`)
+	if failing.ID == "" {
+		t.Fatal(text)
+	}
+	a.work(t)
+	read := func(id string) (r run) {
+		t.Helper()
+		var got struct{ Run run }
+		a.data(t, &got, `query ($id: ID!) { run(id: $id) { id kind state failure seconds finishedAt progress { fraction } } }`, map[string]any{"id": id})
+		return got.Run
+	}
+	for !slices.Contains([]string{"SUCCEEDED", "FAILED"}, read(failing.ID).State) || read(cleanup.ID).FinishedAt == nil {
+		if t.Context().Err() != nil {
+			t.Fatal("the runs do not end")
+		}
+	}
+	if r := read(failing.ID); r.State != "FAILED" || !strings.HasPrefix(r.Failure, `store "shop" has no purchase before 1950-01-01`) || r.Seconds < 0 {
+		t.Errorf("the run that was to fail is %+v", r)
+	}
+	if r := read(cleanup.ID); r.State != "SUCCEEDED" || r.Failure != "" || r.Progress.Fraction != 1 || r.Seconds <= 0 {
+		t.Errorf("the cleanup is %+v", r)
+	}
+	if r := read(first.ID); r.State != "CANCELLED" || r.FinishedAt == nil {
+		t.Errorf("the cancelled run is %+v", r)
 	}
 }
