@@ -162,7 +162,7 @@ func BenchmarkWeeklyBatch(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.ReportMetric(float64(bytes)/float64(rows), "table-bytes/snapshot")
-				for _, sql := range []string{"TRUNCATE snapshot_weekly_19980614", "TRUNCATE drift_event"} {
+				for _, sql := range []string{"TRUNCATE snapshot_weekly_19980614", "TRUNCATE drift_event, customer_drift, segment_transition, drift_spread"} {
 					if _, err := pool.Exec(ctx, sql); err != nil {
 						b.Fatal(err)
 					}
@@ -172,7 +172,7 @@ func BenchmarkWeeklyBatch(b *testing.B) {
 			b.ReportMetric(float64(snapshots)/b.Elapsed().Seconds(), "customers/s")
 			b.ReportMetric(float64(events)/float64(b.N), "events")
 			b.StopTimer()
-			if _, err := pool.Exec(ctx, "TRUNCATE snapshot; TRUNCATE drift_event"); err != nil {
+			if _, err := pool.Exec(ctx, "TRUNCATE snapshot, drift_event, customer_drift, segment_transition, drift_spread"); err != nil {
 				b.Fatal(err)
 			}
 		})
