@@ -150,6 +150,8 @@ func (r *Runner) finish(ctx context.Context, run *engine.Run, err error) error {
 	failure := "The run failed by a fault of the program; the log has more under the run's id."
 	if known, ok := errors.AsType[*engine.Error](err); ok {
 		failure = known.Message
+	} else if outage := postgres.Outage(err); outage != nil {
+		failure = outage.Message
 	} else if errors.Is(err, context.Canceled) {
 		failure = "The program was stopped before the run was done."
 	}

@@ -66,7 +66,8 @@ func (r *Resolver) codeOf(ctx context.Context, err error) (code, message string)
 		return CodeUnavailable, "The request was given up, or the server is ending."
 	case postgres.IsUnavailable(err):
 		r.Log.ErrorContext(ctx, "the database cannot be used", slog.Any("error", err))
-		return CodeUnavailable, "The database cannot be reached. Try again in a moment."
+		message := postgres.Outage(err).Message
+		return CodeUnavailable, strings.ToUpper(message[:1]) + message[1:] + "."
 	}
 	r.Log.ErrorContext(ctx, "a field failed", slog.Any("error", err))
 	return CodeInternal, "Internal error. The server's log has the details."

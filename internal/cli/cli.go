@@ -240,8 +240,10 @@ func (a *app) explain(err error) failure {
 	switch {
 	case errors.Is(err, postgres.ErrRunOver):
 		f = failure{Code: engine.CodeConflict, Message: "the run was cancelled"}
-	case errors.Is(err, localpg.ErrNotFound), postgres.IsUnavailable(err):
+	case errors.Is(err, localpg.ErrNotFound):
 		f.Code = engine.CodeUnavailable
+	case postgres.IsUnavailable(err):
+		f = failure{Code: engine.CodeUnavailable, Message: postgres.Outage(err).Message}
 	case errors.Is(err, localpg.ErrOtherVersion):
 		f.Code = engine.CodeConflict
 	case errors.Is(err, fs.ErrNotExist):

@@ -1,13 +1,8 @@
 package postgres
 
 import (
-	"errors"
-	"io"
-	"net"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // statement builds a read with optional conditions: every value is a parameter, and only fixed fragments are joined.
@@ -72,18 +67,8 @@ func beyond(after, descending bool) string {
 	return "<"
 }
 
-// IsUnavailable tells whether an error says that the database cannot be reached or is ending.
-func IsUnavailable(err error) bool {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		// Classes 08 and 53: connection and resources; 57P: the server is starting or ending.
-		return strings.HasPrefix(pgErr.Code, "08") || strings.HasPrefix(pgErr.Code, "53") || strings.HasPrefix(pgErr.Code, "57P")
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[*net.OpError](err)
-	return ok || errors.Is(err, io.ErrUnexpectedEOF)
-}
+// IsUnavailable tells whether an error says that the database cannot be reached, is ending or lacks something: see Outage.
+func IsUnavailable(err error) bool { return Outage(err) != nil }
 
 // Stats tells how the pool of connections is used: those there are, those in use, and the most there may be.
 func (db *DB) Stats() (total, used, limit int) {
