@@ -33,6 +33,9 @@ func TestRegistry(t *testing.T) {
 	if features != FeatureCount {
 		t.Errorf("%d features in the registry, FeatureCount is %d", features, FeatureCount)
 	}
+	if key := Axes[0].Features[atPurchases].Key; key != "purchases" {
+		t.Errorf("%s stands where the number of purchases is looked for", key)
+	}
 	if _, ok := AxisIndex("no_such_axis"); ok {
 		t.Error("an axis that is not there was found")
 	}

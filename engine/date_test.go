@@ -143,3 +143,14 @@ func TestSnapshotTypes(t *testing.T) {
 		t.Errorf("type 9 is called %q", got)
 	}
 }
+
+var testZones = []string{"UTC", "America/New_York", "Europe/London", "Pacific/Auckland", "Asia/Kolkata", "America/Santiago"}
+
+// drawZone draws a zone, most of them with clock changes.
+func drawZone(t *rapid.T) *time.Location {
+	zone, err := time.LoadLocation(rapid.SampledFrom(testZones).Draw(t, "zone"))
+	if err != nil {
+		t.Fatalf("zone: %v", err)
+	}
+	return zone
+}

@@ -27,6 +27,26 @@ type Instant struct {
 	Reference *Reference
 }
 
+// Reference is what features at an instant need to know of the store: made once a calendar month, from what was ordered
+// before Month, but for what was cancelled, be it later: so it is the same whether a cancelled order was known before or
+// never. It is stored whole, as JSON. A nil Reference is that of a store without a complete month: shares are
+// shrunk to 1/2 and price features are undefined; what a Reference lacks is taken likewise.
+type Reference struct {
+	Month Date `json:"month"` // the first of a month
+	// Shares holds, by feature key, the store means that the customers' shares are shrunk to: of all orders before Month.
+	Shares map[string]float64 `json:"shares"`
+	// Prices holds, by SKU, the median net price of a unit over the 365 days before Month, in units of the currency, for
+	// SKUs with at least 5 lines sold in that time.
+	Prices map[string]float32 `json:"prices,omitempty"`
+	// Categories holds, by category path, the prices of a unit before discount over the same days, in units of the
+	// currency: 41 quantiles from the lowest to the highest in steps of 2.5 %.
+	Categories map[string][]float32 `json:"categories,omitempty"`
+}
+
+// ReferenceMonth gives the month whose Reference an instant uses: what was ordered before the first of the instant's own
+// month is known by then, and is whole months.
+func ReferenceMonth(at time.Time, zone *time.Location) Date { return DateOf(at, zone).Month() }
+
 // Table holds features of many customers at one instant, as columns of equal length.
 type Table struct {
 	AsOf       Date
@@ -54,6 +74,9 @@ func (t *Table) Append(customerID int64, f *Features) {
 
 // Row gives the features of customer i; the slice is the table's own.
 func (t *Table) Row(i int) []float32 { return t.Values[i*FeatureCount : (i+1)*FeatureCount] }
+
+// atPurchases is the place of the number of purchases among all features.
+const atPurchases = 0
 
 // PurchasesOf reads the number of purchases from all features of a customer, where it stands as ln(1 + N).
 func PurchasesOf(values []float32) int {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/synth"
 )
 
@@ -25,7 +26,7 @@ func BenchmarkFit(b *testing.B) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("customers=%d", n), func(b *testing.B) { benchmarkFit(b, syntheticTable(n)) })
 	}
-	b.Run("cdnow", func(b *testing.B) { benchmarkFit(b, engine.RealTable(b, "cdnow")) })
+	b.Run("cdnow", func(b *testing.B) { benchmarkFit(b, engine.RealTable(b, "cdnow", 0)) })
 }
 
 func benchmarkFit(b *testing.B, table *engine.Table) {
@@ -84,7 +85,7 @@ func makeTable(n int) *engine.Table {
 	const have = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
 	shop := synth.Options{Seed: 1, Customers: n, End: engine.NewDate(2026, time.March, 14)}
 	asOf := shop.End + 1
-	references := engine.NewReferenceBuilder(time.UTC, have, []engine.Date{engine.ReferenceMonth(asOf.UTC(), time.UTC)})
+	references := feature.NewReferenceBuilder(time.UTC, have, []engine.Date{engine.ReferenceMonth(asOf.UTC(), time.UTC)})
 	known := shop
 	known.Customers = min(n, referenceCustomers)
 	for c := range synth.Stream(known) {
@@ -104,7 +105,7 @@ func makeTable(n int) *engine.Table {
 	var building sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		building.Go(func() {
-			builder := engine.NewBuilder(time.UTC, have)
+			builder := feature.NewBuilder(time.UTC, have)
 			one := engine.Table{AsOf: asOf}
 			for batch := range batches {
 				for i, c := range batch.customers {

@@ -5,35 +5,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
-// RealTable is a store of the sample data, for the tests outside this package.
-func RealTable(tb testing.TB, name string) *Table {
-	tb.Helper()
-	return tableOf(tb, loadStore(tb, name))
-}
+// RealTable gives the table of a store of the sample data as of a day; 0 is the day after its last order. Features come from
+// engine/feature, which imports this package, so the external tests set it.
+var RealTable func(tb testing.TB, name string, asOf Date) *Table
 
 // everyStore takes the large stores into the tests that fit a store again and again, which then take minutes.
 var everyStore = flag.Bool("every-store", false, "fit the large stores too where a store is fitted several times")
 
-// tableOf is the whole store as of the day after its last order.
-func tableOf(tb testing.TB, store *realStore) *Table {
-	tb.Helper()
-	asOf := store.to + 1
-	month := ReferenceMonth(asOf.In(time.UTC), time.UTC)
-	references := NewReferenceBuilder(time.UTC, store.have, []Date{month})
-	for _, lines := range store.customers {
-		references.Add(lines)
-	}
-	at := []Instant{{At: asOf.In(time.UTC), Reference: references.References()[0]}}
-	table := &Table{AsOf: asOf, Columns: store.have}
-	builder := NewBuilder(time.UTC, store.have)
-	for i, lines := range store.customers {
-		builder.Build(lines, at, func(_ int, f *Features) { table.Append(int64(i), f) })
-	}
-	return table
-}
+// The stores of the sample data.
+var realStoreNames = []string{"cdnow", "cdnow sample", "online retail", "superstore"}
 
 // The six axes that a store with nothing but dates, units and prices has.
 var plainAxes = map[string]bool{
@@ -43,11 +25,11 @@ var plainAxes = map[string]bool{
 
 func TestFitRealStores(t *testing.T) {
 	t.Parallel()
-	for name := range realStores {
+	for _, name := range realStoreNames {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unraced(t)
-			table := tableOf(t, loadStore(t, name))
+			table := RealTable(t, name, 0)
 			m, err := Fit(t.Context(), DefaultParams(), 1, table, nil, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -86,11 +68,11 @@ func TestKDoesNotDependOnTheSeed(t *testing.T) {
 	t.Parallel()
 	unraced(t)
 	axes, same := 0, 0
-	for name := range realStores {
+	for _, name := range realStoreNames {
 		if !*everyStore && severalOptima[name] == nil {
 			continue
 		}
-		table := tableOf(t, loadStore(t, name))
+		table := RealTable(t, name, 0)
 		for i := range Axes {
 			if !*everyStore && !slices.Contains(severalOptima[name], Axes[i].Key) {
 				continue
@@ -139,14 +121,14 @@ func chosenK(t *testing.T, table *Table, axis int, seed uint64) int {
 
 func TestReportsOfRealStores(t *testing.T) {
 	t.Parallel()
-	for name := range realStores {
+	for _, name := range realStoreNames {
 		if name == "cdnow" && !*everyStore {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unraced(t)
-			table := tableOf(t, loadStore(t, name))
+			table := RealTable(t, name, 0)
 			p := DefaultParams()
 			if !*everyStore {
 				p.Starts = 3 // quicker, and nearly the same

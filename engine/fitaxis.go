@@ -475,5 +475,5 @@ func (f *axisFit) outlierDistance() float64 {
 	for i, row := range f.scaled {
 		distances[i] = a.distance(f.values(row))
 	}
-	return quantile(distances, outlierQuantile)
+	return scale.QuantileUnsorted(distances, outlierQuantile)
 }

@@ -40,11 +40,6 @@ func (l *Line) RefundKnownAt() time.Time {
 	return l.RefundedAt
 }
 
-// cancelledBefore tells whether the line is nothing any more at an instant.
-func (l *Line) cancelledBefore(at time.Time) bool {
-	return !l.CancelledAt.IsZero() && l.CancelledAt.Before(at)
-}
-
 // Columns is the set of optional columns that a store's orders fill.
 type Columns uint8
 

@@ -10,7 +10,7 @@ import (
 // deviations, with and without acceleration, from k customers as centres; and how far the objective that acceleration
 // ends with is above the plain one (negative if below).
 func BenchmarkPassesOnCDNOW(b *testing.B) {
-	table := tableOf(b, loadStore(b, "cdnow"))
+	table := RealTable(b, "cdnow", 0)
 	for i := range Axes {
 		f := axisFit{axis: &Axes[i], table: table, width: FeatureCount, params: DefaultParams()}
 		if !f.standardised(b) {

@@ -160,13 +160,7 @@ func TestPredictionReasons(t *testing.T) {
 // last day.
 func TestFitPredictor(t *testing.T) {
 	t.Parallel()
-	table := &Table{AsOf: predictionDay}
-	builder := NewBuilder(time.UTC, 0)
-	for i, lines := range loadStore(t, "cdnow").customers {
-		if h := HistoryOf(builder.Purchases(lines, table.AsOf.In(time.UTC))); h.Purchases > 0 {
-			table.Append(int64(i), &Features{PurchaseHistory: h})
-		}
-	}
+	table := RealTable(t, "cdnow", predictionDay)
 	p, err := FitPredictor(t.Context(), table, DefaultPredictionSettings())
 	if err != nil {
 		t.Fatal(err)
@@ -221,5 +215,18 @@ func TestPredictionSettings(t *testing.T) {
 		if err := s.Validate(); CodeOf(err) != CodeInvalid {
 			t.Errorf("%+v: %v", s, err)
 		}
+	}
+}
+
+// tester is a test of the standard library or of rapid.
+type tester interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+func near(tb tester, what string, got, want, tolerance float64) {
+	tb.Helper()
+	if math.IsNaN(got) != math.IsNaN(want) || math.Abs(got-want) > tolerance {
+		tb.Errorf("%s is %.9g, want %.9g", what, got, want)
 	}
 }

@@ -304,8 +304,8 @@ func (p *profiler) profile(members []int32) Profile {
 	n := float64(len(members))
 	r.OrdersPerMonth = rate / n
 	r.TenureMonths = tenure / n / daysPerMonth
-	r.MedianOrders = middle(p.orders)
-	r.MedianValueCents = int64(math.Round(middle(p.values)))
+	r.MedianOrders = scale.Median(p.orders)
+	r.MedianValueCents = int64(math.Round(scale.Median(p.values)))
 	return r
 }
 

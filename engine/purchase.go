@@ -2,9 +2,9 @@ package engine
 
 import (
 	"math"
-	"time"
 
 	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/scale"
 )
 
 // Purchase is a day on which a customer bought: at least one line of positive quantity, whatever its value. Orders of one
@@ -12,30 +12,6 @@ import (
 type Purchase struct {
 	Day        Date  // in the store's zone
 	ValueCents int64 // of the day's lines of positive quantity, less discounts; refunds do not count
-}
-
-// Purchases gives the customer's purchases before an instant in the order of time, as the features of that instant see
-// them: an order that is known to be cancelled by then is none. The slice is new.
-func (b *Builder) Purchases(lines []Line, before time.Time) []Purchase {
-	var purchases []Purchase
-	b.walk(lines, []Instant{{At: before}}, func(int, bool) {
-		purchases = make([]Purchase, len(b.history.orders))
-		for i := range b.history.orders {
-			purchases[i] = Purchase{Day: b.history.orders[i].day, ValueCents: b.history.orders[i].net}
-		}
-	})
-	return purchases
-}
-
-// Histories sums up the purchases before each instant (ascending by At), as the features of that instant have them, and calls yield where
-// there is one.
-func (b *Builder) Histories(lines []Line, at []Instant, yield func(i int, h PurchaseHistory)) {
-	b.walk(lines, at, func(i int, _ bool) { yield(i, b.history.summary()) })
-}
-
-// summary is that of all purchases so far, of which there is one at least.
-func (h *history) summary() PurchaseHistory {
-	return PurchaseHistory{Purchases: len(h.orders), FirstAt: h.orders[0].day, LastAt: h.lastDay(), RepeatCents: h.net - h.orders[0].net}
 }
 
 // PurchaseHistory sums up a customer's purchases so far: what the purchase and spend models know of it.
@@ -86,5 +62,5 @@ func usualGap(purchases []Purchase) (days float64, ok bool) {
 	for i := range gaps {
 		gaps[i] = int32(purchases[i+1].Day - purchases[i].Day)
 	}
-	return middle(gaps), true
+	return scale.Median(gaps), true
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/quimbi/quimbi/engine/scale"
 )
 
 // Two parts of the customers are clustered on their own, apart from the thumbprint: those who came back, and those who
@@ -110,7 +112,7 @@ func (f *axisFit) exceptional() []int32 {
 	for i, row := range f.eligible {
 		cents[i] = f.table.ValueCents[row]
 	}
-	least := exceptionalValue * max(middle(cents), 100*leastValue)
+	least := exceptionalValue * max(scale.Median(cents), 100*leastValue)
 	scorer := newAxisScorer(f.axis, &f.model, f.params)
 	var set []int32
 	for i, row := range f.eligible {

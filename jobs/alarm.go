@@ -5,6 +5,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/alarm"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -33,7 +34,7 @@ func newLookout(store *engine.Store, m *engine.Model, c chunk) *lookout {
 }
 
 // look goes through a customer's dates, on each by what was known then.
-func (w *lookout) look(b *engine.Builder, customer postgres.CustomerLines) {
+func (w *lookout) look(b *feature.Builder, customer postgres.CustomerLines) {
 	if w == nil || w.watcher == nil {
 		return
 	}

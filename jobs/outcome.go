@@ -8,6 +8,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -65,7 +66,7 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 // watched looks at the customers of a range; the instants are the tally's day and the model's.
 func (r *Runner) watched(ctx context.Context, o *outcomes, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
 	m := o.tally.Model()
-	builder, scorer := engine.NewBuilder(store.Zone, store.Columns), m.NewScorer()
+	builder, scorer := feature.NewBuilder(store.Zone, store.Columns), m.NewScorer()
 	reference := []engine.Instant{{At: alarm.ReferenceDay(m.AsOf).In(store.Zone)}}
 	var then engine.Thumbprint
 	for customer, err := range r.db.Lines(ctx, store.ID, customers, instants[1].At) {
@@ -96,7 +97,7 @@ func (r *Runner) watched(ctx context.Context, o *outcomes, store *engine.Store, 
 
 // Calibrate calibrates a predictor by what a store's customers did before a day, in one pass over the orders.
 func (r *Runner) Calibrate(ctx context.Context, store *engine.Store, p *engine.Predictor, asOf engine.Date, customers int) error {
-	observer, builder := risk.NewObserver(p, asOf, customers), engine.NewBuilder(store.Zone, store.Columns)
+	observer, builder := risk.NewObserver(p, asOf, customers), feature.NewBuilder(store.Zone, store.Columns)
 	for customer, err := range r.db.Lines(ctx, store.ID, everyone, asOf.In(store.Zone)) {
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // PastRequest asks where customers stood on days that have passed.
@@ -28,7 +29,7 @@ func (r *Runner) Past(ctx context.Context, q PastRequest) (map[int64][]*engine.S
 		return nil, err
 	}
 	past := map[int64][]*engine.Snapshot{}
-	builder, scorer, now := engine.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer(), r.now()
+	builder, scorer, now := feature.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer(), r.now()
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[len(instants)-1].At) {
 		if err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (r *Runner) Silent(ctx context.Context, q SilentRequest) (map[int64]engine.
 	}
 	instants[0].KnownAt = q.From.In(q.Store.Zone)
 	silent := map[int64]engine.Thumbprint{}
-	builder, scorer := engine.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer()
+	builder, scorer := feature.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer()
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[0].KnownAt) {
 		if err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -67,7 +68,7 @@ func (r *Runner) references(ctx context.Context, store *engine.Store, months []e
 	if len(missing) == 0 {
 		return found, nil
 	}
-	builder := engine.NewReferenceBuilder(store.Zone, store.Columns, missing)
+	builder := feature.NewReferenceBuilder(store.Zone, store.Columns, missing)
 	for customer, err := range r.db.Lines(ctx, store.ID, everyone, missing[len(missing)-1].In(store.Zone)) {
 		if err != nil {
 			return nil, err

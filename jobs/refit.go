@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -152,7 +153,7 @@ func (r *Runner) table(ctx context.Context, store *engine.Store, asOf engine.Dat
 	group.SetLimit(r.settings.workers())
 	for i, customers := range ranges {
 		group.Go(func() error {
-			builder := engine.NewBuilder(store.Zone, store.Columns)
+			builder := feature.NewBuilder(store.Zone, store.Columns)
 			parts[i].AsOf = asOf
 			for customer, err := range r.db.Lines(ctx, store.ID, customers, instants[0].At) {
 				if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -104,7 +105,7 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 		runner: r, store: store, model: model, scorer: model.NewScorer(), baselines: baselines,
 		Rescored: postgres.Rescored{StoreID: store.ID, Model: version, Day: day, At: instant.At, Customers: ids},
 	}
-	builder := engine.NewBuilder(store.Zone, store.Columns)
+	builder := feature.NewBuilder(store.Zone, store.Columns)
 	for customer, err := range tx.LinesOf(ctx, store.ID, ids, instant.At) {
 		if err != nil {
 			return 0, 0, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -197,7 +198,7 @@ type batch struct {
 
 // read goes through the orders once, customer by customer.
 func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
-	builder := engine.NewBuilder(b.store.Zone, b.store.Columns)
+	builder := feature.NewBuilder(b.store.Zone, b.store.Columns)
 	for customer, err := range tx.Lines(ctx, b.store.ID, b.chunk.Customers, b.instants[len(b.instants)-1].At) {
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/synth"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/pgtest"
@@ -56,7 +57,7 @@ func newStream(t *testing.T) *stream {
 var shopModel = sync.OnceValues(func() (*engine.Model, error) {
 	day := engine.DateOf(clock(), time.UTC)
 	table := &engine.Table{AsOf: day, Columns: everyColumn}
-	builder := engine.NewBuilder(time.UTC, everyColumn)
+	builder := feature.NewBuilder(time.UTC, everyColumn)
 	for i, c := range synth.Shop(synth.Options{Seed: 1, Customers: 250, End: day - 1, Weeks: 60}).Customers {
 		builder.Build(c.Lines, []engine.Instant{{At: day.UTC()}}, func(_ int, f *engine.Features) { table.Append(int64(i+1), f) })
 	}
@@ -174,7 +175,7 @@ func expected(c tb, batch map[string][]engine.Line) map[string]*standing {
 	m, err := shopModel()
 	must(c, err)
 	month := engine.ReferenceMonth(clock(), time.UTC)
-	references := engine.NewReferenceBuilder(time.UTC, everyColumn, []engine.Date{month})
+	references := feature.NewReferenceBuilder(time.UTC, everyColumn, []engine.Date{month})
 	for _, lines := range batch {
 		slices.SortFunc(lines, func(a, b engine.Line) int {
 			return cmp.Or(a.OrderedAt.Compare(b.OrderedAt), strings.Compare(a.OrderKey, b.OrderKey), cmp.Compare(a.Number, b.Number))
@@ -184,7 +185,7 @@ func expected(c tb, batch map[string][]engine.Line) map[string]*standing {
 	instant := engine.Instant{At: clock(), Reference: references.References()[0]}
 	want := map[string]*standing{}
 	for key, lines := range batch {
-		builder, scorer := engine.NewBuilder(time.UTC, everyColumn), m.NewScorer()
+		builder, scorer := feature.NewBuilder(time.UTC, everyColumn), m.NewScorer()
 		builder.Build(lines, []engine.Instant{instant}, func(_ int, f *engine.Features) {
 			var print engine.Thumbprint
 			scorer.Score(f.Purchases, f.Values, &print)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -64,7 +65,7 @@ func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Mod
 	if err != nil {
 		return nil, engine.PredictionGiven, err
 	}
-	purchases := engine.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
+	purchases := feature.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
 	p, reason := m.Predictor.Predict(purchases, engine.DateOf(at, c.Store.Zone))
 	if p == nil {
 		return nil, reason, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/risk"
 )
 
@@ -176,7 +177,7 @@ type fittingThird struct {
 func readFitting(ctx context.Context, p *Plan, orders *Orders, progress func(int)) (*fittingThird, error) {
 	at := orders.Instants[len(orders.Instants)-1:]
 	f := &fittingThird{table: &engine.Table{AsOf: p.to(), Columns: orders.Columns}}
-	builder := engine.NewBuilder(orders.Zone, orders.Columns)
+	builder := feature.NewBuilder(orders.Zone, orders.Columns)
 	done := 0
 	for c, err := range orders.Each() {
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/risk"
 )
 
@@ -133,7 +134,7 @@ type observer struct {
 	plan     *Plan
 	instants []engine.Instant
 	build    func(lines []engine.Line, at []engine.Instant, yield func(i int, f *engine.Features))
-	truth    *engine.Builder
+	truth    *feature.Builder
 	fitted
 	scorer *engine.Scorer
 	// Of the customer that is observed: where it stood on the Sunday before, and its levels so far.
@@ -148,7 +149,7 @@ type observer struct {
 func newObserver(p *Plan, orders *Orders, f fitted) *observer {
 	o := &observer{
 		plan: p, instants: orders.Instants, fitted: f,
-		build: engine.NewBuilder(orders.Zone, orders.Columns).Build, truth: engine.NewBuilder(orders.Zone, orders.Columns),
+		build: feature.NewBuilder(orders.Zone, orders.Columns).Build, truth: feature.NewBuilder(orders.Zone, orders.Columns),
 	}
 	if f.segments != nil {
 		o.scorer = f.segments.NewScorer()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // quickParams make segments in a moment; how good they are is another package's affair.
@@ -136,7 +137,7 @@ func (s *store) orders(p *Plan) Orders {
 			months = append(months, m)
 		}
 	}
-	references := engine.NewReferenceBuilder(time.UTC, s.columns, months)
+	references := feature.NewReferenceBuilder(time.UTC, s.columns, months)
 	for _, c := range s.customers {
 		references.Add(c.Lines)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // Calibration looks at so many past days, so many days apart: the last one a horizon before now, so that all outcomes are known.
@@ -63,7 +64,7 @@ func NewObserver(p *engine.Predictor, asOf engine.Date, customers int) *Observer
 
 // Add looks at a customer's past: on each day at what was known then, and at the purchases of the horizon after it. The
 // builder, of any columns, is not kept.
-func (o *Observer) Add(b *engine.Builder, zone *time.Location, customer int64, lines []engine.Line) {
+func (o *Observer) Add(b *feature.Builder, zone *time.Location, customer int64, lines []engine.Line) {
 	if len(o.days) == 0 || mixed(customer) > o.share {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/btyd"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // fitted is a predictor with the fit of the 1/10 sample of CDNOW; see the tests of btyd for its source.
@@ -139,7 +140,7 @@ func TestCalibrationStaysAway(t *testing.T) {
 // On each day what was known then counts, and the outcome is a purchase from the day to one before the horizon's end.
 func TestObserved(t *testing.T) {
 	t.Parallel()
-	o, b := NewObserver(fitted(), observedAsOf, 3), engine.NewBuilder(time.UTC, 0)
+	o, b := NewObserver(fitted(), observedAsOf, 3), feature.NewBuilder(time.UTC, 0)
 	days := o.days
 	if want := []engine.Date{observedAsOf - 174, observedAsOf - 146, observedAsOf - 118, observedAsOf - 90}; !slices.Equal(days, want) {
 		t.Fatalf("%v, want %v", days, want)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // purchases reads a file of the data folder beside the repository: the lines of positive quantity, by customer and time.
@@ -77,7 +78,7 @@ func future(t *testing.T, customers [][]engine.Line) (p *engine.Predictor, befor
 	settings := engine.DefaultPredictionSettings()
 	end := engine.DateOf(last, time.UTC) + 1
 	asOf := end - engine.Date(settings.HorizonDays)
-	b, now := engine.NewBuilder(time.UTC, 0), []engine.Instant{{At: asOf.UTC()}}
+	b, now := feature.NewBuilder(time.UTC, 0), []engine.Instant{{At: asOf.UTC()}}
 	table := &engine.Table{AsOf: asOf}
 	var raw, calibrated judgement
 	for i := 0; i < len(customers); i += 2 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 )
 
 // The planted archetypes have to be found again from the orders alone, among all customers: those who have changed since
@@ -24,7 +25,7 @@ func TestArchetypesAreFound(t *testing.T) {
 			shop := Shop(Options{Seed: seed, End: end})
 			asOf := end + 1
 			table := &engine.Table{AsOf: asOf, Columns: engine.ColumnOrderID}
-			builder := engine.NewBuilder(time.UTC, table.Columns)
+			builder := feature.NewBuilder(time.UTC, table.Columns)
 			for i, c := range shop.Customers {
 				builder.Build(c.Lines, []engine.Instant{{At: asOf.UTC()}}, func(_ int, f *engine.Features) { table.Append(int64(i), f) })
 			}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/synth"
 )
 
@@ -31,7 +32,7 @@ var shop = sync.OnceValue(func() (s struct {
 },
 ) {
 	s.table = &engine.Table{AsOf: lastDay, Columns: everyColumn}
-	builder := engine.NewBuilder(time.UTC, everyColumn)
+	builder := feature.NewBuilder(time.UTC, everyColumn)
 	for i, c := range shopCustomers() {
 		builder.Build(c.Lines, []engine.Instant{{At: lastDay.UTC()}}, func(_ int, f *engine.Features) { s.table.Append(int64(i+1), f) })
 	}
@@ -125,7 +126,7 @@ func TestSilence(t *testing.T) {
 		c := customers[rapid.IntRange(0, len(customers)-1).Draw(t, "customer")]
 		t0 := lastDay - engine.Date(rapid.IntRange(30, 200).Draw(t, "t0"))
 		t1 := t0 + engine.Date(rapid.IntRange(1, 29).Draw(t, "days"))
-		builder, scorer := engine.NewBuilder(time.UTC, everyColumn), s.two.NewScorer()
+		builder, scorer := feature.NewBuilder(time.UTC, everyColumn), s.two.NewScorer()
 		print := func(lines []engine.Line, at engine.Instant) (p engine.Thumbprint) {
 			builder.Build(lines, []engine.Instant{at}, func(_ int, f *engine.Features) { scorer.Score(f.Purchases, f.Values, &p) })
 			return p

@@ -1,4 +1,4 @@
-package engine
+package feature
 
 import (
 	"fmt"
@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
-const allColumns = ColumnOrderID | ColumnSKU | ColumnCategory | ColumnDiscount | ColumnReturns | ColumnTimeOfDay
+const allColumns = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
 
 func TestFeaturePlaces(t *testing.T) {
 	t.Parallel()
@@ -31,16 +33,16 @@ func TestFeaturePlaces(t *testing.T) {
 		"median_gap": atMedianGap, "gap_variation": atGapVariation, "clumpiness": atClumpiness, "median_order_value": atMedianOrderValue,
 		"purchases_per_month": atPurchasesPerMonth, "recent_purchases": atRecentPurchases, "discount_rate": atDiscountRate,
 	}
-	for i := range Axes {
-		for j := range Axes[i].Features {
-			key := Axes[i].Features[j].Key
-			if place, ok := want[key]; !ok || place != Axes[i].First+j {
-				t.Errorf("%s stands at %d, the registry has it at %d", key, place, Axes[i].First+j)
+	for i := range engine.Axes {
+		for j := range engine.Axes[i].Features {
+			key := engine.Axes[i].Features[j].Key
+			if place, ok := want[key]; !ok || place != engine.Axes[i].First+j {
+				t.Errorf("%s stands at %d, the registry has it at %d", key, place, engine.Axes[i].First+j)
 			}
 		}
 	}
-	if atEnd != FeatureCount || len(want) != FeatureCount {
-		t.Errorf("%d places and %d names for %d features", atEnd, len(want), FeatureCount)
+	if atEnd != engine.FeatureCount || len(want) != engine.FeatureCount {
+		t.Errorf("%d places and %d names for %d features", atEnd, len(want), engine.FeatureCount)
 	}
 }
 
@@ -59,15 +61,15 @@ var testStart = time.Date(2023, time.September, 20, 0, 0, 0, 0, time.UTC)
 
 // drawLines draws the lines of one customer: orders of several lines, some on one day, returns with and without an order,
 // refunds known later, gifts, gaps in what the source knows.
-func drawLines(t *rapid.T) []Line {
+func drawLines(t *rapid.T) []engine.Line {
 	at := testStart
 	span := rapid.SampledFrom([]int{0, 1, 6, 30, 100}).Draw(t, "span")
-	var lines []Line
+	var lines []engine.Line
 	for o := range rapid.IntRange(1, 14).Draw(t, "orders") {
 		at = at.Add(time.Duration(rapid.IntRange(0, span).Draw(t, "days"))*24*time.Hour +
 			time.Duration(rapid.IntRange(0, 12).Draw(t, "hours"))*time.Hour)
 		for range rapid.IntRange(1, 4).Draw(t, "lines") {
-			l := Line{
+			l := engine.Line{
 				OrderKey:  fmt.Sprint("o", o),
 				Number:    int32(len(lines) + 1),
 				OrderedAt: at,
@@ -105,11 +107,11 @@ func drawLines(t *rapid.T) []Line {
 	return lines
 }
 
-func drawReference(t *rapid.T, label string) *Reference {
+func drawReference(t *rapid.T, label string) *engine.Reference {
 	if rapid.IntRange(0, 4).Draw(t, label) == 0 {
 		return nil
 	}
-	r := &Reference{Shares: map[string]float64{}, Prices: map[string]float32{}, Categories: map[string][]float32{}}
+	r := &engine.Reference{Shares: map[string]float64{}, Prices: map[string]float32{}, Categories: map[string][]float32{}}
 	for _, key := range shareKeys {
 		r.Shares[key] = rapid.Float64Range(0, 1).Draw(t, "mean")
 	}
@@ -125,18 +127,18 @@ func drawReference(t *rapid.T, label string) *Reference {
 }
 
 // drawInstants draws ascending instants, midnights and others, some of which know less than was known.
-func drawInstants(t *rapid.T, zone *time.Location, last time.Time) []Instant {
+func drawInstants(t *rapid.T, zone *time.Location, last time.Time) []engine.Instant {
 	days := int(last.Sub(testStart).Hours()/24) + 100
-	references := []*Reference{drawReference(t, "first reference"), drawReference(t, "second reference")}
-	var at []Instant
+	references := []*engine.Reference{drawReference(t, "first reference"), drawReference(t, "second reference")}
+	var at []engine.Instant
 	for range rapid.IntRange(1, 12).Draw(t, "instants") {
-		in := Instant{At: (DateOf(testStart, zone) + Date(rapid.IntRange(0, days).Draw(t, "day"))).In(zone)}
+		in := engine.Instant{At: (engine.DateOf(testStart, zone) + engine.Date(rapid.IntRange(0, days).Draw(t, "day"))).In(zone)}
 		if rapid.Bool().Draw(t, "within") {
 			in.At = in.At.Add(time.Duration(rapid.IntRange(0, 23).Draw(t, "hour")) * time.Hour)
 		}
 		at = append(at, in)
 	}
-	slices.SortFunc(at, func(a, b Instant) int { return a.At.Compare(b.At) })
+	slices.SortFunc(at, func(a, b engine.Instant) int { return a.At.Compare(b.At) })
 	for i := range at {
 		at[i].Reference = references[i*2/len(at)]
 		if i > 0 && rapid.IntRange(0, 3).Draw(t, "hindsight") == 0 {
@@ -152,7 +154,7 @@ func TestSinglePass(t *testing.T) {
 	builders := map[string]*Builder{} // reused, as in production
 	rapid.Check(t, func(t *rapid.T) {
 		zone := drawZone(t)
-		have := rapid.SampledFrom([]Columns{allColumns, allColumns, allColumns &^ ColumnOrderID, allColumns &^ ColumnSKU, 0}).Draw(t, "columns")
+		have := rapid.SampledFrom([]engine.Columns{allColumns, allColumns, allColumns &^ engine.ColumnOrderID, allColumns &^ engine.ColumnSKU, 0}).Draw(t, "columns")
 		key := fmt.Sprint(zone, have)
 		if builders[key] == nil {
 			builders[key] = NewBuilder(zone, have)
@@ -167,7 +169,7 @@ func TestSinglePass(t *testing.T) {
 				}
 			}
 		}
-		builders[key].Build(lines, at, func(i int, f *Features) {
+		builders[key].Build(lines, at, func(i int, f *engine.Features) {
 			skipped(i)
 			next = i + 1
 			want, ok := naiveFeatures(lines, at[i], zone, have)
@@ -191,22 +193,22 @@ func TestSinglePass(t *testing.T) {
 func TestBorders(t *testing.T) {
 	t.Parallel()
 	day := func(d int) time.Time { return time.Date(2023, time.January, d, 12, 0, 0, 0, time.UTC) }
-	bought := func(d int, cents int64) Line {
-		return Line{OrderKey: fmt.Sprint(d), Number: int32(d), OrderedAt: day(d), SKU: "a", Category: "x", Quantity: 1, NetCents: cents}
+	bought := func(d int, cents int64) engine.Line {
+		return engine.Line{OrderKey: fmt.Sprint(d), Number: int32(d), OrderedAt: day(d), SKU: "a", Category: "x", Quantity: 1, NetCents: cents}
 	}
-	refunded := func(l Line, cents int64) Line {
+	refunded := func(l engine.Line, cents int64) engine.Line {
 		l.RefundCents = cents
 		return l
 	}
-	returned := func(d int, cents int64) Line {
-		return Line{OrderKey: fmt.Sprint("return ", d), Number: int32(d), OrderedAt: day(d), Quantity: -1, NetCents: -cents}
+	returned := func(d int, cents int64) engine.Line {
+		return engine.Line{OrderKey: fmt.Sprint("return ", d), Number: int32(d), OrderedAt: day(d), Quantity: -1, NetCents: -cents}
 	}
-	other := func(d int, category string, cents int64) Line {
+	other := func(d int, category string, cents int64) engine.Line {
 		l := bought(d, cents)
 		l.Category, l.Number = category, int32(d+1000)
 		return l
 	}
-	manyOrders := func() (lines []Line) {
+	manyOrders := func() (lines []engine.Line) {
 		for d := range 90 {
 			lines = append(lines, bought(d+1, 100))
 			lines[d].OrderKey = fmt.Sprint(d)
@@ -214,66 +216,66 @@ func TestBorders(t *testing.T) {
 		lines[0].NetCents = 50
 		return lines
 	}
-	orderBack := func(order string) Line {
+	orderBack := func(order string) engine.Line {
 		l := returned(90, 99)
 		l.OrderKey = order
 		return l
 	}
 	for _, c := range []struct {
 		what    string
-		lines   []Line
+		lines   []engine.Line
 		seen    int
 		feature int
 		want    float64
 	}{
-		{"an order 60 days after a refund", []Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atRecoveredRefunds, 1},
-		{"an order 61 days after a refund", []Line{refunded(bought(1, 100), 100), bought(62, 100)}, 63, atRecoveredRefunds, 0},
-		{"a refund of all", []Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atPartialRefunds, 0},
-		{"a refund of a part", []Line{refunded(bought(1, 100), 99), bought(61, 100)}, 62, atPartialRefunds, 1},
-		{"a return of as much as was bought before", []Line{bought(1, 100), returned(3, 100), bought(5, 500)}, 9, atPartialRefunds, 0},
-		{"a return of less", []Line{bought(1, 100), returned(3, 99), bought(5, 10)}, 9, atPartialRefunds, 1},
-		{"more days with returns than orders", []Line{
+		{"an order 60 days after a refund", []engine.Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atRecoveredRefunds, 1},
+		{"an order 61 days after a refund", []engine.Line{refunded(bought(1, 100), 100), bought(62, 100)}, 63, atRecoveredRefunds, 0},
+		{"a refund of all", []engine.Line{refunded(bought(1, 100), 100), bought(61, 100)}, 62, atPartialRefunds, 0},
+		{"a refund of a part", []engine.Line{refunded(bought(1, 100), 99), bought(61, 100)}, 62, atPartialRefunds, 1},
+		{"a return of as much as was bought before", []engine.Line{bought(1, 100), returned(3, 100), bought(5, 500)}, 9, atPartialRefunds, 0},
+		{"a return of less", []engine.Line{bought(1, 100), returned(3, 99), bought(5, 10)}, 9, atPartialRefunds, 1},
+		{"more days with returns than orders", []engine.Line{
 			bought(1, 100), returned(2, 1), returned(3, 1), returned(4, 1), returned(5, 1), returned(6, 1), returned(7, 1),
 		}, 9, atRefundedOrders, 1},
-		{"more returned than bought", []Line{bought(1, 100), returned(2, 200)}, 9, atRefundedValue, 1},
-		{"more returned than bought", []Line{bought(1, 100), returned(2, 200)}, 9, atTotalValue, 0},
-		{"a gift returned", []Line{bought(1, 0), returned(2, 5)}, 9, atRefundedValue, 1},
-		{"a gift kept", []Line{bought(1, 0)}, 9, atRefundedValue, 0},
-		{"a gift kept", []Line{bought(1, 0)}, 9, atMedianOrderValue, 0},
-		{"never returned", []Line{bought(1, 100)}, 9, atRefundedOrders, 2.5 / 6},
-		{"90 days ago", []Line{bought(1, 100), bought(110, 100)}, 200, atRecentTrend, math.Log(1.5 / 0.5)},
-		{"91 days ago", []Line{bought(1, 100), bought(110, 100)}, 201, atRecentTrend, math.Log(0.5 / 1.5)},
-		{"known for 180 days", []Line{bought(1, 100), bought(101, 100)}, 181, atRecentTrend, 0},
-		{"known for 179 days", []Line{bought(1, 100), bought(101, 100)}, 180, atRecentTrend, math.NaN()},
-		{"one purchase, 60 days known", []Line{bought(1, 100)}, 61, atActiveShare, 0.5},
-		{"one purchase, 61 days known", []Line{bought(1, 100)}, 62, atActiveShare, 1.0 / 3},
-		{"a purchase after 30 days", []Line{bought(1, 100), bought(31, 100)}, 61, atActiveShare, 1},
-		{"a new customer's purchases a month", []Line{bought(1, 100)}, 2, atPurchasesPerMonth, math.Log(30.44 / 30)},
-		{"of 30 days", []Line{bought(1, 100)}, 31, atPurchasesPerMonth, math.Log(30.44 / 30)},
-		{"of 60 days", []Line{bought(1, 100)}, 61, atPurchasesPerMonth, math.Log(30.44 / 60)},
-		{"fading", []Line{bought(1, 100), bought(91, 100)}, 181, atRecentPurchases, math.Log(1 + math.Exp(-1) + math.Exp(-2))},
-		{"equal categories: the first", []Line{bought(1, 100), other(1, "y", 100), other(2, "y", 100)}, 9, atCategorySwitches, 1},
-		{"the larger category", []Line{bought(1, 100), other(1, "y", 101), other(2, "y", 100)}, 9, atCategorySwitches, 0},
-		{"two orders a category", []Line{bought(1, 1), bought(2, 1)}, 9, atDeepCategories, 0},
-		{"three orders a category", []Line{bought(1, 1), bought(2, 1), bought(3, 1)}, 9, atDeepCategories, math.Log(2)},
-		{"twice the median is no splurge", []Line{bought(1, 100), bought(2, 100), bought(3, 200)}, 9, atSplurgeShare, 0},
-		{"more than twice is", []Line{bought(1, 100), bought(2, 100), bought(3, 201)}, 9, atSplurgeShare, 1.0 / 3},
-		{"noon is the cosine's low", []Line{bought(1, 100)}, 9, atHourCosine, -1},
-		{"noon is in office hours", []Line{bought(2, 100)}, 9, atOfficeHoursShare, 3.5 / 6},
-		{"Sunday", []Line{bought(1, 100)}, 9, atWeekendShare, 3.5 / 6},
-		{"Monday", []Line{bought(2, 100)}, 9, atWeekendShare, 2.5 / 6},
-		{"four lines", []Line{other(1, "a", 1), other(1, "b", 1), other(1, "c", 1), other(1, "d", 1)}, 9, atExpectedCategories, math.NaN()},
-		{"no slope of two gaps", []Line{bought(1, 100), bought(2, 100), bought(4, 100)}, 9, atGapSlope, math.NaN()},
-		{"gaps of 1, 2, 4", []Line{bought(1, 100), bought(2, 100), bought(4, 100), bought(8, 100)}, 9, atGapSlope, math.Ln2},
-		{"even gaps", []Line{bought(1, 100), bought(8, 100), bought(15, 100)}, 19, atGapVariation, 0},
-		{"one usual gap of silence", []Line{bought(1, 100), bought(8, 100)}, 15, atRelativeRecency, math.Ln2},
+		{"more returned than bought", []engine.Line{bought(1, 100), returned(2, 200)}, 9, atRefundedValue, 1},
+		{"more returned than bought", []engine.Line{bought(1, 100), returned(2, 200)}, 9, atTotalValue, 0},
+		{"a gift returned", []engine.Line{bought(1, 0), returned(2, 5)}, 9, atRefundedValue, 1},
+		{"a gift kept", []engine.Line{bought(1, 0)}, 9, atRefundedValue, 0},
+		{"a gift kept", []engine.Line{bought(1, 0)}, 9, atMedianOrderValue, 0},
+		{"never returned", []engine.Line{bought(1, 100)}, 9, atRefundedOrders, 2.5 / 6},
+		{"90 days ago", []engine.Line{bought(1, 100), bought(110, 100)}, 200, atRecentTrend, math.Log(1.5 / 0.5)},
+		{"91 days ago", []engine.Line{bought(1, 100), bought(110, 100)}, 201, atRecentTrend, math.Log(0.5 / 1.5)},
+		{"known for 180 days", []engine.Line{bought(1, 100), bought(101, 100)}, 181, atRecentTrend, 0},
+		{"known for 179 days", []engine.Line{bought(1, 100), bought(101, 100)}, 180, atRecentTrend, math.NaN()},
+		{"one purchase, 60 days known", []engine.Line{bought(1, 100)}, 61, atActiveShare, 0.5},
+		{"one purchase, 61 days known", []engine.Line{bought(1, 100)}, 62, atActiveShare, 1.0 / 3},
+		{"a purchase after 30 days", []engine.Line{bought(1, 100), bought(31, 100)}, 61, atActiveShare, 1},
+		{"a new customer's purchases a month", []engine.Line{bought(1, 100)}, 2, atPurchasesPerMonth, math.Log(30.44 / 30)},
+		{"of 30 days", []engine.Line{bought(1, 100)}, 31, atPurchasesPerMonth, math.Log(30.44 / 30)},
+		{"of 60 days", []engine.Line{bought(1, 100)}, 61, atPurchasesPerMonth, math.Log(30.44 / 60)},
+		{"fading", []engine.Line{bought(1, 100), bought(91, 100)}, 181, atRecentPurchases, math.Log(1 + math.Exp(-1) + math.Exp(-2))},
+		{"equal categories: the first", []engine.Line{bought(1, 100), other(1, "y", 100), other(2, "y", 100)}, 9, atCategorySwitches, 1},
+		{"the larger category", []engine.Line{bought(1, 100), other(1, "y", 101), other(2, "y", 100)}, 9, atCategorySwitches, 0},
+		{"two orders a category", []engine.Line{bought(1, 1), bought(2, 1)}, 9, atDeepCategories, 0},
+		{"three orders a category", []engine.Line{bought(1, 1), bought(2, 1), bought(3, 1)}, 9, atDeepCategories, math.Log(2)},
+		{"twice the median is no splurge", []engine.Line{bought(1, 100), bought(2, 100), bought(3, 200)}, 9, atSplurgeShare, 0},
+		{"more than twice is", []engine.Line{bought(1, 100), bought(2, 100), bought(3, 201)}, 9, atSplurgeShare, 1.0 / 3},
+		{"noon is the cosine's low", []engine.Line{bought(1, 100)}, 9, atHourCosine, -1},
+		{"noon is in office hours", []engine.Line{bought(2, 100)}, 9, atOfficeHoursShare, 3.5 / 6},
+		{"Sunday", []engine.Line{bought(1, 100)}, 9, atWeekendShare, 3.5 / 6},
+		{"Monday", []engine.Line{bought(2, 100)}, 9, atWeekendShare, 2.5 / 6},
+		{"four lines", []engine.Line{other(1, "a", 1), other(1, "b", 1), other(1, "c", 1), other(1, "d", 1)}, 9, atExpectedCategories, math.NaN()},
+		{"no slope of two gaps", []engine.Line{bought(1, 100), bought(2, 100), bought(4, 100)}, 9, atGapSlope, math.NaN()},
+		{"gaps of 1, 2, 4", []engine.Line{bought(1, 100), bought(2, 100), bought(4, 100), bought(8, 100)}, 9, atGapSlope, math.Ln2},
+		{"even gaps", []engine.Line{bought(1, 100), bought(8, 100), bought(15, 100)}, 19, atGapVariation, 0},
+		{"one usual gap of silence", []engine.Line{bought(1, 100), bought(8, 100)}, 15, atRelativeRecency, math.Ln2},
 		{"all of the first of many orders came back", append(manyOrders(), orderBack("0")), 99, atPartialRefunds, 0},
 		{"a part of the last of them", append(manyOrders(), orderBack("89")), 99, atPartialRefunds, 1},
 		{"a part of what was bought before, which no order names", append(manyOrders(), orderBack("90")), 99, atPartialRefunds, 1},
 	} {
 		var got []float32
-		at := []Instant{{At: day(c.seen).Add(-12 * time.Hour)}}
-		NewBuilder(time.UTC, allColumns).Build(c.lines, at, func(_ int, f *Features) { got = slices.Clone(f.Values) })
+		at := []engine.Instant{{At: day(c.seen).Add(-12 * time.Hour)}}
+		NewBuilder(time.UTC, allColumns).Build(c.lines, at, func(_ int, f *engine.Features) { got = slices.Clone(f.Values) })
 		if got == nil || !sameFeature(float64(got[c.feature]), c.want) {
 			t.Errorf("%s: %s is %g, want %g", c.what, featureKey(c.feature), got[c.feature], c.want)
 		}
@@ -284,9 +286,9 @@ func TestBorders(t *testing.T) {
 func TestOddInput(t *testing.T) {
 	t.Parallel()
 	builder := NewBuilder(nil, allColumns)
-	late := []Instant{{At: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC)}}
-	count := func(lines []Line, at []Instant) (n int) {
-		builder.Build(lines, at, func(int, *Features) { n++ })
+	late := []engine.Instant{{At: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC)}}
+	count := func(lines []engine.Line, at []engine.Instant) (n int) {
+		builder.Build(lines, at, func(int, *engine.Features) { n++ })
 		return n
 	}
 	if n := count(nil, late); n != 0 {
@@ -308,7 +310,7 @@ func TestOddInput(t *testing.T) {
 	lines := onDays(9, 2, 30, 1, 16)
 	unsorted := slices.Clone(lines)
 	got := featuresOf(t, unsorted, 31)
-	slices.SortFunc(lines, func(a, b Line) int { return a.OrderedAt.Compare(b.OrderedAt) })
+	slices.SortFunc(lines, func(a, b engine.Line) int { return a.OrderedAt.Compare(b.OrderedAt) })
 	want := featuresOf(t, lines, 31)
 	for k := range want {
 		if !sameFeature(float64(got[k]), float64(want[k])) {
@@ -337,11 +339,11 @@ func TestClockSetBackOverMidnight(t *testing.T) {
 		t.Fatal(err)
 	}
 	midnight := time.Date(2009, time.November, 1, 0, 0, 0, 0, zone)
-	var lines []Line
+	var lines []engine.Line
 	for i, after := range []time.Duration{-time.Minute, 30 * time.Second, 2 * time.Minute} {
-		lines = append(lines, Line{Number: int32(i), OrderedAt: midnight.Add(after), Quantity: 1, NetCents: 100})
+		lines = append(lines, engine.Line{Number: int32(i), OrderedAt: midnight.Add(after), Quantity: 1, NetCents: 100})
 	}
-	NewBuilder(zone, 0).Build(lines, []Instant{{At: midnight.AddDate(0, 0, 7)}}, func(_ int, f *Features) {
+	NewBuilder(zone, 0).Build(lines, []engine.Instant{{At: midnight.AddDate(0, 0, 7)}}, func(_ int, f *engine.Features) {
 		if f.Purchases != 2 || f.LastAt-f.FirstAt != 1 {
 			t.Errorf("%d purchases from %s to %s, want 2 on consecutive days", f.Purchases, f.FirstAt, f.LastAt)
 		}
@@ -353,9 +355,9 @@ func TestForgetting(t *testing.T) {
 	t.Parallel()
 	builder := NewBuilder(time.UTC, allColumns)
 	lines := onDays(1, 2, 3)
-	at := []Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3), Reference: &Reference{Prices: map[string]float32{"a": 5}}}}
+	at := []engine.Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3), Reference: &engine.Reference{Prices: map[string]float32{"a": 5}}}}
 	build := func() (values []float32) {
-		builder.Build(lines, at, func(_ int, f *Features) { values = slices.Clone(f.Values) })
+		builder.Build(lines, at, func(_ int, f *engine.Features) { values = slices.Clone(f.Values) })
 		return values
 	}
 	want := build()
@@ -375,9 +377,9 @@ func TestEpochs(t *testing.T) {
 	t.Parallel()
 	builder := NewBuilder(time.UTC, allColumns)
 	lines := onDays(1, 2, 3)
-	at := []Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3)}}
+	at := []engine.Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3)}}
 	for range 3 {
-		builder.Build(lines, at, func(_ int, f *Features) {
+		builder.Build(lines, at, func(_ int, f *engine.Features) {
 			near(t, "ln of articles in the top category", float64(f.Values[atTopCategorySKUs]), 0, 0)
 			near(t, "repeated articles", float64(f.Values[atRepeatedSKUs]), 1, 0)
 		})
@@ -391,9 +393,9 @@ func TestEpochs(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	lines := onDays(1, 2, 3, 9, 20)
 	lines[2].RefundCents, lines[2].RefundedAt = 100, lines[3].OrderedAt
-	at := []Instant{{At: lines[1].OrderedAt}, {At: lines[4].OrderedAt}, {At: lines[4].OrderedAt.AddDate(0, 1, 0)}}
+	at := []engine.Instant{{At: lines[1].OrderedAt}, {At: lines[4].OrderedAt}, {At: lines[4].OrderedAt.AddDate(0, 1, 0)}}
 	builder := NewBuilder(time.UTC, allColumns)
-	yield := func(int, *Features) {}
+	yield := func(int, *engine.Features) {}
 	if n := testing.AllocsPerRun(100, func() { builder.Build(lines, at, yield) }); n > 0 {
 		t.Errorf("%g allocations a customer", n)
 	}
@@ -408,8 +410,8 @@ func sameFeature(got, want float64) bool {
 }
 
 func featureKey(place int) string {
-	for i := range Axes {
-		if a := &Axes[i]; place < a.First+len(a.Features) {
+	for i := range engine.Axes {
+		if a := &engine.Axes[i]; place < a.First+len(a.Features) {
 			return a.Features[place-a.First].Key
 		}
 	}
@@ -417,8 +419,8 @@ func featureKey(place int) string {
 }
 
 // naiveActive tells whether a line, refund or cancellation became known in [what the instant before knew, what this one knows).
-func naiveActive(lines []Line, at []Instant, i int) bool {
-	known := func(in Instant) time.Time {
+func naiveActive(lines []engine.Line, at []engine.Instant, i int) bool {
+	known := func(in engine.Instant) time.Time {
 		if !in.KnownAt.IsZero() && in.KnownAt.Before(in.At) {
 			return in.KnownAt
 		}

@@ -1,7 +1,6 @@
-package engine
+package feature
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -9,83 +8,6 @@ import (
 )
 
 var undefined = math.NaN()
-
-// middle gives the median of x, and NaN of none. It reorders x, which is how medians come without sorting: what an
-// earlier call has put in order makes the next one cheap.
-func middle[T int32 | int64 | float32 | float64](x []T) float64 {
-	n := len(x)
-	if n == 0 {
-		return undefined
-	}
-	upper := nth(x, n/2)
-	if n%2 == 1 {
-		return float64(upper)
-	}
-	lower := x[0]
-	for _, v := range x[1 : n/2] {
-		lower = max(lower, v)
-	}
-	return (float64(lower) + float64(upper)) / 2
-}
-
-// Below this length sorting by insertion is the fastest way to the n-th value.
-const insertionLength = 16
-
-// nth puts the n-th smallest value (from 0) in its place, smaller ones before it, and returns it: Hoare's selection
-// (1961) with the median of three as pivot, and a full sort where the pivots turn out badly. Without NaN in x.
-func nth[T cmp.Ordered](x []T, n int) T {
-	low, high := 0, len(x)-1
-	for rounds := 0; high-low >= insertionLength; rounds++ {
-		if rounds > 64 {
-			slices.Sort(x[low : high+1])
-			return x[n]
-		}
-		a, b, c := x[low], x[(low+high)/2], x[high]
-		pivot := max(min(a, b), min(max(a, b), c))
-		i, j := low, high
-		for i <= j {
-			for x[i] < pivot {
-				i++
-			}
-			for pivot < x[j] {
-				j--
-			}
-			if i <= j {
-				x[i], x[j] = x[j], x[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case n <= j:
-			high = j
-		case n >= i:
-			low = i
-		default:
-			return x[n]
-		}
-	}
-	for i := low + 1; i <= high; i++ {
-		v := x[i]
-		j := i
-		for ; j > low && v < x[j-1]; j-- {
-			x[j] = x[j-1]
-		}
-		x[j] = v
-	}
-	return x[n]
-}
-
-// quantile is [scale.Quantile] of values that are not sorted. It reorders x, which
-// must not be empty.
-func quantile(x []float64, p float64) float64 {
-	low := int(p * float64(len(x)-1))
-	nth(x, low)
-	if low+1 < len(x) {
-		nth(x[low+1:], 0)
-	}
-	return scale.Quantile(x, p)
-}
 
 // trend is the slope of Theil (1950) and Sen (1968) of a growing series over its index: the median of the slopes of all
 // pairs of points, so that a single odd point does not turn it.
@@ -99,6 +21,9 @@ type trend struct {
 	near   []float32 // copies of the slopes of rank below and up; empty: not kept apart
 	below  int
 }
+
+// slopeMargin is the number of ranks kept apart beside those by which one more point can move the median.
+const slopeMargin = 16
 
 // A customer's slopes that took more memory than this are not kept for the next one.
 const keptSlopes = 1 << 20
@@ -122,9 +47,9 @@ func (t *trend) slope() float64 {
 		}
 	}
 	n := len(t.slopes)
-	margin := len(t.points) + insertionLength
+	margin := len(t.points) + slopeMargin
 	if n < 8*margin {
-		return middle(t.slopes)
+		return scale.Median(t.slopes)
 	}
 	if len(t.near) > 0 {
 		low, high := slices.Min(t.near), slices.Max(t.near)
@@ -139,11 +64,11 @@ func (t *trend) slope() float64 {
 	}
 	if len(t.near) == 0 || (n-1)/2 < t.below || n/2 >= t.below+len(t.near) {
 		t.below = n/2 - margin
-		nth(t.slopes, t.below)
-		nth(t.slopes[t.below:], 2*margin)
+		scale.Nth(t.slopes, t.below)
+		scale.Nth(t.slopes[t.below:], 2*margin)
 		t.near = append(t.near[:0], t.slopes[t.below:t.below+2*margin+1]...)
 	}
-	upper := nth(t.near, n/2-t.below)
+	upper := scale.Nth(t.near, n/2-t.below)
 	if n%2 == 1 {
 		return float64(upper)
 	}

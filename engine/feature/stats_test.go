@@ -1,4 +1,4 @@
-package engine
+package feature
 
 import (
 	"fmt"
@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quimbi/quimbi/engine/scale"
 	"pgregory.net/rapid"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // tester is a test of the standard library or of rapid.
@@ -50,10 +51,10 @@ func TestClumpiness(t *testing.T) {
 }
 
 // onDays makes a line on each of these days of January 2024.
-func onDays(days ...int) []Line {
-	var lines []Line
+func onDays(days ...int) []engine.Line {
+	var lines []engine.Line
 	for i, day := range days {
-		lines = append(lines, Line{
+		lines = append(lines, engine.Line{
 			OrderKey: fmt.Sprint(i), Number: 1, OrderedAt: time.Date(2024, time.January, day, 12, 0, 0, 0, time.UTC),
 			SKU: "a", Category: "x", Quantity: 1, NetCents: 1000,
 		})
@@ -62,11 +63,11 @@ func onDays(days ...int) []Line {
 }
 
 // featuresOf computes the features at the start of a day of January 2024.
-func featuresOf(tb testing.TB, lines []Line, day int) []float32 {
+func featuresOf(tb testing.TB, lines []engine.Line, day int) []float32 {
 	tb.Helper()
 	var values []float32
-	at := []Instant{{At: time.Date(2024, time.January, day, 0, 0, 0, 0, time.UTC)}}
-	NewBuilder(time.UTC, allColumns).Build(lines, at, func(_ int, f *Features) { values = slices.Clone(f.Values) })
+	at := []engine.Instant{{At: time.Date(2024, time.January, day, 0, 0, 0, 0, time.UTC)}}
+	NewBuilder(time.UTC, allColumns).Build(lines, at, func(_ int, f *engine.Features) { values = slices.Clone(f.Values) })
 	if values == nil {
 		tb.Fatal("no features")
 	}
@@ -74,8 +75,8 @@ func featuresOf(tb testing.TB, lines []Line, day int) []float32 {
 }
 
 // spending makes one order of lines with these amounts, each of its own category and article.
-func spending(cents ...int64) []Line {
-	var lines []Line
+func spending(cents ...int64) []engine.Line {
+	var lines []engine.Line
 	for i, c := range cents {
 		l := onDays(1)[0]
 		l.Number, l.NetCents, l.Category, l.SKU = int32(i+1), c, fmt.Sprint("category ", i), fmt.Sprint("article ", i)
@@ -156,31 +157,6 @@ func TestLongTrend(t *testing.T) {
 	})
 }
 
-func TestMiddle(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		x := rapid.SliceOfN(rapid.Int32Range(-50, 50), 0, 300).Draw(t, "x")
-		if rapid.Bool().Draw(t, "sorted") {
-			slices.Sort(x)
-		}
-		sorted := slices.Sorted(slices.Values(x))
-		want := math.NaN()
-		if n := len(x); n > 0 {
-			want = float64(sorted[(n-1)/2]+sorted[n/2]) / 2
-		}
-		near(t, "median", middle(x), want, 0)
-		if slices.Sort(x); !slices.Equal(x, sorted) {
-			t.Error("the median has changed the values")
-		}
-		if len(x) > 0 {
-			n := rapid.IntRange(0, len(x)-1).Draw(t, "n")
-			if got := nth(x, n); got != sorted[n] {
-				t.Errorf("value %d is %d, want %d", n, got, sorted[n])
-			}
-		}
-	})
-}
-
 func TestTables(t *testing.T) {
 	t.Parallel()
 	for _, x := range []float64{0, 1e-13, 1e-9, 0.001, 0.0009765625, 0.5, 1, 2.718, 14.9, 14.999, 15, 1e6} {
@@ -214,16 +190,4 @@ func TestRarefaction(t *testing.T) {
 		}
 		near(t, fmt.Sprint("categories expected of ", c.lines), got, c.want, 1e-12)
 	}
-}
-
-func TestQuantile(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		x := rapid.SliceOfN(rapid.Float64Range(-5, 5), 1, 200).Draw(t, "x")
-		p := rapid.Float64Range(0, 1).Draw(t, "p")
-		want := scale.Quantile(slices.Sorted(slices.Values(x)), p)
-		if got := quantile(x, p); got != want {
-			t.Fatalf("got %v, want %v", got, want)
-		}
-	})
 }

@@ -1,7 +1,6 @@
-package engine
+package feature
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,43 +10,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-)
 
-func TestReferenceMonth(t *testing.T) {
-	t.Parallel()
-	auckland, err := time.LoadLocation("Pacific/Auckland")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := time.Date(2024, time.February, 29, 12, 0, 0, 0, time.UTC) // 1 March, 1:00 in Auckland
-	if got, want := ReferenceMonth(at, time.UTC), NewDate(2024, time.February, 1); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	if got, want := ReferenceMonth(at, auckland), NewDate(2024, time.March, 1); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
+	"github.com/quimbi/quimbi/engine"
+)
 
 // TestReferenceByHand has ten lines of one article and one category.
 func TestReferenceByHand(t *testing.T) {
 	t.Parallel()
-	month := NewDate(2024, time.March, 1)
-	var lines []Line
+	month := engine.NewDate(2024, time.March, 1)
+	var lines []engine.Line
 	for i, net := range []int64{100, 100, 200, 400, 800} {
-		lines = append(lines, Line{
-			OrderKey: fmt.Sprint(i), OrderedAt: (month - 10 + Date(i)).UTC().Add(10 * time.Hour),
+		lines = append(lines, engine.Line{
+			OrderKey: fmt.Sprint(i), OrderedAt: (month - 10 + engine.Date(i)).UTC().Add(10 * time.Hour),
 			SKU: "a", Category: "x", Quantity: 2, NetCents: 2 * net, DiscountCents: 200,
 		})
 	}
 	lines = append(lines,
-		Line{OrderKey: "old", OrderedAt: (month - 366).UTC(), SKU: "a", Category: "x", Quantity: 1, NetCents: 9900},
-		Line{OrderKey: "back", OrderedAt: (month - 3).UTC(), SKU: "a", Category: "x", Quantity: -1, NetCents: -9900},
-		Line{OrderKey: "next", OrderedAt: month.UTC(), SKU: "a", Category: "x", Quantity: 1, NetCents: 9900},
+		engine.Line{OrderKey: "old", OrderedAt: (month - 366).UTC(), SKU: "a", Category: "x", Quantity: 1, NetCents: 9900},
+		engine.Line{OrderKey: "back", OrderedAt: (month - 3).UTC(), SKU: "a", Category: "x", Quantity: -1, NetCents: -9900},
+		engine.Line{OrderKey: "next", OrderedAt: month.UTC(), SKU: "a", Category: "x", Quantity: 1, NetCents: 9900},
 	)
-	b := NewReferenceBuilder(time.UTC, allColumns, []Date{NewDate(2023, time.January, 1), month})
+	b := NewReferenceBuilder(time.UTC, allColumns, []engine.Date{engine.NewDate(2023, time.January, 1), month})
 	b.Add(lines)
 	references := b.References()
-	if diff := cmp.Diff(&Reference{Month: NewDate(2023, time.January, 1), Shares: map[string]float64{}}, references[0]); diff != "" {
+	if diff := cmp.Diff(&engine.Reference{Month: engine.NewDate(2023, time.January, 1), Shares: map[string]float64{}}, references[0]); diff != "" {
 		t.Errorf("before the first order (-want +got):\n%s", diff)
 	}
 	r := references[1]
@@ -91,12 +77,12 @@ func TestReferenceFromScratch(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		zone := drawZone(t)
-		var customers [][]Line
+		var customers [][]engine.Line
 		for range rapid.IntRange(1, 6).Draw(t, "customers") {
 			customers = append(customers, drawLines(t))
 		}
-		var months []Date
-		for month := ReferenceMonth(testStart, zone); len(months) < 20; month = month.AddMonths(1) {
+		var months []engine.Date
+		for month := engine.ReferenceMonth(testStart, zone); len(months) < 20; month = month.AddMonths(1) {
 			if rapid.Bool().Draw(t, "wanted") {
 				months = append(months, month)
 			}
@@ -134,25 +120,25 @@ func samePrice(a, b float32) bool {
 
 // naiveReference counts from scratch. The x of a share is read from the feature, (x + 5p)/(n + 5), with a p that keeps it
 // from being capped at 1.
-func naiveReference(customers [][]Line, month Date, zone *time.Location) *Reference {
-	r := &Reference{Month: month, Shares: map[string]float64{}}
+func naiveReference(customers [][]engine.Line, month engine.Date, zone *time.Location) *engine.Reference {
+	r := &engine.Reference{Month: month, Shares: map[string]float64{}}
 	prices := map[string][]float64{}
 	grosses := map[string][]float64{}
 	x, n := map[string]float64{}, map[string]float64{}
 	const farBelow = -1000
-	none := &Reference{Shares: map[string]float64{}}
+	none := &engine.Reference{Shares: map[string]float64{}}
 	for _, key := range shareKeys {
 		none.Shares[key] = farBelow
 	}
 	for _, lines := range customers {
-		lines = slices.DeleteFunc(slices.Clone(lines), func(l Line) bool { return !l.CancelledAt.IsZero() })
-		values, ok := naiveFeatures(lines, Instant{At: month.In(zone), Reference: none}, zone, allColumns)
+		lines = slices.DeleteFunc(slices.Clone(lines), func(l engine.Line) bool { return !l.CancelledAt.IsZero() })
+		values, ok := naiveFeatures(lines, engine.Instant{At: month.In(zone), Reference: none}, zone, allColumns)
 		if !ok {
 			continue
 		}
-		days, named := map[Date]bool{}, map[Date]bool{}
+		days, named := map[engine.Date]bool{}, map[engine.Date]bool{}
 		for _, l := range lines {
-			day := DateOf(l.OrderedAt, zone)
+			day := engine.DateOf(l.OrderedAt, zone)
 			if l.Quantity <= 0 || day >= month {
 				continue
 			}
@@ -178,7 +164,7 @@ func naiveReference(customers [][]Line, month Date, zone *time.Location) *Refere
 			case shareExploring:
 				of = max(0, float64(len(named)-1))
 			}
-			for k := range FeatureCount {
+			for k := range engine.FeatureCount {
 				if featureKey(k) == key && of > 0 {
 					x[key] += math.Round(values[k]*(of+5) - 5*farBelow)
 					n[key] += of
@@ -219,33 +205,10 @@ func naiveReference(customers [][]Line, month Date, zone *time.Location) *Refere
 	return r
 }
 
-func TestReferenceJSON(t *testing.T) {
-	t.Parallel()
-	r := &Reference{
-		Month: NewDate(2024, time.March, 1), Shares: map[string]float64{"weekend_share": 1.0 / 3},
-		Prices: map[string]float32{"b": 12.99, "a": 0.1}, Categories: map[string][]float32{"x > y": {1, 2.5}},
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"month":"2024-03-01","shares":{"weekend_share":0.3333333333333333},"prices":{"a":0.1,"b":12.99},"categories":{"x \u003e y":[1,2.5]}}`
-	if string(text) != want {
-		t.Errorf("%s\nwant %s", text, want)
-	}
-	var back Reference
-	if err := json.Unmarshal(text, &back); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(r, &back); diff != "" {
-		t.Errorf("(-written +read):\n%s", diff)
-	}
-}
-
 func TestMergeOfOtherMonths(t *testing.T) {
 	t.Parallel()
-	a := NewReferenceBuilder(nil, 0, []Date{NewDate(2024, time.March, 1)})
-	if err := a.Merge(NewReferenceBuilder(nil, 0, nil)); CodeOf(err) != CodeInternal || err == nil {
+	a := NewReferenceBuilder(nil, 0, []engine.Date{engine.NewDate(2024, time.March, 1)})
+	if err := a.Merge(NewReferenceBuilder(nil, 0, nil)); engine.CodeOf(err) != engine.CodeInternal || err == nil {
 		t.Errorf("error %v, want one", err)
 	}
 }

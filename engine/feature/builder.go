@@ -1,10 +1,14 @@
-package engine
+// Package feature turns order lines into features: of one customer after another as of any instants, in one pass, and the
+// references of the store that they are held against.
+package feature
 
 import (
 	"math"
 	"slices"
 	"sort"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // Builder computes the features of one customer after another. It is not safe for concurrent use; reuse it, since it
@@ -16,11 +20,11 @@ import (
 // reference changed; what passes with time, always.
 type Builder struct {
 	clock      wallClock
-	have       Columns
-	on         [FeatureCount]bool
+	have       engine.Columns
+	on         [engine.FeatureCount]bool
 	skus       dictionary
 	categories dictionary
-	tables     map[*Reference]*storeTable
+	tables     map[*engine.Reference]*storeTable
 	recent     []instant
 	seasons    seasons
 	history    history
@@ -28,25 +32,25 @@ type Builder struct {
 	bySKU      []skuState      // by id in skus
 	byCategory []categoryState // by id in categories
 	epoch      uint32          // states with another epoch are of an earlier customer
-	sorted     []Line
+	sorted     []engine.Line
 	cancels    []time.Time // of the customer's lines, ascending
-	standing   []Line
-	features   Features
+	standing   []engine.Line
+	features   engine.Features
 }
 
 // NewBuilder makes a builder for a store with these columns; features that need others are NaN. A nil zone is UTC.
-func NewBuilder(zone *time.Location, have Columns) *Builder {
+func NewBuilder(zone *time.Location, have engine.Columns) *Builder {
 	if zone == nil {
 		zone = time.UTC
 	}
 	b := &Builder{clock: wallClock{zone: zone}, have: have, pairs: map[skuCategory]struct{}{}}
-	b.features.Values = make([]float32, FeatureCount)
+	b.features.Values = make([]float32, engine.FeatureCount)
 	for i := range b.features.Values {
 		b.features.Values[i] = float32(undefined)
 	}
-	for i := range Axes {
-		for j := range Axes[i].Features {
-			b.on[Axes[i].First+j] = have.Has(Axes[i].Features[j].Needs)
+	for i := range engine.Axes {
+		for j := range engine.Axes[i].Features {
+			b.on[engine.Axes[i].First+j] = have.Has(engine.Axes[i].Features[j].Needs)
 		}
 	}
 	b.forget()
@@ -57,7 +61,7 @@ func NewBuilder(zone *time.Location, have Columns) *Builder {
 func (b *Builder) forget() {
 	b.skus, b.categories = dictionary{}, dictionary{}
 	b.bySKU, b.byCategory = nil, nil
-	b.tables, b.recent = make(map[*Reference]*storeTable), nil
+	b.tables, b.recent = make(map[*engine.Reference]*storeTable), nil
 }
 
 // A builder that has met more references than this forgets them; a replay of five years needs 60.
@@ -66,7 +70,7 @@ const tableLimit = 128
 // Build reads a customer's lines, in time order, and calls yield for each instant (ascending by At) before which there is
 // a purchase, with the features that a computation from scratch at that instant would give. f is reused: copy what is
 // to be kept. Lines of quantity 0 are nothing.
-func (b *Builder) Build(lines []Line, at []Instant, yield func(i int, f *Features)) {
+func (b *Builder) Build(lines []engine.Line, at []engine.Instant, yield func(i int, f *engine.Features)) {
 	if len(b.skus.names) > dictionaryLimit || len(b.categories.names) > dictionaryLimit || len(b.tables) > tableLimit {
 		b.forget()
 	}
@@ -79,7 +83,7 @@ func (b *Builder) Build(lines []Line, at []Instant, yield func(i int, f *Feature
 // walk brings the history to each instant in turn and calls visit where there is a purchase; events tells whether
 // something happened since the instant before. What was taken in cannot be taken back, so a cancellation begins anew
 // without the lines that it concerns. Most instants of a replay lie in a pause of the customer's, and pass by the seconds alone.
-func (b *Builder) walk(lines []Line, at []Instant, visit func(i int, events bool)) {
+func (b *Builder) walk(lines []engine.Line, at []engine.Instant, visit func(i int, events bool)) {
 	all := b.inOrder(lines)
 	b.cancellations(all)
 	b.begin(all)
@@ -120,7 +124,7 @@ func (b *Builder) walk(lines []Line, at []Instant, visit func(i int, events bool
 }
 
 // cancellations notes when lines ended to count.
-func (b *Builder) cancellations(lines []Line) {
+func (b *Builder) cancellations(lines []engine.Line) {
 	b.cancels = b.cancels[:0]
 	for i := range lines {
 		if l := &lines[i]; !l.CancelledAt.IsZero() && l.Quantity != 0 {
@@ -138,19 +142,24 @@ func later(a, b time.Time) time.Time {
 }
 
 // withoutCancelled gives the lines that still count as seen from the cut.
-func (b *Builder) withoutCancelled(lines []Line, cut time.Time) []Line {
+func (b *Builder) withoutCancelled(lines []engine.Line, cut time.Time) []engine.Line {
 	b.standing = b.standing[:0]
 	for i := range lines {
-		if !lines[i].cancelledBefore(cut) {
+		if !cancelledBefore(&lines[i], cut) {
 			b.standing = append(b.standing, lines[i])
 		}
 	}
 	return b.standing
 }
 
+// cancelledBefore tells whether the line is nothing any more at an instant.
+func cancelledBefore(l *engine.Line, at time.Time) bool {
+	return !l.CancelledAt.IsZero() && l.CancelledAt.Before(at)
+}
+
 // inOrder gives the lines sorted by time, as they are where they are so already.
-func (b *Builder) inOrder(lines []Line) []Line {
-	byTime := func(x, y Line) int { return x.OrderedAt.Compare(y.OrderedAt) }
+func (b *Builder) inOrder(lines []engine.Line) []engine.Line {
+	byTime := func(x, y engine.Line) int { return x.OrderedAt.Compare(y.OrderedAt) }
 	for i := 1; i < len(lines); i++ {
 		if lines[i].OrderedAt.Before(lines[i-1].OrderedAt) {
 			b.sorted = append(b.sorted[:0], lines...)
@@ -162,7 +171,7 @@ func (b *Builder) inOrder(lines []Line) []Line {
 }
 
 // begin starts a customer, or the same one again.
-func (b *Builder) begin(lines []Line) {
+func (b *Builder) begin(lines []engine.Line) {
 	b.history.reset(lines)
 	if len(b.pairs) > 0 {
 		clear(b.pairs)
@@ -222,7 +231,7 @@ type skuState struct {
 	category int32 // of its first line; -1: none
 	first    int32 // purchase, from 0
 	last     int32
-	lastDay  Date
+	lastDay  engine.Date
 	spend    int64
 }
 
@@ -241,7 +250,7 @@ type categoryState struct {
 type skuCategory struct{ sku, category int32 }
 
 // bought takes in a line of positive quantity.
-func (b *Builder) bought(l *Line, day Date, second int) {
+func (b *Builder) bought(l *engine.Line, day engine.Date, second int) {
 	h := &b.history
 	if len(h.orders) == 0 || h.lastDay() != day {
 		b.closeDay()
@@ -265,11 +274,11 @@ func (b *Builder) bought(l *Line, day Date, second int) {
 		h.expect(l)
 	}
 	sku, category := int32(-1), int32(-1)
-	if l.Category != "" && b.have.Has(ColumnCategory) {
+	if l.Category != "" && b.have.Has(engine.ColumnCategory) {
 		category = b.categories.id(l.Category)
 		b.boughtCategory(l, category)
 	}
-	if l.SKU != "" && b.have.Has(ColumnSKU) {
+	if l.SKU != "" && b.have.Has(engine.ColumnSKU) {
 		sku = b.skus.id(l.SKU)
 		b.boughtSKU(l, sku, category, day)
 	}
@@ -278,7 +287,7 @@ func (b *Builder) bought(l *Line, day Date, second int) {
 	}
 }
 
-func (b *Builder) boughtCategory(l *Line, id int32) {
+func (b *Builder) boughtCategory(l *engine.Line, id int32) {
 	h := &b.history
 	for int(id) >= len(b.byCategory) {
 		b.byCategory = append(b.byCategory, categoryState{})
@@ -304,7 +313,7 @@ func (b *Builder) boughtCategory(l *Line, id int32) {
 	h.categoryLines++
 }
 
-func (b *Builder) boughtSKU(l *Line, id, category int32, day Date) {
+func (b *Builder) boughtSKU(l *engine.Line, id, category int32, day engine.Date) {
 	h := &b.history
 	for int(id) >= len(b.bySKU) {
 		b.bySKU = append(b.bySKU, skuState{})

@@ -1,6 +1,10 @@
-package engine
+package feature
 
-import "math"
+import (
+	"math"
+
+	"github.com/quimbi/quimbi/engine"
+)
 
 // share is a share that is shrunk to the store's mean.
 type share int
@@ -58,7 +62,7 @@ func shrunk(x, n int, p float64) float64 {
 
 // storeTable is a Reference with its names turned into a builder's numbers, as far as they came up.
 type storeTable struct {
-	reference  *Reference // may be nil
+	reference  *engine.Reference // may be nil
 	means      [shareCount]float64
 	logPrices  []float64   // by SKU: ln of the median price, NaN where there is none, unresolved where not looked up yet
 	categories [][]float32 // by category: quantiles of the price; nil where there are none, unresolvedPrices likewise
@@ -73,7 +77,7 @@ var (
 // unknownMean is what shares are shrunk to while nothing is known of the store.
 const unknownMean = 0.5
 
-func newStoreTable(r *Reference) *storeTable {
+func newStoreTable(r *engine.Reference) *storeTable {
 	t := &storeTable{reference: r}
 	for s := range t.means {
 		t.means[s] = unknownMean
@@ -124,7 +128,7 @@ type pricedLine struct {
 	logNet        float64 // ln of the unit price after discount
 }
 
-func priceLine(l *Line, sku, category int32) pricedLine {
+func priceLine(l *engine.Line, sku, category int32) pricedLine {
 	p := pricedLine{sku: sku, category: category, units: l.Quantity, gross: unitPrice(l.GrossCents(), l.Quantity)}
 	p.rank = priceQuantiles / 2
 	if sku >= 0 {

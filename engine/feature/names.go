@@ -1,8 +1,10 @@
-package engine
+package feature
 
 import (
 	"strings"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // dictionary gives names small numbers, so that what is kept by name can be a slice. It serves all customers of a
@@ -45,8 +47,10 @@ type wallClock struct {
 	offset   int64
 }
 
+const secondsPerDay = 24 * 60 * 60
+
 // at gives the day and the seconds since midnight on the wall.
-func (c *wallClock) at(t time.Time) (Date, int) {
+func (c *wallClock) at(t time.Time) (engine.Date, int) {
 	seconds := t.Unix()
 	if seconds < c.from || seconds >= c.to {
 		c.look(t)
@@ -58,7 +62,7 @@ func (c *wallClock) at(t time.Time) (Date, int) {
 		day--
 		rest += secondsPerDay
 	}
-	return Date(day), int(rest)
+	return engine.Date(day), int(rest)
 }
 
 func (c *wallClock) look(t time.Time) {

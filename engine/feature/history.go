@@ -1,9 +1,11 @@
-package engine
+package feature
 
 import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 
 // order is a purchase: all that was bought on one day.
 type order struct {
-	day      Date
+	day      engine.Date
 	net      int64
 	refunded int64
 	hit      bool // some of it was refunded
@@ -48,16 +50,16 @@ type refund struct {
 
 // returnDay is a day on which articles came back that no order names.
 type returnDay struct {
-	day      Date
+	day      engine.Date
 	cents    int64
 	purchase int32 // the one before it; -1: none
 }
 
 // history is what the lines and refunds so far say, in a form that takes in the next one at little cost.
 type history struct {
-	lines  []Line
+	lines  []engine.Line
 	next   int // lines[:next] are in
-	latest Date
+	latest engine.Date
 	events int // lines and refunds
 	// changed: something came in since the features were computed.
 	changed bool
@@ -84,7 +86,7 @@ type history struct {
 	fading           float64   // sum of exp(-age/90 days), seen from the last purchase
 	lately, earlier  rankOfDay // of the last 90 and 180 days, as of the last instant
 	windows          int       // of 30 days from the first purchase, with a purchase
-	lastWindow       Date
+	lastWindow       engine.Date
 	weekend, office  int
 	hourCos, hourSin float64
 	yearCos, yearSin float64
@@ -115,7 +117,7 @@ type history struct {
 	refundUnits float64
 	hits        []int32 // orders of which some was refunded
 	returns     []returnDay
-	waiting     []Date // refunds and returns without a purchase since
+	waiting     []engine.Date // refunds and returns without a purchase since
 	recovered   int
 
 	priced     []pricedLine
@@ -125,7 +127,7 @@ type history struct {
 }
 
 // reset forgets everything but the memory.
-func (h *history) reset(lines []Line) {
+func (h *history) reset(lines []engine.Line) {
 	h.valueTrend.reset()
 	h.gapTrend.reset()
 	if h.orderIndex == nil {
@@ -170,7 +172,7 @@ func (h *history) pause() int64 {
 // rankOfDay is the number of purchases before a day, which mostly moves on by little.
 type rankOfDay int
 
-func (r *rankOfDay) move(orders []order, day Date) {
+func (r *rankOfDay) move(orders []order, day engine.Date) {
 	for int(*r) < len(orders) && orders[*r].day < day {
 		*r++
 	}
@@ -179,10 +181,10 @@ func (r *rankOfDay) move(orders []order, day Date) {
 	}
 }
 
-func (h *history) lastDay() Date { return h.orders[len(h.orders)-1].day }
+func (h *history) lastDay() engine.Date { return h.orders[len(h.orders)-1].day }
 
 // openDay begins a purchase; second is the time of its first line.
-func (h *history) openDay(day Date, second int, season *seasons) {
+func (h *history) openDay(day engine.Date, second int, season *seasons) {
 	if n := len(h.orders); n == 0 {
 		h.windows = 1
 	} else {
@@ -237,14 +239,14 @@ func (h *history) openDay(day Date, second int, season *seasons) {
 // seasons remembers the direction of days in the year, since many customers buy on one day.
 type seasons [1024]struct {
 	direction
-	day   Date
+	day   engine.Date
 	known bool
 }
 
 // direction is a point of the unit circle.
 type direction struct{ sin, cos float64 }
 
-func (s *seasons) of(day Date) direction {
+func (s *seasons) of(day engine.Date) direction {
 	e := &s[uint32(day)%uint32(len(s))]
 	if !e.known || e.day != day {
 		e.day, e.known = day, true
@@ -254,9 +256,9 @@ func (s *seasons) of(day Date) direction {
 }
 
 // yearAngle turns the day of the year into an angle, 1 January being 0.
-func yearAngle(day Date) float64 {
+func yearAngle(day engine.Date) float64 {
 	year, _, _ := day.Calendar()
-	first, next := NewDate(year, time.January, 1), NewDate(year+1, time.January, 1)
+	first, next := engine.NewDate(year, time.January, 1), engine.NewDate(year+1, time.January, 1)
 	return 2 * math.Pi * float64(day-first) / float64(next-first)
 }
 
@@ -296,7 +298,7 @@ func (h *history) closeDay(main int32) {
 }
 
 // expect puts a refund in its place among those to come. One that is known before its order counts from the order.
-func (h *history) expect(l *Line) {
+func (h *history) expect(l *engine.Line) {
 	at := l.RefundKnownAt()
 	if at.Before(l.OrderedAt) {
 		at = l.OrderedAt
@@ -314,7 +316,7 @@ func (h *history) expect(l *Line) {
 }
 
 // refunded takes in a refund that has become known.
-func (h *history) refunded(r *refund, day Date) {
+func (h *history) refunded(r *refund, day engine.Date) {
 	h.refundSum += r.cents
 	h.refundUnits += r.units
 	h.hit(r.purchase, r.cents, day)
@@ -322,14 +324,14 @@ func (h *history) refunded(r *refund, day Date) {
 
 // returned takes in a line of negative quantity. One that bears the id of an order bought before belongs to it; the
 // others count by day.
-func (h *history) returned(l *Line, day Date, have Columns) {
+func (h *history) returned(l *engine.Line, day engine.Date, have engine.Columns) {
 	cents := l.NetCents
 	if cents < 0 {
 		cents = -cents
 	}
 	h.refundSum += cents
 	h.refundUnits -= float64(l.Quantity)
-	if have.Has(ColumnOrderID) {
+	if have.Has(engine.ColumnOrderID) {
 		if purchase := h.purchaseOf(l.OrderKey); purchase >= 0 {
 			h.hit(purchase, cents, day)
 			return
@@ -370,7 +372,7 @@ func (h *history) purchaseOf(key string) int32 {
 const scannedOrders = 32
 
 // hit notes that some of a purchase was refunded.
-func (h *history) hit(purchase int32, cents int64, day Date) {
+func (h *history) hit(purchase int32, cents int64, day engine.Date) {
 	o := &h.orders[purchase]
 	o.refunded += cents
 	if !o.hit {

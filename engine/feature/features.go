@@ -1,8 +1,11 @@
-package engine
+package feature
 
 import (
 	"math"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/scale"
 )
 
 // The features by their place in Features.Values, in the registry's order.
@@ -118,15 +121,15 @@ func (b *Builder) finish(i int, events bool) {
 
 // instant is what an Instant of the last customer came to; from customer to customer it is the same.
 type instant struct {
-	Instant
+	engine.Instant
 	cut    time.Time // only what was known before it counts
 	second int64     // of cut, since 1970
-	day    Date
+	day    engine.Date
 	table  *storeTable // nil: not looked up yet
 }
 
 // instant looks up the Instant in place i.
-func (b *Builder) instant(i int, in *Instant) *instant {
+func (b *Builder) instant(i int, in *engine.Instant) *instant {
 	for i >= len(b.recent) {
 		b.recent = append(b.recent, instant{})
 	}
@@ -177,7 +180,7 @@ func log1pAmount(cents float64) float64 { return math.Log(1 + max(0, cents)/100)
 func (b *Builder) setPurchases() {
 	h := &b.history
 	n := len(h.orders)
-	median := middle(h.values)
+	median := scale.Median(h.values)
 	splurges := 0
 	for _, v := range h.values {
 		if float64(v) > splurgeMedians*median {
@@ -206,7 +209,7 @@ func (b *Builder) setGaps() {
 	if n >= 2 {
 		daysToSecond = float64(h.orders[1].day - h.orders[0].day)
 	}
-	h.medianGap = middle(h.gaps)
+	h.medianGap = scale.Median(h.gaps)
 	// Sums of whole numbers are exact, so even gaps have a deviation of exactly 0.
 	spread := math.Sqrt(max(0, float64(n-1)*h.gapSum2-h.gapSum*h.gapSum))
 	b.set(atDaysToSecond, math.Log(daysToSecond))
@@ -251,7 +254,7 @@ func (b *Builder) setArticles() {
 	b.setIf(h.skuOrders > 0, atSKUsPerOrder, h.logSKUs/float64(h.skuOrders))
 	b.setIf(again && h.skus > 0, atRepeatedSKUs, float64(h.repeatedSKUs)/float64(h.skus))
 	b.setIf(h.laterLines > 0, atRepeatLines, float64(h.repeatLines)/float64(h.laterLines))
-	b.set(atRepurchaseInterval, math.Log(middle(h.intervals)))
+	b.set(atRepurchaseInterval, math.Log(scale.Median(h.intervals)))
 	b.setIf(h.laterLines > 0, atNovelSKUs, float64(h.laterLines-h.repeatLines)/float64(h.laterLines))
 	b.setIf(h.skuSpend > 0, atSKUConcentration, min(1, h.skuSquares/(h.skuSpend*h.skuSpend)))
 }
@@ -316,9 +319,9 @@ func (b *Builder) setShares() {
 
 // setPassing sets what changes while a customer does nothing. These features need no columns, and it is the one part that
 // every instant of a replay pays for: hence without set.
-func (b *Builder) setPassing(today Date) {
+func (b *Builder) setPassing(today engine.Date) {
 	h := &b.history
-	values := (*[FeatureCount]float32)(b.features.Values)
+	values := (*[engine.FeatureCount]float32)(b.features.Values)
 	n := len(h.orders)
 	first, last := h.orders[0].day, h.lastDay()
 	a := int(max(1, today-first))
@@ -355,5 +358,8 @@ func (b *Builder) setPassing(today Date) {
 	values[atRelativeRecency] = float32(overdue)
 	values[atClumpiness] = float32(clumps)
 }
+
+// daysPerMonth is the mean length of a month.
+const daysPerMonth = 30.44
 
 var lnDaysPerMonth = math.Log(daysPerMonth)

@@ -1,30 +1,12 @@
-package engine
+package feature
 
 import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
-
-// Reference is what features at an instant need to know of the store: made once a calendar month, from what was ordered
-// before Month, but for what was cancelled, be it later: so it is the same whether a cancelled order was known before or
-// never. It is stored whole, as JSON. A nil Reference is that of a store without a complete month: shares are
-// shrunk to 1/2 and price features are undefined; what a Reference lacks is taken likewise.
-type Reference struct {
-	Month Date `json:"month"` // the first of a month
-	// Shares holds, by feature key, the store means that the customers' shares are shrunk to: of all orders before Month.
-	Shares map[string]float64 `json:"shares"`
-	// Prices holds, by SKU, the median net price of a unit over the 365 days before Month, in units of the currency, for
-	// SKUs with at least 5 lines sold in that time.
-	Prices map[string]float32 `json:"prices,omitempty"`
-	// Categories holds, by category path, the prices of a unit before discount over the same days, in units of the
-	// currency: 41 quantiles from the lowest to the highest in steps of 2.5 %.
-	Categories map[string][]float32 `json:"categories,omitempty"`
-}
-
-// ReferenceMonth gives the month whose Reference an instant uses: what was ordered before the first of the instant's own
-// month is known by then, and is whole months.
-func ReferenceMonth(at time.Time, zone *time.Location) Date { return DateOf(at, zone).Month() }
 
 const (
 	priceDays     = 365 // prices older than this no longer count
@@ -36,8 +18,8 @@ const (
 // It is not safe for concurrent use.
 type ReferenceBuilder struct {
 	builder    *Builder // counts shares by the same rules as the features
-	instants   []Instant
-	months     []Date
+	instants   []engine.Instant
+	months     []engine.Date
 	periods    periods
 	shares     [][shareCount]shareSum
 	skus       priceBook
@@ -48,22 +30,22 @@ type ReferenceBuilder struct {
 type shareSum struct{ x, n int64 }
 
 // NewReferenceBuilder makes a builder for a store with these columns; months are the firsts of months, ascending.
-func NewReferenceBuilder(zone *time.Location, have Columns, months []Date) *ReferenceBuilder {
+func NewReferenceBuilder(zone *time.Location, have engine.Columns, months []engine.Date) *ReferenceBuilder {
 	r := &ReferenceBuilder{
-		builder: NewBuilder(zone, have&^ColumnSKU), // no share looks at articles
+		builder: NewBuilder(zone, have&^engine.ColumnSKU), // no share looks at articles
 		months:  slices.Clone(months),
 		periods: newPeriods(months),
 		shares:  make([][shareCount]shareSum, len(months)),
 	}
 	for _, month := range months {
-		r.instants = append(r.instants, Instant{At: month.In(r.builder.clock.zone)})
+		r.instants = append(r.instants, engine.Instant{At: month.In(r.builder.clock.zone)})
 	}
-	r.skus.on, r.categories.on = have.Has(ColumnSKU), have.Has(ColumnCategory)
+	r.skus.on, r.categories.on = have.Has(engine.ColumnSKU), have.Has(engine.ColumnCategory)
 	return r
 }
 
 // Add takes in all lines of one customer, in time order.
-func (r *ReferenceBuilder) Add(customerLines []Line) {
+func (r *ReferenceBuilder) Add(customerLines []engine.Line) {
 	if slices.ContainsFunc(customerLines, isCancelled) {
 		customerLines = slices.DeleteFunc(slices.Clone(customerLines), isCancelled)
 	}
@@ -89,12 +71,12 @@ func (r *ReferenceBuilder) Add(customerLines []Line) {
 	}
 }
 
-func isCancelled(l Line) bool { return !l.CancelledAt.IsZero() }
+func isCancelled(l engine.Line) bool { return !l.CancelledAt.IsZero() }
 
 // Merge takes over what another builder, made with the same arguments, has seen.
 func (r *ReferenceBuilder) Merge(other *ReferenceBuilder) error {
 	if !slices.Equal(r.months, other.months) {
-		return Errorf(CodeInternal, "references of different months cannot be merged")
+		return engine.Errorf(engine.CodeInternal, "references of different months cannot be merged")
 	}
 	for i := range r.shares {
 		for s := range r.shares[i] {
@@ -108,10 +90,10 @@ func (r *ReferenceBuilder) Merge(other *ReferenceBuilder) error {
 }
 
 // References gives the reference of each month, in the order of the months.
-func (r *ReferenceBuilder) References() []*Reference {
-	references := make([]*Reference, len(r.months))
+func (r *ReferenceBuilder) References() []*engine.Reference {
+	references := make([]*engine.Reference, len(r.months))
 	for i, month := range r.months {
-		ref := &Reference{Month: month, Shares: make(map[string]float64)}
+		ref := &engine.Reference{Month: month, Shares: make(map[string]float64)}
 		for s, sum := range r.shares[i] {
 			if sum.n > 0 {
 				ref.Shares[shareKeys[s]] = min(1, float64(sum.x)/float64(sum.n))
@@ -146,15 +128,15 @@ func (r *ReferenceBuilder) References() []*Reference {
 // periods divides the days into stretches that belong to the same price windows, so that a price need not be kept with
 // its day to be counted in every window exactly.
 type periods struct {
-	bounds  []Date   // period i is [bounds[i], bounds[i+1])
-	used    []bool   // by period: some window holds it
-	windows []window // by month
+	bounds  []engine.Date // period i is [bounds[i], bounds[i+1])
+	used    []bool        // by period: some window holds it
+	windows []window      // by month
 }
 
 // window is the periods [from, to).
 type window struct{ from, to int32 }
 
-func newPeriods(months []Date) periods {
+func newPeriods(months []engine.Date) periods {
 	var p periods
 	for _, month := range months {
 		p.bounds = append(p.bounds, month-priceDays, month)
@@ -174,7 +156,7 @@ func newPeriods(months []Date) periods {
 }
 
 // of gives the period of a day, -1 where it belongs to no window.
-func (p *periods) of(day Date) int32 {
+func (p *periods) of(day engine.Date) int32 {
 	i, exact := slices.BinarySearch(p.bounds, day)
 	if !exact {
 		i--

@@ -1,15 +1,17 @@
-package engine
+package feature
 
 import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // naiveFeatures is the specification written down as directly as possible, from scratch for one instant: everything is
 // counted anew, by day, with maps and sorting. It shares nothing with Builder but the numbers of the features. ok is false
 // before the first purchase.
-func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) (values [FeatureCount]float64, ok bool) {
+func naiveFeatures(lines []engine.Line, in engine.Instant, zone *time.Location, have engine.Columns) (values [engine.FeatureCount]float64, ok bool) {
 	for i := range values {
 		values[i] = math.NaN()
 	}
@@ -18,22 +20,22 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 		cut = in.KnownAt
 	}
 	type purchase struct {
-		day              Date
+		day              engine.Date
 		first            time.Time
-		lines            []Line
+		lines            []engine.Line
 		net, discount    int64
 		units            int
 		refunded         int64
-		refundedFrom     Date
+		refundedFrom     engine.Date
 		hit              bool
 		main             string
 		skus, categories []string
 	}
 	type event struct {
-		day     Date
+		day     engine.Date
 		partial bool
 	}
-	var bought, back []Line
+	var bought, back []engine.Line
 	for _, l := range lines {
 		switch {
 		case !l.OrderedAt.Before(cut) || l.Quantity == 0 || !l.CancelledAt.IsZero() && l.CancelledAt.Before(cut):
@@ -45,7 +47,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	}
 	var purchases []*purchase
 	for _, l := range bought {
-		day := DateOf(l.OrderedAt, zone)
+		day := engine.DateOf(l.OrderedAt, zone)
 		i := slices.IndexFunc(purchases, func(p *purchase) bool { return p.day == day })
 		if i < 0 {
 			purchases = append(purchases, &purchase{day: day, first: l.OrderedAt})
@@ -65,7 +67,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 		return values, false
 	}
 	slices.SortFunc(purchases, func(a, b *purchase) int { return int(a.day - b.day) })
-	today := DateOf(in.At, zone)
+	today := engine.DateOf(in.At, zone)
 	a := math.Max(1, float64(today-purchases[0].day))
 	r := float64(today - purchases[n-1].day)
 	N := float64(n)
@@ -110,7 +112,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	// Frequency.
 	put(atPurchases, math.Log(1+N))
 	put(atPurchasesPerMonth, math.Log(30.44*N/math.Max(a, 30)))
-	fading, windows := 0.0, map[Date]bool{}
+	fading, windows := 0.0, map[engine.Date]bool{}
 	for _, p := range purchases {
 		fading += math.Exp(-float64(today-p.day) / 90)
 		windows[(p.day-purchases[0].day)/30] = true
@@ -120,7 +122,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 
 	// Refunds: those known, those lines that name an order, the rest by day.
 	var refundSum, refundUnits float64
-	hit := func(p *purchase, cents int64, day Date) {
+	hit := func(p *purchase, cents int64, day engine.Date) {
 		p.refunded += cents
 		if !p.hit || day < p.refundedFrom {
 			p.refundedFrom = day
@@ -142,17 +144,17 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 				share = float64(l.RefundCents) / float64(l.NetCents)
 			}
 			refundUnits += float64(l.Quantity) * share
-			hit(p, l.RefundCents, DateOf(known, zone))
+			hit(p, l.RefundCents, engine.DateOf(known, zone))
 		}
 	}
-	byDay := map[Date]int64{}
+	byDay := map[engine.Date]int64{}
 	for _, l := range back {
 		cents := max(l.NetCents, -l.NetCents)
 		refundSum += float64(cents)
 		refundUnits += float64(-l.Quantity)
-		day := DateOf(l.OrderedAt, zone)
+		day := engine.DateOf(l.OrderedAt, zone)
 		var of *purchase
-		if have.Has(ColumnOrderID) {
+		if have.Has(engine.ColumnOrderID) {
 			for _, p := range purchases {
 				for _, o := range p.lines {
 					earlier := o.OrderedAt.Before(l.OrderedAt) || o.OrderedAt.Equal(l.OrderedAt) && indexOf(lines, o) < indexOf(lines, l)
@@ -333,7 +335,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	ordersWith := func(sku, category string) int {
 		orders := 0
 		for _, p := range purchases {
-			if slices.ContainsFunc(p.lines, func(l Line) bool {
+			if slices.ContainsFunc(p.lines, func(l engine.Line) bool {
 				return (sku == "" || l.SKU == sku) && (category == "" || l.Category == category)
 			}) {
 				orders++
@@ -355,7 +357,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	put(atRepurchaseInterval, math.Log(median(intervals)))
 
 	// Spend by category and by article.
-	spendOf := func(match func(*Line) bool) float64 {
+	spendOf := func(match func(*engine.Line) bool) float64 {
 		sum := 0.0
 		for i := range bought {
 			if match(&bought[i]) {
@@ -368,7 +370,7 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 		total, deep, top, topSpend := 0.0, 0.0, "", math.Inf(-1)
 		var spends []float64
 		for _, c := range categories {
-			s := spendOf(func(l *Line) bool { return l.Category == c })
+			s := spendOf(func(l *engine.Line) bool { return l.Category == c })
 			if s > topSpend {
 				top, topSpend = c, s
 			}
@@ -408,10 +410,10 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 	if len(skus) > 0 {
 		total, squares := 0.0, 0.0
 		for _, sku := range skus {
-			total += math.Max(0, spendOf(func(l *Line) bool { return l.SKU == sku }))
+			total += math.Max(0, spendOf(func(l *engine.Line) bool { return l.SKU == sku }))
 		}
 		for _, sku := range skus {
-			share := math.Max(0, spendOf(func(l *Line) bool { return l.SKU == sku })) / total
+			share := math.Max(0, spendOf(func(l *engine.Line) bool { return l.SKU == sku })) / total
 			squares += share * share
 		}
 		if total > 0 {
@@ -516,10 +518,10 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 		put(atSeasonality, math.Hypot(yearCos, yearSin))
 	}
 
-	for i := range Axes {
-		for j := range Axes[i].Features {
-			if !have.Has(Axes[i].Features[j].Needs) {
-				values[Axes[i].First+j] = math.NaN()
+	for i := range engine.Axes {
+		for j := range engine.Axes[i].Features {
+			if !have.Has(engine.Axes[i].Features[j].Needs) {
+				values[engine.Axes[i].First+j] = math.NaN()
 			}
 		}
 	}
@@ -527,8 +529,8 @@ func naiveFeatures(lines []Line, in Instant, zone *time.Location, have Columns) 
 }
 
 // indexOf finds a line by its number, which generated lines have to themselves.
-func indexOf(lines []Line, l Line) int {
-	return slices.IndexFunc(lines, func(o Line) bool { return o.Number == l.Number })
+func indexOf(lines []engine.Line, l engine.Line) int {
+	return slices.IndexFunc(lines, func(o engine.Line) bool { return o.Number == l.Number })
 }
 
 // naiveClumpiness is the formula of Zhang, Bradlow and Small on events on days 1 to days+1.
