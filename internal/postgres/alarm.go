@@ -151,7 +151,7 @@ func (db *DB) Alarms(ctx context.Context, storeID int32, q AlarmQuery) ([]*Liste
 	q.filter(&s)
 	q.place(&s, q.After, true)
 	q.place(&s, q.Before, false)
-	rows, err := collect(ctx, db.pool, scanAlarm, `-- name: Alarms
+	rows, err := collect(ctx, db.read(ctx), scanAlarm, `-- name: Alarms
 SELECT `+alarmFields+fromAlarms+customerOfAlarm+` WHERE true`+s.and()+q.order()+` LIMIT `+s.arg(q.Limit), s.args...)
 	return inOrder(q.Window, rows), err
 }
@@ -164,7 +164,7 @@ func (db *DB) CustomerAlarms(ctx context.Context, refs []CustomerRef, q AlarmQue
 	q.filter(&s)
 	q.place(&s, q.After, true)
 	q.place(&s, q.Before, false)
-	found, err := collect(ctx, db.pool, scanAlarm, `-- name: CustomerAlarms
+	found, err := collect(ctx, db.read(ctx), scanAlarm, `-- name: CustomerAlarms
 SELECT l.* FROM `+keys+` CROSS JOIN LATERAL (
   SELECT `+alarmFields+fromAlarms+customerOfAlarm+`
   WHERE a.store_id = k.store_id AND a.customer_id = k.customer_id`+s.and()+q.order()+` LIMIT `+s.arg(q.Limit)+`) l`, s.args...)
@@ -195,7 +195,7 @@ func (db *DB) CountAlarms(ctx context.Context, storeID int32, customer *int64, q
 	}
 	q.filter(&s)
 	var c AlarmCount
-	err := db.pool.QueryRow(ctx, `-- name: CountAlarms
+	err := db.read(ctx).QueryRow(ctx, `-- name: CountAlarms
 SELECT coalesce(sum(g.n), 0)::bigint, coalesce(sum(least(g.n, g.p * w.watched / 52)), 0)::float8 FROM (
   SELECT a.store_id, a.alarm_date, a.kind, count(*) AS n, max(a.p_value) AS p`+fromAlarms+` WHERE true`+s.and()+`
   GROUP BY a.store_id, a.alarm_date, a.kind) g
@@ -213,5 +213,5 @@ SELECT ` + alarmFields + fromAlarms + customerOfAlarm + ` WHERE a.store_id = $1 
 
 // Alarm gives one alarm. Fault: NOT_FOUND.
 func (db *DB) Alarm(ctx context.Context, storeID int32, id int64) (*ListedAlarm, error) {
-	return one(ctx, db.pool, scanAlarm, engine.Errorf(engine.CodeNotFound, "there is no such alarm"), alarmByID, storeID, id)
+	return one(ctx, db.read(ctx), scanAlarm, engine.Errorf(engine.CodeNotFound, "there is no such alarm"), alarmByID, storeID, id)
 }

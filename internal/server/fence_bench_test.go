@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/quimbi/quimbi/internal/auth"
+	"github.com/quimbi/quimbi/internal/server"
 )
 
 // BenchmarkFence compares the same queries by a token for all stores, whose reads are not fenced, and by one for the store, whose
 // reads are.
 func BenchmarkFence(b *testing.B) {
-	a := newAPI(b)
+	a := newAPIWith(b, func(c *server.Config) { c.Quota = server.Quota{Rate: -1, Operations: 100} }, asItIs)
+	fill(b, a.db)
 	callers := []struct {
 		name string
 		api  *api
