@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph"
@@ -89,7 +90,7 @@ func ReadTrustedDocuments(body []byte) (TrustedDocuments, error) {
 		if hash != hashOf(text) {
 			return nil, engine.Errorf(engine.CodeInvalid, "the trusted document %.80q is not filed under its SHA-256, which is %s", name, hashOf(text))
 		}
-		if _, errs := gqlparser.LoadQuery(schema, text); len(errs) > 0 {
+		if _, errs := gqlparser.LoadQueryWithRules(schema, text, rules.NewDefaultRules()); len(errs) > 0 {
 			return nil, engine.Errorf(engine.CodeInvalid, "the trusted document %s does not fit the schema: %s", hash, errs[0].Message)
 		}
 		trusted[hash] = text
