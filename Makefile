@@ -25,12 +25,13 @@ web: ## fetch the explorer's browser files (needs npm)
 		cd web/tools && npm ci --no-audit --no-fund --loglevel=error && node copy.mjs; \
 	fi
 
-contract: ## fetch the public audits and clients that the API is checked by (needs npm)
+contract: ## fetch the public audits and clients that the API is checked by, and the packages of the example (needs npm)
 	@if ! command -v npm >/dev/null; then \
 		echo "npm is not here: the checks of web/contract are skipped"; \
 	else \
 		cd web/contract && npm ci --no-audit --no-fund --loglevel=error \
-			$$(node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' && echo --omit=optional); \
+			$$(node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' && echo --omit=optional) && \
+		cd ../../docs/examples/typescript && npm ci --no-audit --no-fund --loglevel=error; \
 	fi
 
 build: ## build bin/quimbi

@@ -763,6 +763,7 @@ type ComplexityRoot struct {
 		ExportCustomer   func(childComplexity int, input model.ExportCustomerInput) int
 		ImportOrders     func(childComplexity int, input model.ImportOrdersInput) int
 		Recluster        func(childComplexity int, input model.ReclusterInput) int
+		RenameSegment    func(childComplexity int, input model.RenameSegmentInput) int
 		ReplaySnapshots  func(childComplexity int, input model.ReplaySnapshotsInput) int
 		UpdateStore      func(childComplexity int, input model.UpdateStoreInput) int
 	}
@@ -892,6 +893,11 @@ type ComplexityRoot struct {
 		State      func(childComplexity int) int
 		Store      func(childComplexity int) int
 		Trigger    func(childComplexity int) int
+	}
+
+	RenameSegmentPayload struct {
+		Segment    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	ReplayRun struct {
@@ -1035,6 +1041,7 @@ type ComplexityRoot struct {
 		Members      func(childComplexity int, minMembership float64, dominantOnly bool, first *int, after *string, last *int, before *string) int
 		ModelVersion func(childComplexity int) int
 		Name         func(childComplexity int) int
+		NamedByHand  func(childComplexity int) int
 		Origin       func(childComplexity int) int
 		Parent       func(childComplexity int) int
 		Path         func(childComplexity int) int
@@ -4554,6 +4561,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Recluster(childComplexity, args["input"].(model.ReclusterInput)), true
+	case "Mutation.renameSegment":
+		if e.ComplexityRoot.Mutation.RenameSegment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_renameSegment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RenameSegment(childComplexity, args["input"].(model.RenameSegmentInput)), true
 	case "Mutation.replaySnapshots":
 		if e.ComplexityRoot.Mutation.ReplaySnapshots == nil {
 			break
@@ -5181,6 +5199,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ReclusterRun.Trigger(childComplexity), true
 
+	case "RenameSegmentPayload.segment":
+		if e.ComplexityRoot.RenameSegmentPayload.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RenameSegmentPayload.Segment(childComplexity), true
+	case "RenameSegmentPayload.userErrors":
+		if e.ComplexityRoot.RenameSegmentPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RenameSegmentPayload.UserErrors(childComplexity), true
+
 	case "ReplayRun.counts":
 		if e.ComplexityRoot.ReplayRun.Counts == nil {
 			break
@@ -5771,6 +5802,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Segment.Name(childComplexity), true
+	case "Segment.namedByHand":
+		if e.ComplexityRoot.Segment.NamedByHand == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Segment.NamedByHand(childComplexity), true
 	case "Segment.origin":
 		if e.ComplexityRoot.Segment.Origin == nil {
 			break
@@ -7022,6 +7059,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OrderInput", ec.unmarshalInputOrderInput),
 			graphql.NewInputUnmarshaler("OrderLineInput", ec.unmarshalInputOrderLineInput),
 			graphql.NewInputUnmarshaler("ReclusterInput", ec.unmarshalInputReclusterInput),
+			graphql.NewInputUnmarshaler("RenameSegmentInput", ec.unmarshalInputRenameSegmentInput),
 			graphql.NewInputUnmarshaler("ReplaySnapshotsInput", ec.unmarshalInputReplaySnapshotsInput),
 			graphql.NewInputUnmarshaler("RetentionInput", ec.unmarshalInputRetentionInput),
 			graphql.NewInputUnmarshaler("RunFilter", ec.unmarshalInputRunFilter),
@@ -9993,6 +10031,8 @@ type Segment implements Node {
   path: String!
   "For people: given by hand, else made from the profile. It follows the key."
   name: String!
+  "Whether a person gave the name: see renameSegment."
+  namedByHand: Boolean!
   "The axis."
   axis: Axis!
   "The model."
@@ -10348,6 +10388,30 @@ type SegmentLink {
   overlap: Float!
   "The share of the other segment's members who are here too, from 0 to 1."
   reverseOverlap: Float!
+}
+
+extend type Mutation {
+  "Gives a segment of the model in force a name for people; later models keep it while the segment survives."
+  renameSegment(
+    "Which segment gets which name."
+    input: RenameSegmentInput!
+  ): RenameSegmentPayload! @requiresRole(role: OPERATOR)
+}
+
+"Which segment gets which name."
+input RenameSegmentInput {
+  "The segment."
+  segmentId: ID!
+  "1 to 100 characters on one line, unlike the axis's other names; null takes the given name away."
+  name: String
+}
+
+"The answer of renameSegment."
+type RenameSegmentPayload {
+  "The segment with its name; null where it was not renamed."
+  segment: Segment
+  "Empty where everything went well."
+  userErrors: [UserError!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/snapshot.graphqls", Input: `"How often a snapshot is taken, and so how long it is kept."
@@ -12384,6 +12448,16 @@ func (ec *executionContext) childFields_ReclusterRun(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ReclusterRun", field.Name)
 }
 
+func (ec *executionContext) childFields_RenameSegmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "segment":
+		return ec.fieldContext_RenameSegmentPayload_segment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RenameSegmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenameSegmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReplayRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -12616,6 +12690,8 @@ func (ec *executionContext) childFields_Segment(ctx context.Context, field graph
 		return ec.fieldContext_Segment_path(ctx, field)
 	case "name":
 		return ec.fieldContext_Segment_name(ctx, field)
+	case "namedByHand":
+		return ec.fieldContext_Segment_namedByHand(ctx, field)
 	case "axis":
 		return ec.fieldContext_Segment_axis(ctx, field)
 	case "modelVersion":

@@ -24,6 +24,7 @@ const loaderWait = time.Millisecond
 type loaders struct {
 	storeByID     *dataloadgen.Loader[int32, *model.Store]
 	storeByKey    *dataloadgen.Loader[string, *model.Store]
+	retention     *dataloadgen.Loader[int32, map[engine.SnapshotType]int]
 	customerByID  *dataloadgen.Loader[postgres.CustomerRef, *engine.Customer]
 	customerByKey *dataloadgen.Loader[postgres.CustomerKey, *engine.Customer]
 	state         *dataloadgen.Loader[shaped[stateShape], *postgres.CustomerState]
@@ -102,6 +103,17 @@ func (r *Resolver) newLoaders() *loaders {
 			l.storeByID.Prime(s.ID, stores[s.Key])
 		}
 		return stores, err
+	})
+	l.retention = newLoader(func(ctx context.Context, stores []int32) (map[int32]map[engine.SnapshotType]int, error) {
+		found := make(map[int32]map[engine.SnapshotType]int, len(stores))
+		for _, store := range stores { // seldom more than one
+			overrides, err := r.DB.RetentionOverrides(ctx, store)
+			if err != nil {
+				return nil, err
+			}
+			found[store] = overrides
+		}
+		return found, nil
 	})
 	l.customerByID = newLoader(r.DB.CustomersByID)
 	l.customerByKey = newLoader(r.DB.CustomersByKey)

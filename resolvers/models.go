@@ -8,16 +8,18 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
+	"github.com/quimbi/quimbi/internal/events"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// Models keeps models in memory: a version never changes once it is there.
+// Models keeps models in memory: a version never changes once it is there, but for names that people give.
 type Models struct {
 	db     *postgres.DB
 	group  singleflight.Group
 	mu     sync.Mutex
 	stored map[modelKey]*postgres.StoredModel
 	order  []modelKey // oldest first
+	renews int        // how often all were forgotten
 }
 
 type modelKey struct {
@@ -46,9 +48,10 @@ func (m *Models) Get(ctx context.Context, storeID int32, version int) (*postgres
 		if found := m.kept(key); found != nil {
 			return found, nil
 		}
+		renews := m.renewed()
 		stored, err := m.db.Model(ctx, storeID, version)
 		if err == nil {
-			m.keep(key, stored)
+			m.keep(key, stored, renews)
 		}
 		return stored, err
 	})
@@ -64,10 +67,38 @@ func (m *Models) kept(key modelKey) *postgres.StoredModel {
 	return m.stored[key]
 }
 
-func (m *Models) keep(key modelKey, stored *postgres.StoredModel) {
+// Follow forgets all models when one has new names, until the context is done: names are seldom given. So it does after the
+// listening connection was lost.
+func (m *Models) Follow(ctx context.Context, hub *events.Hub) {
+	changes := hub.WatchModels(ctx)
+	for {
+		select {
+		case <-changes:
+			m.forget()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Models) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stored[key] != nil {
+	clear(m.stored)
+	m.order, m.renews = nil, m.renews+1
+}
+
+func (m *Models) renewed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.renews
+}
+
+// keep keeps what was read, unless all was forgotten since: it may be of before.
+func (m *Models) keep(key modelKey, stored *postgres.StoredModel, renews int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stored[key] != nil || m.renews != renews {
 		return
 	}
 	if len(m.order) >= keptModels {

@@ -59,6 +59,8 @@ type Jobs interface {
 	Silent(ctx context.Context, q jobs.SilentRequest) (map[int64]engine.Thumbprint, error)
 	// UpdateStore changes what can be set for a store, and gives it as it is then.
 	UpdateStore(ctx context.Context, r jobs.SettingsRequest) (*engine.Store, error)
+	// RenameSegment gives a segment a name by hand, or takes it away.
+	RenameSegment(ctx context.Context, r jobs.RenameRequest) error
 	// ExportCustomer gives everything that is stored about a customer.
 	ExportCustomer(ctx context.Context, store *engine.Store, customerID int64) (*jobs.CustomerDocument, error)
 	// EraseCustomer removes it.

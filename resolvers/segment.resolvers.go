@@ -92,6 +92,10 @@ func (r *modelResolver) SubSegments(ctx context.Context, obj *model.Model, repor
 	return model.RepeatCustomers(obj.Model), nil // the only report so far
 }
 
+func (r *mutationResolver) RenameSegment(ctx context.Context, input model.RenameSegmentInput) (*model.RenameSegmentPayload, error) {
+	return r.renameSegment(ctx, input)
+}
+
 func (r *segmentResolver) Origin(ctx context.Context, obj *model.Segment) (*model.SegmentGenealogy, error) {
 	return r.origin(ctx, obj)
 }

@@ -96,7 +96,7 @@ func (r *Resolver) modelView(ctx context.Context, store *model.Store, version *i
 
 // retention tells for how many days a store keeps snapshots of each type.
 func (r *Resolver) retention(ctx context.Context, store *model.Store) ([]*model.RetentionPolicy, error) {
-	overrides, err := r.DB.RetentionOverrides(ctx, store.Store.ID)
+	overrides, err := r.loaders(ctx).retention.Load(ctx, store.Store.ID)
 	policies := make([]*model.RetentionPolicy, 0, len(engine.SnapshotTypes))
 	for _, kind := range engine.SnapshotTypes {
 		p := &model.RetentionPolicy{Type: kind, KeepDays: r.Retention[kind]}

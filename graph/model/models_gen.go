@@ -998,6 +998,22 @@ type ReclusterPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// Which segment gets which name.
+type RenameSegmentInput struct {
+	// The segment.
+	SegmentID string `json:"segmentId"`
+	// 1 to 100 characters on one line, unlike the axis's other names; null takes the given name away.
+	Name *string `json:"name,omitempty"`
+}
+
+// The answer of renameSegment.
+type RenameSegmentPayload struct {
+	// The segment with its name; null where it was not renamed.
+	Segment *Segment `json:"segment,omitempty"`
+	// Empty where everything went well.
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // Which snapshots to rebuild.
 type ReplaySnapshotsInput struct {
 	// The store's key.

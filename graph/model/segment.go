@@ -51,6 +51,9 @@ func (s *Segment) ID() string {
 	return ID{Kind: KindSegment, Store: s.Store.Store.ID, Version: s.Model.Version, Axis: s.axis, Segment: s.Key}.String()
 }
 
+// NamedByHand tells whether a person gave the name.
+func (s *Segment) NamedByHand() bool { return s.ByHand }
+
 // Axis is the axis.
 func (s *Segment) Axis() *Axis { return &Axis{Store: s.Store, Index: s.axis} }
 

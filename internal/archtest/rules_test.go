@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"internal/postgres":  {"engine", "engine/watch", "migrations"},
 	"internal/ingest":    {"engine"},
 	"internal/matrix":    {"engine"},
-	"internal/obs":       {},
+	"internal/obs":       {"engine"},
 	"internal/localpg":   {},
 	"internal/pgtest":    {"internal/localpg", "internal/postgres", "migrations"},
 	"internal/realstore": {"engine"},
@@ -81,6 +81,8 @@ var confined = map[string][]string{
 	"github.com/schollz/progressbar/":          {"internal/cli"},
 	"github.com/go-co-op/gocron/":              {"jobs"},
 	"github.com/prometheus/client_golang/":     {"internal/obs", "internal/server"},
+	"go.opentelemetry.io/":                     {"internal/obs", "internal/postgres/postgres.go"},
+	"github.com/exaring/otelpgx":               {"internal/postgres"},
 	"github.com/coder/websocket":               {},
 	"github.com/stretchr/testify":              {},
 }

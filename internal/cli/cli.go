@@ -21,6 +21,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/localpg"
+	"github.com/quimbi/quimbi/internal/obs"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -79,6 +80,7 @@ type app struct {
 	errOut io.Writer
 	log    *slog.Logger
 	now    func() time.Time
+	traces *obs.Traces // nil: none
 }
 
 // Main runs the program and gives its exit code.

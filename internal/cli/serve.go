@@ -14,6 +14,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/events"
+	"github.com/quimbi/quimbi/internal/obs"
 	"github.com/quimbi/quimbi/internal/server"
 	"github.com/quimbi/quimbi/jobs"
 	"github.com/quimbi/quimbi/resolvers"
@@ -43,6 +44,10 @@ type serveCommand struct {
 // Run serves until it is stopped.
 func (c *serveCommand) Run(a *app) (err error) {
 	a.log = a.logger(slog.LevelInfo)
+	if a.traces, err = obs.NewTraces(a.ctx, a.env["OTEL_EXPORTER_OTLP_ENDPOINT"], version()); err != nil {
+		return err
+	}
+	defer a.closeTraces()
 	secrets, err := c.read()
 	if err != nil {
 		return err
@@ -72,6 +77,18 @@ func (c *serveCommand) Run(a *app) (err error) {
 	}
 	return a.serve(o, s)
 }
+
+// closeTraces sends what is left. A collector that is gone is no failure of the program.
+func (a *app) closeTraces() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), traceTime)
+	defer cancel()
+	if err := a.traces.Close(ctx); err != nil {
+		a.log.Warn("the last traces could not be sent", slog.Any("error", err))
+	}
+}
+
+// traceTime is how long the last traces may take to be sent.
+const traceTime = 3 * time.Second
 
 // minSecret is how short a secret may be.
 const minSecret = 16
@@ -145,7 +162,7 @@ func (a *app) serve(o *office, s serving) error {
 	}
 	if s.listener != nil {
 		hub := events.NewHub(o.db, a.log)
-		s.config.Log, s.config.Resolver = a.log, &resolvers.Resolver{
+		s.config.Log, s.config.Traces, s.config.Resolver = a.log, a.traces, &resolvers.Resolver{
 			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
 			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, AnomalyThreshold: o.settings.AnomalyThreshold, NextSnapshot: next,
 		}

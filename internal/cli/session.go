@@ -32,7 +32,7 @@ const closeTimeout = 30 * time.Second
 // connect opens the database that is set, or starts the private one.
 func (a *app) connect() (*session, error) {
 	if a.DatabaseURL != "" {
-		db, err := postgres.Open(a.ctx, a.DatabaseURL, maxConns())
+		db, err := postgres.Open(a.ctx, a.DatabaseURL, maxConns(), a.traces.Provider())
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (a *app) connect() (*session, error) {
 		return nil, err
 	}
 	s := &session{server: server}
-	if s.db, err = postgres.Open(a.ctx, server.URL(), maxConns()); err != nil {
+	if s.db, err = postgres.Open(a.ctx, server.URL(), maxConns(), a.traces.Provider()); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

@@ -47,7 +47,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	pause := firstPause
 	for {
 		// What changed while nobody listened is unknown, so everyone looks again.
-		err := h.db.Listen(ctx, []string{postgres.RunChannel, postgres.DriftChannel, postgres.SnapshotChannel}, func() {
+		err := h.db.Listen(ctx, []string{postgres.RunChannel, postgres.DriftChannel, postgres.SnapshotChannel, postgres.ModelChannel}, func() {
 			pause = firstPause
 			h.wakeAll()
 		}, h.wake)
@@ -73,6 +73,11 @@ func (h *Hub) WatchRun(ctx context.Context, runID string) <-chan struct{} {
 // WatchDrift does the same for new drift events of a store, of all stores where it is 0.
 func (h *Hub) WatchDrift(ctx context.Context, storeID int32) <-chan struct{} {
 	return h.watch(ctx, subject{postgres.DriftChannel, storeName(storeID)}, nil)
+}
+
+// WatchModels does the same for new names in models of any store.
+func (h *Hub) WatchModels(ctx context.Context) <-chan struct{} {
+	return h.watch(ctx, subject{postgres.ModelChannel, ""}, nil)
 }
 
 func storeName(storeID int32) string {

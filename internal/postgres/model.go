@@ -96,20 +96,59 @@ func (tx *Tx) InsertModel(ctx context.Context, storeID int32, runID string, m *e
 	if err != nil {
 		return err
 	}
-	axes := make([]string, engine.AxisCount)
-	first := make([]int16, engine.AxisCount)
-	segments := []string{}
+	axes, first, segments := leafNames(m)
+	memberships, dominant := viewFormats(m)
+	_, err = tx.Exec(ctx, insertModel, storeID, m.Version, runID, dateParam(m.AsOf), m.Customers, axes, first, segments, memberships, dominant, body)
+	return err
+}
+
+// leafNames gives the axes' keys, where each axis's leaves begin, and the leaves' names.
+func leafNames(m *engine.Model) (axes []string, first []int16, segments []string) {
+	segments = []string{}
 	for a := range m.Axes {
-		axes[a], first[a] = engine.Axes[a].Key, int16(len(segments))
+		axes, first = append(axes, engine.Axes[a].Key), append(first, int16(len(segments)))
 		for i := range m.Axes[a].Segments {
 			if s := &m.Axes[a].Segments[i]; s.IsLeaf() {
 				segments = append(segments, s.Name)
 			}
 		}
 	}
-	memberships, dominant := viewFormats(m)
-	_, err = tx.Exec(ctx, insertModel, storeID, m.Version, runID, dateParam(m.AsOf), m.Customers, axes, first, segments, memberships, dominant, body)
-	return err
+	return axes, first, segments
+}
+
+// ModelChannel is the channel on which it is told that a model has new names.
+const ModelChannel = "quimbi_model"
+
+const modelToRename = modelByVersion + ` FOR UPDATE`
+
+const renameModel = `-- name: RenameModel
+UPDATE segment_model SET segment = $3, member_json = $4, dominant_json = $5, body = $6 WHERE store_id = $1 AND model_id = $2`
+
+const notifyModel = `SELECT pg_notify('quimbi_model', $1::int::text)`
+
+// RenameInModel lets rename change names in a model, and nothing else, and tells everyone who keeps models. Faults: NOT_FOUND, and
+// rename's.
+func (db *DB) RenameInModel(ctx context.Context, storeID int32, version int, rename func(*engine.Model) error) error {
+	return db.InTx(ctx, func(tx *Tx) error {
+		m, err := one(ctx, tx, scanModel, engine.Errorf(engine.CodeNotFound, "there is no model %d", version), modelToRename, storeID, version)
+		if err != nil {
+			return err
+		}
+		if err := rename(m.Model); err != nil {
+			return err
+		}
+		body, err := json.Marshal(m.Model)
+		if err != nil {
+			return err
+		}
+		_, _, segments := leafNames(m.Model)
+		memberships, dominant := viewFormats(m.Model)
+		if _, err := tx.Exec(ctx, renameModel, storeID, version, segments, memberships, dominant, body); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, notifyModel, storeID)
+		return err
+	})
 }
 
 // viewFormats gives the two format strings from which the view temporal_snapshots builds its JSON. An axis without

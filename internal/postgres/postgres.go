@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +20,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/migrations"
@@ -42,8 +45,8 @@ type querier interface {
 // New takes an open pool over.
 func New(pool *pgxpool.Pool) *DB { return &DB{pool: pool} }
 
-// Open connects. Fault: an engine.Error UNAVAILABLE with what the server or the network said, never the URL's password.
-func Open(ctx context.Context, url string, maxConns int) (*DB, error) {
+// Open connects. Where there are traces, each statement is a span, named by its "-- name:". Fault: an engine.Error UNAVAILABLE with what the server or the network said, never the URL's password.
+func Open(ctx context.Context, url string, maxConns int, traces trace.TracerProvider) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, engine.Errorf(engine.CodeInvalid, "DATABASE_URL cannot be read; it looks like postgres://user:password@host:5432/database")
@@ -53,6 +56,9 @@ func Open(ctx context.Context, url string, maxConns int) (*DB, error) {
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.AfterConnect = registerTypes
+	if traces != nil {
+		config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(traces), otelpgx.WithSpanNameFunc(statementName), otelpgx.WithDisableConnectionDetailsInAttributes())
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, unavailable(config.ConnConfig, err)
@@ -62,6 +68,17 @@ func Open(ctx context.Context, url string, maxConns int) (*DB, error) {
 		return nil, unavailable(config.ConnConfig, err)
 	}
 	return New(pool), nil
+}
+
+// statementName gives the name in a statement's first line, -- name: Name; else its first word.
+func statementName(sql string) string {
+	name, ok := strings.CutPrefix(sql, "-- name: ")
+	if !ok {
+		name = strings.TrimSpace(sql)
+	}
+	name, _, _ = strings.Cut(name, "\n")
+	name, _, _ = strings.Cut(name, " ")
+	return name
 }
 
 func unavailable(config *pgx.ConnConfig, err error) error {

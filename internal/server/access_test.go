@@ -126,7 +126,8 @@ func TestAProxyIsNotThisMachine(t *testing.T) {
 
 // needed says what each mutation is for; one that is not here fails the test below.
 var needed = map[string]auth.Role{
-	"importOrders": auth.Operator, "recluster": auth.Operator, "cancelRun": auth.Operator, "createSnapshot": auth.Operator, "createSnapshots": auth.Operator,
+	"renameSegment": auth.Operator,
+	"importOrders":  auth.Operator, "recluster": auth.Operator, "cancelRun": auth.Operator, "createSnapshot": auth.Operator, "createSnapshots": auth.Operator,
 	"replaySnapshots": auth.Operator, "backtest": auth.Operator, "cleanupSnapshots": auth.Admin, "updateStore": auth.Admin, "exportCustomer": auth.Admin, "eraseCustomer": auth.Admin,
 }
 

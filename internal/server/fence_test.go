@@ -50,6 +50,7 @@ const ownCustomer = `customer(by: {key: {storeId: "shop", customerId: "c000"}})`
 
 // probes are by place: type, field, and the way to the argument.
 var probes = map[string]probe{
+	"Mutation.renameSegment.input.segmentId":  {`mutation ($x: ID!) { renameSegment(input: {segmentId: $x, name: "mine"}) { segment { id } userErrors { code } } }`, func(f *foreign) any { return f.Segment }, ""},
 	"Query.node.id":                           {`query ($x: ID!) { node(id: $x) { id } }`, foreignCustomer, ""},
 	"Query.nodes.ids":                         {`query ($x: [ID!]!) { nodes(ids: $x) { id } }`, func(f *foreign) any { return []string{f.Customer, f.Segment} }, ""},
 	"Query.run.id":                            {`query ($x: ID!) { run(id: $x) { id } }`, foreignRun, ""},

@@ -23,6 +23,7 @@ import (
 
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/internal/auth"
+	"github.com/quimbi/quimbi/internal/obs"
 	"github.com/quimbi/quimbi/resolvers"
 	"github.com/quimbi/quimbi/web"
 )
@@ -34,6 +35,7 @@ type Config struct {
 	Limits   Limits        // zero: DefaultLimits
 	Timeout  time.Duration // of a query or mutation; zero: 30 s
 	Webhooks Webhooks
+	Traces   *obs.Traces // nil: none
 	// WriteTime is how long one write to a client may take; zero: 30 s.
 	WriteTime time.Duration
 	Access    *auth.Access // who may come in; nil: by the tokens of the database alone
@@ -91,7 +93,8 @@ func New(c Config) *Server {
 	}
 	s := &Server{config: c}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
-	m := newMetrics(c.Resolver.DB)
+	c.Resolver.Log = obs.Log(c.Resolver.Log, operationOf)
+	m := newMetrics(c.Resolver.DB, c.Resolver.Log, c.Traces)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", s.sharing(s.graphQL(m)))
 	mux.HandleFunc("POST "+webhookPath+"shopify/{store}", s.shopify)
@@ -102,7 +105,7 @@ func New(c Config) *Server {
 		mux.Handle("GET /explorer/", s.explorer())
 		mux.Handle("GET /{$}", http.RedirectHandler("/explorer/", http.StatusFound))
 	}
-	s.handler = secured(mux)
+	s.handler = obs.Requests(c.Traces.Handler(secured(mux)))
 	return s
 }
 
@@ -168,6 +171,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.Use(gate{})
 	gql.Use(limiter{s.config.Limits, s.config.NoIntrospection})
 	gql.Use(oneOf{schema.Schema()})
+	gql.AroundOperations(m.aroundOperations)
 	gql.AroundOperations(r.AroundOperations)
 	gql.AroundRootFields(r.AroundRootFields)
 	gql.AroundResponses(m.around)
@@ -289,6 +293,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
+	go s.config.Resolver.Models.Follow(ctx, s.config.Resolver.Events)
 	conns := &connections{Listener: listener, writeTime: s.config.WriteTime}
 	failed := make(chan error, 1)
 	go func() { failed <- httpServer.Serve(conns) }()

@@ -35,7 +35,7 @@ func TestExamplesNeedFewStatements(t *testing.T) {
 			continue // mutation and subscription have tests of their own
 		}
 		counter := pgtest.Queries(t, a.pool)
-		r := a.query(t, query, map[string]any{"store": "shop", "customer": name(20)})
+		r := a.query(t, query, map[string]any{"store": "shop", "customer": name(20), "day": (lastSunday - 28).String()})
 		if len(r.Errors) > 0 {
 			t.Errorf("%s: %s", file, r.Text)
 		}

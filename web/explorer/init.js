@@ -1,9 +1,13 @@
-// Starts GraphiQL with the saved examples in tabs, filled in with a store and a customer that are there.
+// Starts GraphiQL with the saved examples in tabs, filled in with a store, a customer and a day that are there.
 const url = new URL("/graphql", location.href);
 const socket = new URL(url);
 socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
-const examples = ["customers", "timeline", "explain", "segments", "risk", "backtest", "drift", "journey", "cohorts", "recluster", "progress", "live"];
+// In the order of the tabs: reading first, then changing and watching.
+const examples = [
+  "customers", "timeline", "explain", "segments", "members", "genealogy", "risk", "backtest", "drift", "journey", "cohorts",
+  "snapshots", "past", "runs", "page", "recluster", "progress", "import", "live", "snapshot", "taken", "cleanup", "export",
+];
 
 async function ask(query, variables) {
   const answer = await fetch(url, {
@@ -16,13 +20,15 @@ async function ask(query, variables) {
 
 async function sample() {
   try {
-    const store = (await ask("{ stores(first: 1) { nodes { key } } }")).stores.nodes[0]?.key;
+    const store = (await ask("{ stores(first: 1) { nodes { key now } } }")).stores.nodes[0];
     if (!store) return {};
     const best = await ask(
       "query ($store: String!) { customers(filter: { storeId: $store }, orderBy: { field: TOTAL_VALUE, direction: DESC }, first: 1) { nodes { customerId } } }",
-      { store },
+      { store: store.key },
     );
-    return { store, customer: best.customers.nodes[0]?.customerId };
+    const day = new Date(store.now ?? Date.now());
+    day.setUTCDate(day.getUTCDate() - 90);
+    return { store: store.key, customer: best.customers.nodes[0]?.customerId, day: day.toISOString().slice(0, 10) };
   } catch {
     return {};
   }
@@ -30,7 +36,7 @@ async function sample() {
 
 // The values become the variables' defaults, so that an example runs as it stands.
 function filledIn(text, values) {
-  return text.replace(/\$(store|customer): String!/g, (found, name) =>
+  return text.replace(/\$(store|customer|day): (?:String|Date)!/g, (found, name) =>
     values[name] ? `${found} = ${JSON.stringify(values[name])}` : found,
   );
 }
