@@ -59,7 +59,7 @@ bench: ## measure the engine, and compare with its peers where they are installe
 	done
 
 chaos: ## kill processes, connections and the server at work, 100 times each (half an hour; QUIMBI_CHAOS=N for fewer)
-	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run Killed -v ./internal/cli
+	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run "Killed|FullDisk" -v ./internal/cli
 
 generate: ## write graph/ and the resolvers' frames again from schema/
 	@go tool gqlgen generate

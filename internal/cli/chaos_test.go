@@ -50,20 +50,17 @@ const (
 	longOfCustomers  = 20_000
 )
 
-func newChaos(t *testing.T) *chaos {
+// newChaos makes one in a folder, with settings of the server beside the usual ones.
+func newChaos(t *testing.T, folder string, settings ...string) *chaos {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "quimbi-chaos-")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := &chaos{random: rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))}
 	// The machine does not fail, the server does: so nothing has to wait for the disk, but what is committed must be written.
-	c.options = localpg.Options{DataDir: folder, PGBin: os.Getenv("PG_BIN"), Extra: []string{"fsync=off", "max_connections=100", "restart_after_crash=on"}}
+	c.options = localpg.Options{DataDir: folder, PGBin: os.Getenv("PG_BIN"), Extra: append([]string{"fsync=off", "max_connections=100"}, settings...)}
 	c.server = c.start(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := errors.Join(c.server.Close(ctx), os.RemoveAll(c.server.Folder()), os.RemoveAll(folder)); err != nil {
+		if err := errors.Join(c.server.Close(ctx), os.RemoveAll(c.server.Folder())); err != nil {
 			t.Error(err)
 		}
 	})
@@ -219,16 +216,28 @@ AND application_name <> 'observer' ORDER BY state IN ('active', 'idle in transac
 	}},
 }
 
+// begin starts the batch.
+func (c *chaos) begin(t *testing.T) *engine.Run {
+	t.Helper()
+	date := c.date
+	run, err := c.queue.SnapshotStore(t.Context(), jobs.SnapshotRequest{Store: c.store, Type: engine.Weekly, Date: &date, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerMutation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
 // batch takes the snapshots, disturbed after a time, and waits until they are there. It tells how long it took, and
 // whether the disturbance came before the end.
 func (c *chaos) batch(t *testing.T, after time.Duration, disturb func(*testing.T, *chaos)) (time.Duration, bool) {
 	t.Helper()
+	return c.end(t, c.begin(t), after, disturb)
+}
+
+// end waits until a batch that was begun is there.
+func (c *chaos) end(t *testing.T, run *engine.Run, after time.Duration, disturb func(*testing.T, *chaos)) (time.Duration, bool) {
+	t.Helper()
 	ctx := t.Context()
-	date := c.date
-	run, err := c.queue.SnapshotStore(ctx, jobs.SnapshotRequest{Store: c.store, Type: engine.Weekly, Date: &date, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerMutation})
-	if err != nil {
-		t.Fatal(err)
-	}
 	start := time.Now()
 	within := disturb == nil
 	strike := time.After(after)
@@ -312,7 +321,7 @@ func (c *chaos) forget(t *testing.T) {
 // nothing doubled, and what is written is what an undisturbed batch writes.
 func TestKilledSnapshots(t *testing.T) {
 	t.Parallel()
-	c := newChaos(t)
+	c := newChaos(t, t.TempDir())
 	c.work(t)
 	c.batch(t, 0, nil) // the first one also waits for the workers to come up
 	c.forget(t)
@@ -344,5 +353,86 @@ func TestKilledSnapshots(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d times during a batch (%d more came after its end), %d snapshots each time, none lost, none doubled, contents equal; the longest batch took %s", d.name, times, late, rows, longest.Round(time.Millisecond))
+	}
+}
+
+// smallDisk is a folder on a disk of its own that takes little.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // the server's account must reach it
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=260m,mode=1777", "tmpfs", folder).CombinedOutput(); err != nil {
+		t.Skipf("a small disk cannot be mounted here: %s", out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", folder).CombinedOutput(); err != nil {
+			t.Errorf("unmounting: %v\n%s", err, out)
+		}
+	})
+	return folder
+}
+
+// fill takes what room is left on a small disk but for a little, by a file that it gives.
+func fill(t *testing.T, folder string) string {
+	t.Helper()
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(folder, &disk); err != nil {
+		t.Fatal(err)
+	}
+	const little, small = 256 << 10, 1 << 30
+	room := int64(disk.Bavail)*int64(disk.Bsize) - little
+	if room > small {
+		t.Fatalf("%s lies on a large disk, which is not to be filled", folder)
+	}
+	file := filepath.Join(folder, "filler")
+	if err := os.WriteFile(file, make([]byte, room), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestFullDisk lets the disk run full under a batch: commands say so, the batch waits and goes on by itself once there is
+// room, and what is written is what an undisturbed batch writes.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	c := newChaos(t, smallDisk(t), "max_wal_size=48MB", "min_wal_size=32MB", "shared_buffers=32MB")
+	c.work(t)
+	c.batch(t, 0, nil)
+	c.forget(t)
+	c.batch(t, 0, nil)
+	want, _ := c.sum(t)
+	c.forget(t)
+	file := fill(t, c.server.Folder())
+	run := c.begin(t)
+	cmd := exec.CommandContext(t.Context(), "quimbi", "snapshot", "--store", "shop", "--type", "monthly", "--json")
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+c.server.URL())
+	if out, err := cmd.Output(); err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), `"UNAVAILABLE"`) || !strings.Contains(string(out), "no room left on its disk") {
+		t.Errorf("on a full disk a command ended with %d: %s", cmd.ProcessState.ExitCode(), out)
+	}
+	if now, err := c.db.Run(t.Context(), run.ID); err == nil && now.State.Final() {
+		t.Errorf("on a full disk the batch ended as %s: %s", now.State, now.Failure)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.start(t).Close(t.Context()); err != nil { // should it have given up
+		t.Fatal(err)
+	}
+	c.pool.Reset()
+	took, _ := c.end(t, run, 0, nil)
+	t.Logf("%s after there was room again", took.Round(time.Millisecond))
+	c.forgetCommand(t)
+	if got, _ := c.sum(t); got != want {
+		t.Errorf("the batch has written\n%s, want\n%s", got, want)
+	}
+}
+
+// forgetCommand takes away the run of a command that failed, so that sum finds the batch's.
+func (c *chaos) forgetCommand(t *testing.T) {
+	t.Helper()
+	if _, err := c.pool.Exec(t.Context(), "DELETE FROM run WHERE trigger = 'CLI' AND state IN ('FAILED', 'QUEUED', 'RUNNING')"); err != nil {
+		t.Fatal(err)
 	}
 }
