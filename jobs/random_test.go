@@ -293,9 +293,15 @@ func (w *shopWalk) crash(ctx context.Context, o operation) {
 ORDER BY state IN ('active', 'idle in transaction') DESC LIMIT 1`)
 		}
 	}
-	timer := time.AfterFunc(after, kill)
+	killed := make(chan struct{})
+	timer := time.AfterFunc(after, func() {
+		defer close(killed)
+		kill()
+	})
 	_ = o.do(ctx)
-	timer.Stop()
+	if !timer.Stop() {
+		<-killed // else it would strike what comes next
+	}
 }
 
 // again does an operation until the crash before it is over: connections of the pool may have been ended by it, and the
