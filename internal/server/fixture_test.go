@@ -147,7 +147,8 @@ func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Li
 		return errors.Join(<-served, <-listened)
 	})
 	t.Cleanup(func() {
-		if err := a.stop(); err != nil {
+		// On a busy machine requests may need their 5 seconds and be cut off then, as Serve promises.
+		if err := a.stop(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("stopping the server: %v", err)
 		}
 	})
