@@ -84,4 +84,4 @@ ci: ## verify, lint and every test with the race detector
 	@$(MAKE) --no-print-directory web || echo "warning: the explorer's files could not be fetched" >&2
 	@$(MAKE) --no-print-directory contract || echo "warning: the tools of web/contract could not be fetched" >&2
 	@go build -o bin/tally ./.ci/tally
-	@./bin/tally $(VECTOR_PACKAGES) ./engine ./engine/synth
+	@./bin/tally $(VECTOR_PACKAGES) ./engine ./engine/fit ./engine/synth

@@ -232,14 +232,16 @@ type AxisStatus string
 
 // The statuses.
 const (
-	AxisOn               AxisStatus = "ON"
-	AxisOff              AxisStatus = "OFF"
-	AxisTooFewCustomers  AxisStatus = "TOO_FEW_CUSTOMERS"
-	AxisNotFitted        AxisStatus = "NOT_FITTED"
-	AxisNotEligible      AxisStatus = "NOT_ELIGIBLE"
-	AxisNotComparable    AxisStatus = "NOT_COMPARABLE"
-	minEligibleCustomers            = 100
+	AxisOn              AxisStatus = "ON"
+	AxisOff             AxisStatus = "OFF"
+	AxisTooFewCustomers AxisStatus = "TOO_FEW_CUSTOMERS"
+	AxisNotFitted       AxisStatus = "NOT_FITTED"
+	AxisNotEligible     AxisStatus = "NOT_ELIGIBLE"
+	AxisNotComparable   AxisStatus = "NOT_COMPARABLE"
 )
+
+// MinEligibleCustomers is the least number of eligible customers for which an axis is fitted.
+const MinEligibleCustomers = 100
 
 // AxisReason says why there are no memberships on an axis.
 type AxisReason string

@@ -43,24 +43,23 @@ func TestRegistry(t *testing.T) {
 
 func TestAvailability(t *testing.T) {
 	t.Parallel()
-	const all = ColumnOrderID | ColumnSKU | ColumnCategory | ColumnDiscount | ColumnReturns | ColumnTimeOfDay
 	for _, c := range []struct {
 		name string
 		have Columns
 		off  map[string]AxisReason
 	}{
-		{"everything", all, map[string]AxisReason{}},
+		{"everything", AllColumns, map[string]AxisReason{}},
 		{"CDNOW: customer, date, units and value", 0, map[string]AxisReason{
 			"price_sensitivity": ReasonTooFewFeatures, "value_sophistication": ReasonNoCategory, "repurchase_behavior": ReasonNoSKU,
 			"return_behavior": ReasonNoReturns, "problem_complexity": ReasonTooFewFeatures, "category_exploration": ReasonNoCategory,
 			"product_knowledge": ReasonTooFewFeatures, "purchase_cadence": ReasonNoTime,
 		}},
-		{"no categories, no discounts", all &^ (ColumnCategory | ColumnDiscount), map[string]AxisReason{
+		{"no categories, no discounts", AllColumns &^ (ColumnCategory | ColumnDiscount), map[string]AxisReason{
 			"price_sensitivity": ReasonNoDiscount, "value_sophistication": ReasonNoCategory, "category_exploration": ReasonNoCategory,
 			"product_knowledge": ReasonNoCategory,
 		}},
-		{"dates only", all &^ ColumnTimeOfDay, map[string]AxisReason{"purchase_cadence": ReasonNoTime}},
-		{"no returns", all &^ ColumnReturns, map[string]AxisReason{"return_behavior": ReasonNoReturns}},
+		{"dates only", AllColumns &^ ColumnTimeOfDay, map[string]AxisReason{"purchase_cadence": ReasonNoTime}},
+		{"no returns", AllColumns &^ ColumnReturns, map[string]AxisReason{"return_behavior": ReasonNoReturns}},
 	} {
 		off := map[string]AxisReason{}
 		for i := range Axes {

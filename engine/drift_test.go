@@ -140,7 +140,7 @@ func handModel() *Model {
 		{Path: "seg_0", Parent: -1, Leaf: 0},
 		{Path: "seg_1", Parent: -1, Leaf: 1},
 	}}
-	m.placeLeaves()
+	m.PlaceLeaves()
 	return m
 }
 

@@ -75,6 +75,25 @@ func (t *Table) Append(customerID int64, f *Features) {
 // Row gives the features of customer i; the slice is the table's own.
 func (t *Table) Row(i int) []float32 { return t.Values[i*FeatureCount : (i+1)*FeatureCount] }
 
+// Validate refuses a table whose columns do not fit together or that holds an infinite value.
+func (t *Table) Validate() error {
+	n := t.Len()
+	for _, length := range []int{len(t.ValueCents), len(t.TenureDays), len(t.CustomerID)} {
+		if length != n {
+			return Errorf(CodeInvalid, "the columns of the table differ in length: %d purchases and %d others", n, length)
+		}
+	}
+	if len(t.Values) != n*FeatureCount {
+		return Errorf(CodeInvalid, "the table has %d feature values, and %d customers need %d", len(t.Values), n, n*FeatureCount)
+	}
+	for i, v := range t.Values {
+		if math.IsInf(float64(v), 0) {
+			return Errorf(CodeInvalid, "feature %d of customer %d is infinite; leave it undefined (NaN)", i%FeatureCount, t.CustomerID[i/FeatureCount])
+		}
+	}
+	return nil
+}
+
 // atPurchases is the place of the number of purchases among all features.
 const atPurchases = 0
 

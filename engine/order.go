@@ -53,6 +53,9 @@ const (
 	ColumnTimeOfDay                     // orders have a time, not only a date
 )
 
+// AllColumns are all of them.
+const AllColumns = ColumnOrderID | ColumnSKU | ColumnCategory | ColumnDiscount | ColumnReturns | ColumnTimeOfDay
+
 // Has tells whether all columns of want are there.
 func (c Columns) Has(want Columns) bool { return c&want == want }
 

@@ -156,6 +156,10 @@ func TestPredictionReasons(t *testing.T) {
 	}
 }
 
+// RealTable gives the table of a store of the sample data as of a day. Features come from engine/feature, which imports this
+// package, so the external tests set it.
+var RealTable func(tb testing.TB, name string, asOf Date) *Table
+
 // The fit of a table: the sample of CDNOW up to and with 29 September is the calibration period of the papers but for its
 // last day.
 func TestFitPredictor(t *testing.T) {

@@ -14,9 +14,6 @@ func init() { engine.RealTable = realTable }
 func realTable(tb testing.TB, name string, asOf engine.Date) *engine.Table {
 	tb.Helper()
 	store := realstore.Load(tb, name)
-	if asOf == 0 {
-		asOf = store.To + 1
-	}
 	month := engine.ReferenceMonth(asOf.In(time.UTC), time.UTC)
 	references := feature.NewReferenceBuilder(time.UTC, store.Columns, []engine.Date{month})
 	for _, lines := range store.Customers {

@@ -93,14 +93,14 @@ type siblings struct {
 }
 
 func newAxisScorer(axis *Axis, model *AxisModel, p Params) *axisScorer {
-	a := &axisScorer{axis: axis, model: model, m: p.Fuzziness, hard: !p.Fuzzy, on: model.featuresOn()}
+	a := &axisScorer{axis: axis, model: model, m: p.Fuzziness, hard: !p.Fuzzy, on: model.FeaturesOn()}
 	for _, f := range a.on {
-		a.scales = append(a.scales, model.Features[f].scale())
+		a.scales = append(a.scales, model.Features[f].Scale())
 	}
 	roots := siblings{parent: -1}
 	for i := range model.Segments {
 		s := &model.Segments[i]
-		a.places = append(a.places, place{parent: s.Parent, leaf: s.Leaf, end: model.subtree(i)})
+		a.places = append(a.places, place{parent: s.Parent, leaf: s.Leaf, end: model.Subtree(i)})
 		switch {
 		case s.Parent >= 0:
 		case s.Stratum != StratumNone:
@@ -134,8 +134,8 @@ func (g *siblings) add(index int, s *Segment) {
 	g.centers = append(g.centers, s.Center...)
 }
 
-// featuresOn lists the features in use, as places within the axis.
-func (a *AxisModel) featuresOn() []int {
+// FeaturesOn lists the features in use, as places within the axis.
+func (a *AxisModel) FeaturesOn() []int {
 	var on []int
 	for f := range a.Features {
 		if a.Features[f].Status == FeatureOn {
@@ -156,7 +156,7 @@ func (a *AxisModel) UsedBefore(feature int) int {
 	return n
 }
 
-func (f *FeatureModel) scale() scale.Scale {
+func (f *FeatureModel) Scale() scale.Scale {
 	return scale.Scale{Fill: f.Fill, Lo: f.Low, Hi: f.High, Mean: f.Mean, SD: f.SD}
 }
 
@@ -258,7 +258,7 @@ func (a *axisScorer) standardise(values []float32) bool {
 // stratum gives the root that a rule puts the customer into; -1 where none does.
 func (a *axisScorer) stratum(purchases int, values []float32) int {
 	for _, i := range a.strata {
-		if a.model.Segments[i].ruledIn(purchases, values, a.on) {
+		if a.model.Segments[i].RuledIn(purchases, values, a.on) {
 			return i
 		}
 	}

@@ -12,7 +12,12 @@ func (m *Model) NewAxisScorer(axis int) *AxisScorer {
 	if m.Axes[axis].Status != AxisOn || m.Axes[axis].Leaves == 0 {
 		return nil
 	}
-	return &AxisScorer{axisScorer: newAxisScorer(&Axes[axis], &m.Axes[axis], m.Params), leaves: make([]int16, m.Axes[axis].Leaves)}
+	return NewAxisScorer(&Axes[axis], &m.Axes[axis], m.Params)
+}
+
+// NewAxisScorer makes an AxisScorer of one axis with segments, which need not be in the registry or in a whole model yet.
+func NewAxisScorer(axis *Axis, model *AxisModel, p Params) *AxisScorer {
+	return &AxisScorer{axisScorer: newAxisScorer(axis, model, p), leaves: make([]int16, model.Leaves)}
 }
 
 // Memberships gives the memberships in all segments of the axis, not rounded; nil where the customer is not eligible or a
@@ -57,6 +62,10 @@ func (s *AxisScorer) Stratum(purchases int, values []float32) int {
 func (s *AxisScorer) Outlier(purchases int, values []float32) bool {
 	return s.axisScorer.outlier(purchases, values)
 }
+
+// Distance is that to the nearest root's centre on features before winsorising, strata of customers who are all alike left
+// out, in sd units.
+func (s *AxisScorer) Distance(values []float32) float64 { return s.axisScorer.distance(values) }
 
 // Used lists the features in use, as places within the axis, in the order of Point and of a segment's centre.
 func (s *AxisScorer) Used() []int { return s.axisScorer.on }

@@ -39,11 +39,11 @@ type Snapshot struct {
 // DaysSinceFirst is the number of days since the first purchase.
 func (s *Snapshot) DaysSinceFirst() int { return int(s.Date - s.FirstAt) }
 
-// daysPerMonth is the mean length of a month.
-const daysPerMonth = 30.44
+// DaysPerMonth is the mean length of a month.
+const DaysPerMonth = 30.44
 
 // TenureMonths is the time since the first purchase in months of 30.44 days.
-func (s *Snapshot) TenureMonths() float64 { return float64(s.DaysSinceFirst()) / daysPerMonth }
+func (s *Snapshot) TenureMonths() float64 { return float64(s.DaysSinceFirst()) / DaysPerMonth }
 
 // DriftEvent is a move on one axis over the threshold, between consecutive snapshots of one type under one model, or from
 // the last one to where new orders took the customer since.

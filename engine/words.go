@@ -61,3 +61,27 @@ var singulars = map[string]string{
 
 // LowerName is the name as it stands within a sentence.
 func (f *Feature) LowerName() string { return strings.ToLower(f.Name[:1]) + f.Name[1:] }
+
+// Shown turns a stored value into the feature's unit.
+func (f *Feature) Shown(stored float64) float64 {
+	switch f.Scale {
+	case ScaleLog:
+		return math.Exp(stored)
+	case ScaleLog1p:
+		return math.Expm1(stored)
+	default:
+		return stored
+	}
+}
+
+// Stored turns a value in the feature's unit into the form in which it is computed and clustered.
+func (f *Feature) Stored(shown float64) float64 {
+	switch f.Scale {
+	case ScaleLog:
+		return math.Log(shown)
+	case ScaleLog1p:
+		return math.Log1p(shown)
+	default:
+		return shown
+	}
+}

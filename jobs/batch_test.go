@@ -52,7 +52,7 @@ func manyCustomers(b *testing.B, db *postgres.DB, customers int) *engine.Store {
 				}
 			}
 		}
-		return everyColumn, nil
+		return engine.AllColumns, nil
 	})
 	if err == nil {
 		store, err = db.StoreByKey(b.Context(), "shop")

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/synth"
 	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/internal/ingest"
@@ -41,7 +42,7 @@ func TestPhantomDrift(t *testing.T) {
 						}
 					}
 				}
-				return everyColumn, nil
+				return engine.AllColumns, nil
 			})
 			check(t, err)
 		})
@@ -145,7 +146,7 @@ func resampled(t *testing.T, db *postgres.DB, store *engine.Store, snapshots map
 			part.Append(id, f)
 		}
 	}
-	m, err := engine.Fit(t.Context(), previous.Params, previous.Seed, part, previous, nil)
+	m, err := fit.Model(t.Context(), previous.Params, previous.Seed, part, previous, nil)
 	check(t, err)
 	m.Version, m.ModelDrift = previous.Version+1, versions.ModelDrift(previous, m, all)
 	check(t, db.InTx(t.Context(), func(tx *postgres.Tx) error { return tx.InsertModel(t.Context(), store.ID, uuid.NewString(), m) }))

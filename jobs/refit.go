@@ -10,6 +10,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -51,7 +52,7 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 	}
 	fitCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	model, err := engine.Fit(fitCtx, q.Params, q.Seed, table, previous, r.fitProgress(fitCtx, run.ID, stop))
+	model, err := fit.Model(fitCtx, q.Params, q.Seed, table, previous, r.fitProgress(fitCtx, run.ID, stop))
 	if err != nil {
 		if fitCtx.Err() != nil && ctx.Err() == nil {
 			return postgres.ErrRunOver
@@ -84,9 +85,9 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 }
 
 // fitProgress writes a fit's progress, not too often, and stops a fit whose run is over.
-func (r *Runner) fitProgress(ctx context.Context, runID string, stop func()) func(engine.FitProgress) {
+func (r *Runner) fitProgress(ctx context.Context, runID string, stop func()) func(fit.Progress) {
 	var last time.Time
-	return func(p engine.FitProgress) {
+	return func(p fit.Progress) {
 		if now := r.now(); now.Sub(last) >= progressEvery {
 			last = now
 			if err := r.db.ProgressRun(ctx, runID, p.Stage, p.Axis, p.Done, p.Total); errors.Is(err, postgres.ErrRunOver) {
@@ -184,7 +185,7 @@ func (r *Runner) table(ctx context.Context, store *engine.Store, asOf engine.Dat
 type OneTimeReport struct {
 	AsOf      engine.Date
 	Customers int // all who bought
-	Axes      []engine.OneTimeAxis
+	Axes      []fit.OneTimeAxis
 }
 
 // OneTimeBuyers clusters the customers with one purchase as of a day, the store's now where none is named. Nothing of it is kept.
@@ -197,6 +198,6 @@ func (r *Runner) OneTimeBuyers(ctx context.Context, store *engine.Store, asOf *e
 	if err != nil {
 		return OneTimeReport{}, err
 	}
-	axes, err := engine.OneTimeBuyers(ctx, r.settings.Params, seed, table)
+	axes, err := fit.OneTimeBuyers(ctx, r.settings.Params, seed, table)
 	return OneTimeReport{AsOf: date, Customers: table.Len(), Axes: axes}, err
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/fit"
 )
 
 // RenameRequest asks for a name of a segment; nil takes the given name away.
@@ -34,6 +35,6 @@ func (r *Runner) RenameSegment(ctx context.Context, q RenameRequest) error {
 		return invalidAt("segmentId", "the segment is one of model %d, and model %d is in force: rename the segment of that one with the same key", q.ModelVersion, newest)
 	}
 	return r.db.RenameInModel(ctx, q.Store.ID, q.ModelVersion, func(m *engine.Model) error {
-		return m.Rename(q.Axis, q.Segment, name)
+		return fit.Rename(m, q.Axis, q.Segment, name)
 	})
 }

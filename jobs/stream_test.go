@@ -20,6 +20,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/synth"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/pgtest"
@@ -56,21 +57,19 @@ func newStream(t *testing.T) *stream {
 // shopModel is a model of a small made-up shop. It knows all axes, and so suits every store.
 var shopModel = sync.OnceValues(func() (*engine.Model, error) {
 	day := engine.DateOf(clock(), time.UTC)
-	table := &engine.Table{AsOf: day, Columns: everyColumn}
-	builder := feature.NewBuilder(time.UTC, everyColumn)
+	table := &engine.Table{AsOf: day, Columns: engine.AllColumns}
+	builder := feature.NewBuilder(time.UTC, engine.AllColumns)
 	for i, c := range synth.Shop(synth.Options{Seed: 1, Customers: 250, End: day - 1, Weeks: 60}).Customers {
 		builder.Build(c.Lines, []engine.Instant{{At: day.UTC()}}, func(_ int, f *engine.Features) { table.Append(int64(i+1), f) })
 	}
 	params := engine.DefaultParams()
 	params.KMax, params.Starts, params.MinSize = 4, 2, 30
-	m, err := engine.Fit(context.Background(), params, 1, table, nil, nil)
+	m, err := fit.Model(context.Background(), params, 1, table, nil, nil)
 	if err == nil {
 		m.Version = 1
 	}
 	return m, err
 })
-
-const everyColumn = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
 
 // tb is a test or a check of a property.
 type tb interface {
@@ -92,7 +91,7 @@ func (s *stream) newStore(t *testing.T, c tb) *engine.Store {
 	store, err := s.db.EnsureStore(t.Context(), fmt.Sprint("shop ", s.stores))
 	must(c, err)
 	_, err = s.db.ImportLines(t.Context(), store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
-		return everyColumn, yield(&postgres.ImportLine{Customer: "anchor", HasDiscount: true, Line: engine.Line{
+		return engine.AllColumns, yield(&postgres.ImportLine{Customer: "anchor", HasDiscount: true, Line: engine.Line{
 			OrderKey: "anchor", Number: 1, OrderedAt: told().Add(-time.Hour), SKU: "a", Category: "x", Quantity: 1, NetCents: 900, DiscountCents: 100,
 		}})
 	})
@@ -175,7 +174,7 @@ func expected(c tb, batch map[string][]engine.Line) map[string]*standing {
 	m, err := shopModel()
 	must(c, err)
 	month := engine.ReferenceMonth(clock(), time.UTC)
-	references := feature.NewReferenceBuilder(time.UTC, everyColumn, []engine.Date{month})
+	references := feature.NewReferenceBuilder(time.UTC, engine.AllColumns, []engine.Date{month})
 	for _, lines := range batch {
 		slices.SortFunc(lines, func(a, b engine.Line) int {
 			return cmp.Or(a.OrderedAt.Compare(b.OrderedAt), strings.Compare(a.OrderKey, b.OrderKey), cmp.Compare(a.Number, b.Number))
@@ -185,7 +184,7 @@ func expected(c tb, batch map[string][]engine.Line) map[string]*standing {
 	instant := engine.Instant{At: clock(), Reference: references.References()[0]}
 	want := map[string]*standing{}
 	for key, lines := range batch {
-		builder, scorer := feature.NewBuilder(time.UTC, everyColumn), m.NewScorer()
+		builder, scorer := feature.NewBuilder(time.UTC, engine.AllColumns), m.NewScorer()
 		builder.Build(lines, []engine.Instant{instant}, func(_ int, f *engine.Features) {
 			var print engine.Thumbprint
 			scorer.Score(f.Purchases, f.Values, &print)

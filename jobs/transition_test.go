@@ -58,7 +58,7 @@ func (s *stream) newShop(t *testing.T) *engine.Store {
 				}
 			}
 		}
-		return everyColumn, nil
+		return engine.AllColumns, nil
 	})
 	check(t, err)
 	return s.again(t, t, store)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/risk"
 )
 
@@ -119,7 +120,7 @@ func Run(ctx context.Context, p *Plan, orders Orders, progress func(Progress)) (
 
 func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, fitted) *observer) (*Result, error) {
 	total := 2 * orders.Customers
-	f, predictor, counts, err := fit(ctx, p, &orders, progress)
+	f, predictor, counts, err := fitThird(ctx, p, &orders, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +144,8 @@ func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), o
 	return r, nil
 }
 
-// fit reads the fitting third and fits on it. counts are of everybody who had bought by the last day, by thirds.
-func fit(ctx context.Context, p *Plan, orders *Orders, progress func(Progress)) (f fitted, predictor *engine.Predictor, counts [3]int, err error) {
+// fitThird reads the fitting third and fits on it. counts are of everybody who had bought by the last day, by thirds.
+func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progress)) (f fitted, predictor *engine.Predictor, counts [3]int, err error) {
 	total := 2 * orders.Customers
 	third, err := readFitting(ctx, p, orders, func(done int) { progress(Progress{engine.StageFeatures, done, total}) })
 	if err != nil {
@@ -159,8 +160,8 @@ func fit(ctx context.Context, p *Plan, orders *Orders, progress func(Progress)) 
 	if predictor.Purchases != nil {
 		f.purchases = predictor.Purchases.Predictor()
 	}
-	segments := func(engine.FitProgress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
-	if f.segments, err = engine.Fit(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
+	segments := func(fit.Progress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
+	if f.segments, err = fit.Model(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
 		return f, nil, counts, err
 	}
 	f.weights = third.weigh(f.segments, p.HorizonDays)

@@ -127,7 +127,7 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 	for _, d := range p.Dates {
 		orders.Instants = append(orders.Instants, engine.Instant{At: d.UTC()})
 	}
-	f, predictor, _, err := fit(ctx, p, &orders, func(Progress) {})
+	f, predictor, _, err := fitThird(ctx, p, &orders, func(Progress) {})
 	if err != nil {
 		return nil, err
 	}

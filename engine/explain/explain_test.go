@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/fit"
 )
 
 const (
@@ -49,7 +50,7 @@ var shop = sync.OnceValues(func() (*engine.Table, *engine.Model) {
 	}
 	p := engine.DefaultParams()
 	p.Starts, p.KMax, p.MinSize, p.MaxVariance = 2, 5, 40, 0.5
-	m, err := engine.Fit(context.Background(), p, 1, table, nil, nil)
+	m, err := fit.Model(context.Background(), p, 1, table, nil, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-const allColumns = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
-
 func TestFeaturePlaces(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
@@ -154,7 +152,7 @@ func TestSinglePass(t *testing.T) {
 	builders := map[string]*Builder{} // reused, as in production
 	rapid.Check(t, func(t *rapid.T) {
 		zone := drawZone(t)
-		have := rapid.SampledFrom([]engine.Columns{allColumns, allColumns, allColumns &^ engine.ColumnOrderID, allColumns &^ engine.ColumnSKU, 0}).Draw(t, "columns")
+		have := rapid.SampledFrom([]engine.Columns{engine.AllColumns, engine.AllColumns, engine.AllColumns &^ engine.ColumnOrderID, engine.AllColumns &^ engine.ColumnSKU, 0}).Draw(t, "columns")
 		key := fmt.Sprint(zone, have)
 		if builders[key] == nil {
 			builders[key] = NewBuilder(zone, have)
@@ -275,7 +273,7 @@ func TestBorders(t *testing.T) {
 	} {
 		var got []float32
 		at := []engine.Instant{{At: day(c.seen).Add(-12 * time.Hour)}}
-		NewBuilder(time.UTC, allColumns).Build(c.lines, at, func(_ int, f *engine.Features) { got = slices.Clone(f.Values) })
+		NewBuilder(time.UTC, engine.AllColumns).Build(c.lines, at, func(_ int, f *engine.Features) { got = slices.Clone(f.Values) })
 		if got == nil || !sameFeature(float64(got[c.feature]), c.want) {
 			t.Errorf("%s: %s is %g, want %g", c.what, featureKey(c.feature), got[c.feature], c.want)
 		}
@@ -285,7 +283,7 @@ func TestBorders(t *testing.T) {
 // TestOddInput has what a source should not give.
 func TestOddInput(t *testing.T) {
 	t.Parallel()
-	builder := NewBuilder(nil, allColumns)
+	builder := NewBuilder(nil, engine.AllColumns)
 	late := []engine.Instant{{At: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC)}}
 	count := func(lines []engine.Line, at []engine.Instant) (n int) {
 		builder.Build(lines, at, func(int, *engine.Features) { n++ })
@@ -353,7 +351,7 @@ func TestClockSetBackOverMidnight(t *testing.T) {
 // TestForgetting has more articles than a dictionary holds.
 func TestForgetting(t *testing.T) {
 	t.Parallel()
-	builder := NewBuilder(time.UTC, allColumns)
+	builder := NewBuilder(time.UTC, engine.AllColumns)
 	lines := onDays(1, 2, 3)
 	at := []engine.Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3), Reference: &engine.Reference{Prices: map[string]float32{"a": 5}}}}
 	build := func() (values []float32) {
@@ -375,7 +373,7 @@ func TestForgetting(t *testing.T) {
 // TestEpochs goes once around the counter that tells customers apart.
 func TestEpochs(t *testing.T) {
 	t.Parallel()
-	builder := NewBuilder(time.UTC, allColumns)
+	builder := NewBuilder(time.UTC, engine.AllColumns)
 	lines := onDays(1, 2, 3)
 	at := []engine.Instant{{At: lines[2].OrderedAt.AddDate(0, 0, 3)}}
 	for range 3 {
@@ -394,7 +392,7 @@ func TestNoAllocation(t *testing.T) {
 	lines := onDays(1, 2, 3, 9, 20)
 	lines[2].RefundCents, lines[2].RefundedAt = 100, lines[3].OrderedAt
 	at := []engine.Instant{{At: lines[1].OrderedAt}, {At: lines[4].OrderedAt}, {At: lines[4].OrderedAt.AddDate(0, 1, 0)}}
-	builder := NewBuilder(time.UTC, allColumns)
+	builder := NewBuilder(time.UTC, engine.AllColumns)
 	yield := func(int, *engine.Features) {}
 	if n := testing.AllocsPerRun(100, func() { builder.Build(lines, at, yield) }); n > 0 {
 		t.Errorf("%g allocations a customer", n)

@@ -16,7 +16,7 @@ func TestHistoriesAgreeWithFeatures(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		zone, lines := drawZone(t), drawLines(t)
-		builder := NewBuilder(zone, allColumns)
+		builder := NewBuilder(zone, engine.AllColumns)
 		day := engine.DateOf(testStart, zone) + engine.Date(rapid.IntRange(-2, 500).Draw(t, "day"))
 		var want engine.PurchaseHistory
 		builder.Build(lines, []engine.Instant{{At: day.In(zone)}}, func(_ int, f *engine.Features) { want = f.PurchaseHistory })
@@ -37,7 +37,7 @@ func TestPurchases(t *testing.T) {
 		{OrderKey: "4", OrderedAt: at(16, 9), Quantity: 1, NetCents: 800, RefundCents: 800},
 	}
 	first := engine.NewDate(2026, time.March, 2)
-	builder := NewBuilder(time.UTC, allColumns)
+	builder := NewBuilder(time.UTC, engine.AllColumns)
 	before := func(day engine.Date) []engine.Purchase { return builder.Purchases(lines, day.In(time.UTC)) }
 	purchases := before(first + 21)
 	want := []engine.Purchase{{Day: first, ValueCents: 1300}, {Day: first + 3}, {Day: first + 14, ValueCents: 800}}

@@ -111,7 +111,7 @@ func TestRealStores(t *testing.T) {
 func madeStore() *realstore.Store {
 	random := rand.New(rand.NewPCG(1, 2))
 	first := engine.NewDate(2023, time.January, 1)
-	store := &realstore.Store{Columns: allColumns, From: first, To: first + 730}
+	store := &realstore.Store{Columns: engine.AllColumns, From: first, To: first + 730}
 	for range 10_000 {
 		var lines []engine.Line
 		at := first.UTC().Add(time.Duration(random.IntN(300*24*60)) * time.Minute)

@@ -30,7 +30,7 @@ func TestReferenceByHand(t *testing.T) {
 		engine.Line{OrderKey: "back", OrderedAt: (month - 3).UTC(), SKU: "a", Category: "x", Quantity: -1, NetCents: -9900},
 		engine.Line{OrderKey: "next", OrderedAt: month.UTC(), SKU: "a", Category: "x", Quantity: 1, NetCents: 9900},
 	)
-	b := NewReferenceBuilder(time.UTC, allColumns, []engine.Date{engine.NewDate(2023, time.January, 1), month})
+	b := NewReferenceBuilder(time.UTC, engine.AllColumns, []engine.Date{engine.NewDate(2023, time.January, 1), month})
 	b.Add(lines)
 	references := b.References()
 	if diff := cmp.Diff(&engine.Reference{Month: engine.NewDate(2023, time.January, 1), Shares: map[string]float64{}}, references[0]); diff != "" {
@@ -91,7 +91,7 @@ func TestReferenceFromScratch(t *testing.T) {
 			}
 		}
 		builders := []*ReferenceBuilder{
-			NewReferenceBuilder(zone, allColumns, months), NewReferenceBuilder(zone, allColumns, months), NewReferenceBuilder(zone, allColumns, months),
+			NewReferenceBuilder(zone, engine.AllColumns, months), NewReferenceBuilder(zone, engine.AllColumns, months), NewReferenceBuilder(zone, engine.AllColumns, months),
 		}
 		random := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "seed")))
 		for _, i := range random.Perm(len(customers)) {
@@ -132,7 +132,7 @@ func naiveReference(customers [][]engine.Line, month engine.Date, zone *time.Loc
 	}
 	for _, lines := range customers {
 		lines = slices.DeleteFunc(slices.Clone(lines), func(l engine.Line) bool { return !l.CancelledAt.IsZero() })
-		values, ok := naiveFeatures(lines, engine.Instant{At: month.In(zone), Reference: none}, zone, allColumns)
+		values, ok := naiveFeatures(lines, engine.Instant{At: month.In(zone), Reference: none}, zone, engine.AllColumns)
 		if !ok {
 			continue
 		}

@@ -67,7 +67,7 @@ func featuresOf(tb testing.TB, lines []engine.Line, day int) []float32 {
 	tb.Helper()
 	var values []float32
 	at := []engine.Instant{{At: time.Date(2024, time.January, day, 0, 0, 0, 0, time.UTC)}}
-	NewBuilder(time.UTC, allColumns).Build(lines, at, func(_ int, f *engine.Features) { values = slices.Clone(f.Values) })
+	NewBuilder(time.UTC, engine.AllColumns).Build(lines, at, func(_ int, f *engine.Features) { values = slices.Clone(f.Values) })
 	if values == nil {
 		tb.Fatal("no features")
 	}

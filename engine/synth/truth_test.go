@@ -9,6 +9,7 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/fit"
 )
 
 // The planted archetypes have to be found again from the orders alone, among all customers: those who have changed since
@@ -30,7 +31,7 @@ func TestArchetypesAreFound(t *testing.T) {
 				builder.Build(c.Lines, []engine.Instant{{At: asOf.UTC()}}, func(_ int, f *engine.Features) { table.Append(int64(i), f) })
 			}
 			keepAxes(table, "purchase_frequency", "purchase_value")
-			model, err := engine.Fit(t.Context(), engine.DefaultParams(), seed, table, nil, nil)
+			model, err := fit.Model(t.Context(), engine.DefaultParams(), seed, table, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

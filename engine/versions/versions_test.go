@@ -12,10 +12,9 @@ import (
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/synth"
 )
-
-const everyColumn = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
 
 var lastDay = engine.NewDate(2026, time.November, 22)
 
@@ -31,18 +30,18 @@ var shop = sync.OnceValue(func() (s struct {
 	err      error
 },
 ) {
-	s.table = &engine.Table{AsOf: lastDay, Columns: everyColumn}
-	builder := feature.NewBuilder(time.UTC, everyColumn)
+	s.table = &engine.Table{AsOf: lastDay, Columns: engine.AllColumns}
+	builder := feature.NewBuilder(time.UTC, engine.AllColumns)
 	for i, c := range shopCustomers() {
 		builder.Build(c.Lines, []engine.Instant{{At: lastDay.UTC()}}, func(_ int, f *engine.Features) { s.table.Append(int64(i+1), f) })
 	}
 	params := engine.DefaultParams()
 	params.KMax, params.Starts, params.MinSize = 4, 2, 30
-	if s.one, s.err = engine.Fit(context.Background(), params, 1, s.table, nil, nil); s.err != nil {
+	if s.one, s.err = fit.Model(context.Background(), params, 1, s.table, nil, nil); s.err != nil {
 		return s
 	}
 	s.one.Version = 1
-	if s.two, s.err = engine.Fit(context.Background(), params, 2, s.table, s.one, nil); s.err == nil {
+	if s.two, s.err = fit.Model(context.Background(), params, 2, s.table, s.one, nil); s.err == nil {
 		s.two.Version = 2
 	}
 	return s
@@ -126,7 +125,7 @@ func TestSilence(t *testing.T) {
 		c := customers[rapid.IntRange(0, len(customers)-1).Draw(t, "customer")]
 		t0 := lastDay - engine.Date(rapid.IntRange(30, 200).Draw(t, "t0"))
 		t1 := t0 + engine.Date(rapid.IntRange(1, 29).Draw(t, "days"))
-		builder, scorer := feature.NewBuilder(time.UTC, everyColumn), s.two.NewScorer()
+		builder, scorer := feature.NewBuilder(time.UTC, engine.AllColumns), s.two.NewScorer()
 		print := func(lines []engine.Line, at engine.Instant) (p engine.Thumbprint) {
 			builder.Build(lines, []engine.Instant{at}, func(_ int, f *engine.Features) { scorer.Score(f.Purchases, f.Values, &p) })
 			return p

@@ -94,6 +94,16 @@ func TestRulesAreNoticed(t *testing.T) {
 			want: []string{`engine/fcm/a.go:2: "engine/fcm" may not import engine`},
 		},
 		{
+			name: "the vocabulary fits", pkg: "engine", file: "a.go",
+			text: "package engine\nimport _ \"github.com/quimbi/quimbi/engine/hierarchy\"",
+			want: []string{`engine/a.go:2: "engine" may not import engine/hierarchy`},
+		},
+		{
+			name: "a request fits", pkg: "resolvers", file: "a.go",
+			text: "package resolvers\nimport _ \"github.com/quimbi/quimbi/engine/fit\"",
+			want: []string{`resolvers/a.go:2: "resolvers" may not import engine/fit`},
+		},
+		{
 			name: "resolvers wire", pkg: "resolvers", file: "a.go",
 			text: "package resolvers\nimport _ \"github.com/quimbi/quimbi/internal/cli\"",
 			want: []string{`resolvers/a.go:2: "resolvers" may not import internal/cli`},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/fit"
 )
 
 type segmentsCommand struct {
@@ -206,8 +207,8 @@ func newRepeatResult(store string, m *engine.Model) repeatResult {
 	}
 }
 
-func newOneTimeResult(store string, seed uint64, customers int, asOf engine.Date, axes []engine.OneTimeAxis, only int) oneTimeResult {
-	result := oneTimeResult{Store: store, AsOf: asOf, Seed: seed, Customers: customers, ShareLimit: engine.OneTimeShare, Axes: []oneTimeAxis{}}
+func newOneTimeResult(store string, seed uint64, customers int, asOf engine.Date, axes []fit.OneTimeAxis, only int) oneTimeResult {
+	result := oneTimeResult{Store: store, AsOf: asOf, Seed: seed, Customers: customers, ShareLimit: fit.OneTimeShare, Axes: []oneTimeAxis{}}
 	for i := range axes {
 		axis := &axes[i]
 		result.OneTime = axis.Customers

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/fit"
 )
 
 func TestRenameSegment(t *testing.T) {
@@ -71,7 +72,7 @@ func TestRenameSegment(t *testing.T) {
 	// Another process gives a name: this one hears of it.
 	store, err := a.db.StoreByKey(t.Context(), "shop")
 	check(t, err)
-	check(t, a.db.RenameInModel(t.Context(), store.ID, 1, func(m *engine.Model) error { return m.Rename(0, 3, "from elsewhere") }))
+	check(t, a.db.RenameInModel(t.Context(), store.ID, 1, func(m *engine.Model) error { return fit.Rename(m, 0, 3, "from elsewhere") }))
 	for read()[3].Name != "from elsewhere" {
 		check(t, t.Context().Err())
 	}

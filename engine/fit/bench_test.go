@@ -1,4 +1,4 @@
-package engine_test
+package fit
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ func BenchmarkFit(b *testing.B) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("customers=%d", n), func(b *testing.B) { benchmarkFit(b, syntheticTable(n)) })
 	}
-	b.Run("cdnow", func(b *testing.B) { benchmarkFit(b, engine.RealTable(b, "cdnow", 0)) })
+	b.Run("cdnow", func(b *testing.B) { benchmarkFit(b, realTable(b, "cdnow", 0)) })
 }
 
 func benchmarkFit(b *testing.B, table *engine.Table) {
@@ -35,7 +35,7 @@ func benchmarkFit(b *testing.B, table *engine.Table) {
 	resetPeakMemory()
 	before := cpuSeconds()
 	for b.Loop() {
-		model, err := engine.Fit(b.Context(), engine.DefaultParams(), 1, table, nil, nil)
+		model, err := Model(b.Context(), engine.DefaultParams(), 1, table, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -82,10 +82,9 @@ const (
 // makeTable streams the shop, so that no more than some hundred customers are in memory, and builds the features on
 // every core.
 func makeTable(n int) *engine.Table {
-	const have = engine.ColumnOrderID | engine.ColumnSKU | engine.ColumnCategory | engine.ColumnDiscount | engine.ColumnReturns | engine.ColumnTimeOfDay
 	shop := synth.Options{Seed: 1, Customers: n, End: engine.NewDate(2026, time.March, 14)}
 	asOf := shop.End + 1
-	references := feature.NewReferenceBuilder(time.UTC, have, []engine.Date{engine.ReferenceMonth(asOf.UTC(), time.UTC)})
+	references := feature.NewReferenceBuilder(time.UTC, engine.AllColumns, []engine.Date{engine.ReferenceMonth(asOf.UTC(), time.UTC)})
 	known := shop
 	known.Customers = min(n, referenceCustomers)
 	for c := range synth.Stream(known) {
@@ -94,7 +93,7 @@ func makeTable(n int) *engine.Table {
 	at := []engine.Instant{{At: asOf.UTC(), Reference: references.References()[0]}}
 
 	table := &engine.Table{
-		AsOf: asOf, Columns: have, CustomerID: make([]int64, n), Purchases: make([]int32, n), ValueCents: make([]int64, n),
+		AsOf: asOf, Columns: engine.AllColumns, CustomerID: make([]int64, n), Purchases: make([]int32, n), ValueCents: make([]int64, n),
 		TenureDays: make([]int32, n), Values: make([]float32, n*engine.FeatureCount),
 	}
 	type batch struct {
@@ -105,7 +104,7 @@ func makeTable(n int) *engine.Table {
 	var building sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		building.Go(func() {
-			builder := feature.NewBuilder(time.UTC, have)
+			builder := feature.NewBuilder(time.UTC, engine.AllColumns)
 			one := engine.Table{AsOf: asOf}
 			for batch := range batches {
 				for i, c := range batch.customers {

@@ -1,6 +1,6 @@
 //go:build race
 
-package engine
+package fit
 
 // raced tells that the race detector is on: fits of large stores take twenty times as long under it.
 const raced = true

@@ -1,10 +1,12 @@
-package engine
+package fit
 
 import (
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // Qualifiers are classes of percentiles.
@@ -36,18 +38,18 @@ const namedFeatures = 2
 
 const nameTypical = "typical"
 
-var stratumNames = map[Stratum]string{
-	StratumOnePurchase:   "one purchase",
-	StratumNeverReturned: "never returned anything",
-	StratumIdentical:     "all the same",
-	StratumExceptional:   "exceptionally valuable",
+var stratumNames = map[engine.Stratum]string{
+	engine.StratumOnePurchase:   "one purchase",
+	engine.StratumNeverReturned: "never returned anything",
+	engine.StratumIdentical:     "all the same",
+	engine.StratumExceptional:   "exceptionally valuable",
 }
 
 // restNames name those beside the strata where they are too few to be clustered.
-var restNames = map[Stratum]string{
-	StratumOnePurchase:   "several purchases",
-	StratumNeverReturned: "returned something",
-	StratumIdentical:     "all others",
+var restNames = map[engine.Stratum]string{
+	engine.StratumOnePurchase:   "several purchases",
+	engine.StratumNeverReturned: "returned something",
+	engine.StratumIdentical:     "all others",
 }
 
 // qualifierBounds are the percentiles that a qualifier lies between.
@@ -64,12 +66,12 @@ const clearChange = 10
 
 // stillNamed tells whether a segment's name still says what it is: no feature has clearly left the qualifier that it had when
 // the name was made, which may be several models ago. A feature that is no longer in use matters where it was not typical.
-func stillNamed(before, now *Segment) bool {
+func stillNamed(before, now *engine.Segment) bool {
 	if before.Name == "" || before.Stratum != now.Stratum || isPlainName(before.Name) {
 		return false
 	}
-	for _, named := range before.namedFor() {
-		i := slices.IndexFunc(now.Profile.Features, func(p FeatureProfile) bool { return p.Feature == named.Feature })
+	for _, named := range namedFor(before) {
+		i := slices.IndexFunc(now.Profile.Features, func(p engine.FeatureProfile) bool { return p.Feature == named.Feature })
 		if i < 0 {
 			if named.Qualifier != qualifierTypical {
 				return false
@@ -86,7 +88,7 @@ func stillNamed(before, now *Segment) bool {
 
 // isPlainName tells whether a name comes of a rule: the next segment there may not be defined by it.
 func isPlainName(name string) bool {
-	for _, names := range []map[Stratum]string{stratumNames, restNames} {
+	for _, names := range []map[engine.Stratum]string{stratumNames, restNames} {
 		for _, plain := range names {
 			if name == plain {
 				return true
@@ -97,13 +99,13 @@ func isPlainName(name string) bool {
 }
 
 // namedFor gives the qualifiers that a segment was named for: in models that do not tell, those of its profile.
-func (s *Segment) namedFor() []NamedFor {
+func namedFor(s *engine.Segment) []engine.NamedFor {
 	if s.NamedFor != nil {
 		return s.NamedFor
 	}
-	list := make([]NamedFor, len(s.Profile.Features))
+	list := make([]engine.NamedFor, len(s.Profile.Features))
 	for i, p := range s.Profile.Features {
-		list[i] = NamedFor{Feature: p.Feature, Qualifier: p.Qualifier}
+		list[i] = engine.NamedFor{Feature: p.Feature, Qualifier: p.Qualifier}
 	}
 	return list
 }
@@ -113,7 +115,7 @@ func (s *Segment) namedFor() []NamedFor {
 // then a segment of before hands its name on while it still fits; the rest are named from their profiles, by the two most
 // telling features that are not typical, in the axis's order. Where a name is taken the next feature is added, and then
 // a number. Within each of the three those at the top choose first.
-func (a *AxisModel) nameSegments(axis *Axis, byHand map[int]string, before map[int]*Segment) {
+func nameSegments(a *engine.AxisModel, axis *engine.Axis, byHand map[int]string, before map[int]*engine.Segment) {
 	order := make([]int, len(a.Segments))
 	for i := range order {
 		order[i] = i
@@ -127,7 +129,7 @@ func (a *AxisModel) nameSegments(axis *Axis, byHand map[int]string, before map[i
 	for _, i := range order {
 		s := &a.Segments[i]
 		s.ByHand, s.NamedFor = false, nil
-		s.NamedFor = s.namedFor()
+		s.NamedFor = namedFor(s)
 		name := byHand[i]
 		if old := before[i]; name == "" && old != nil && old.ByHand {
 			name = old.Name
@@ -138,21 +140,21 @@ func (a *AxisModel) nameSegments(axis *Axis, byHand map[int]string, before map[i
 		}
 	}
 	for _, i := range order {
-		if old := before[i]; !done[i] && old != nil && !taken[old.Name] && a.plainName(i) == "" && stillNamed(old, &a.Segments[i]) {
-			a.Segments[i].NamedFor = old.namedFor()
+		if old := before[i]; !done[i] && old != nil && !taken[old.Name] && plainName(a, i) == "" && stillNamed(old, &a.Segments[i]) {
+			a.Segments[i].NamedFor = namedFor(old)
 			give(i, old.Name)
 		}
 	}
 	for _, i := range order {
 		if !done[i] {
-			give(i, a.freeName(axis, i, taken))
+			give(i, freeName(a, axis, i, taken))
 		}
 	}
 }
 
-func (a *AxisModel) freeName(axis *Axis, i int, taken map[string]bool) string {
+func freeName(a *engine.AxisModel, axis *engine.Axis, i int, taken map[string]bool) string {
 	s := &a.Segments[i]
-	name := a.plainName(i)
+	name := plainName(a, i)
 	if name == "" {
 		telling := tellingFeatures(s.Profile.Features)
 		for n := min(namedFeatures, len(telling)); n <= len(telling); n++ {
@@ -175,10 +177,10 @@ func untaken(name string, taken map[string]bool) string {
 }
 
 // plainName names a segment that a rule defines; "" for one that was clustered.
-func (a *AxisModel) plainName(i int) string {
+func plainName(a *engine.AxisModel, i int) string {
 	s := &a.Segments[i]
 	switch {
-	case s.Stratum != StratumNone:
+	case s.Stratum != engine.StratumNone:
 		return stratumNames[s.Stratum]
 	case a.Fit == nil && s.Parent < 0:
 		for j := range a.Segments {
@@ -191,8 +193,8 @@ func (a *AxisModel) plainName(i int) string {
 }
 
 // tellingFeatures are those with a qualifier, in the order of the profile.
-func tellingFeatures(profiles []FeatureProfile) []FeatureProfile {
-	var telling []FeatureProfile
+func tellingFeatures(profiles []engine.FeatureProfile) []engine.FeatureProfile {
+	var telling []engine.FeatureProfile
 	for _, p := range profiles {
 		if p.Qualifier != qualifierTypical {
 			telling = append(telling, p)
@@ -203,12 +205,12 @@ func tellingFeatures(profiles []FeatureProfile) []FeatureProfile {
 
 // phraseOf puts features into words, in the axis's order, since "often, many purchases" and "many purchases, often"
 // would be one thing.
-func phraseOf(axis *Axis, features []FeatureProfile) string {
+func phraseOf(axis *engine.Axis, features []engine.FeatureProfile) string {
 	if len(features) == 0 {
 		return nameTypical
 	}
 	sorted := slices.Clone(features)
-	slices.SortFunc(sorted, func(p, q FeatureProfile) int { return p.Feature - q.Feature })
+	slices.SortFunc(sorted, func(p, q engine.FeatureProfile) int { return p.Feature - q.Feature })
 	var words []string
 	for _, p := range sorted {
 		f := &axis.Features[p.Feature]

@@ -1,15 +1,13 @@
-package engine
+package fit
 
 import (
 	"flag"
 	"slices"
 	"strings"
 	"testing"
-)
 
-// RealTable gives the table of a store of the sample data as of a day; 0 is the day after its last order. Features come from
-// engine/feature, which imports this package, so the external tests set it.
-var RealTable func(tb testing.TB, name string, asOf Date) *Table
+	"github.com/quimbi/quimbi/engine"
+)
 
 // everyStore takes the large stores into the tests that fit a store again and again, which then take minutes.
 var everyStore = flag.Bool("every-store", false, "fit the large stores too where a store is fitted several times")
@@ -29,31 +27,31 @@ func TestFitRealStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unraced(t)
-			table := RealTable(t, name, 0)
-			m, err := Fit(t.Context(), DefaultParams(), 1, table, nil, nil)
+			table := realTable(t, name, 0)
+			m, err := Model(t.Context(), engine.DefaultParams(), 1, table, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range m.Axes {
 				a := &m.Axes[i]
-				if strings.HasPrefix(name, "cdnow") && (a.Status == AxisOn) != plainAxes[Axes[i].Key] {
-					t.Errorf("%s: status %s, %s", Axes[i].Key, a.Status, a.Reason)
+				if strings.HasPrefix(name, "cdnow") && (a.Status == engine.AxisOn) != plainAxes[engine.Axes[i].Key] {
+					t.Errorf("%s: status %s, %s", engine.Axes[i].Key, a.Status, a.Reason)
 				}
-				t.Logf("%s: %s %s, %d eligible", Axes[i].Key, a.Status, a.Reason, a.Eligible)
-				if a.Status != AxisOn {
+				t.Logf("%s: %s %s, %d eligible", engine.Axes[i].Key, a.Status, a.Reason, a.Eligible)
+				if a.Status != engine.AxisOn {
 					continue
 				}
 				if a.Fit != nil && (a.Fit.K < 3 || a.Fit.K > 7) {
-					t.Errorf("%s: %d segments by rule %s", Axes[i].Key, a.Fit.K, a.Fit.Rule)
+					t.Errorf("%s: %d segments by rule %s", engine.Axes[i].Key, a.Fit.K, a.Fit.Rule)
 				}
 				checkAxisModel(t, i, a)
 				for j := range a.Segments {
 					s := &a.Segments[j]
-					if a.Fit != nil && s.Stratum == StratumNone && s.Members == 0 {
-						t.Errorf("%s: nobody is in %s", Axes[i].Key, s.Path)
+					if a.Fit != nil && s.Stratum == engine.StratumNone && s.Members == 0 {
+						t.Errorf("%s: nobody is in %s", engine.Axes[i].Key, s.Path)
 					}
-					if a.Fit != nil && s.Parent < 0 && s.Stratum == StratumNone && s.Share > 0.6 {
-						t.Errorf("%s: root %s holds %.1f %%", Axes[i].Key, s.Path, 100*s.Share)
+					if a.Fit != nil && s.Parent < 0 && s.Stratum == engine.StratumNone && s.Share > 0.6 {
+						t.Errorf("%s: root %s holds %.1f %%", engine.Axes[i].Key, s.Path, 100*s.Share)
 					}
 					t.Logf("  %-12s %6d %5.1f %% %q %s %s", s.Path, s.Members, 100*s.Share, s.Name, s.Stratum, s.Division.StoppedBy)
 				}
@@ -72,9 +70,9 @@ func TestKDoesNotDependOnTheSeed(t *testing.T) {
 		if !*everyStore && severalOptima[name] == nil {
 			continue
 		}
-		table := RealTable(t, name, 0)
-		for i := range Axes {
-			if !*everyStore && !slices.Contains(severalOptima[name], Axes[i].Key) {
+		table := realTable(t, name, 0)
+		for i := range engine.Axes {
+			if !*everyStore && !slices.Contains(severalOptima[name], engine.Axes[i].Key) {
 				continue
 			}
 			first := chosenK(t, table, i, 0)
@@ -85,7 +83,7 @@ func TestKDoesNotDependOnTheSeed(t *testing.T) {
 			same++
 			for seed := range uint64(5) {
 				if k := chosenK(t, table, i, seed+1); k != first {
-					t.Logf("%s, %s: %d segments with seed 0, %d with seed %d", name, Axes[i].Key, first, k, seed+1)
+					t.Logf("%s, %s: %d segments with seed 0, %d with seed %d", name, engine.Axes[i].Key, first, k, seed+1)
 					same--
 					break
 				}
@@ -105,11 +103,11 @@ var severalOptima = map[string][]string{
 }
 
 // chosenK fits one axis without subdivision and gives its number of segments, 0 where there is none.
-func chosenK(t *testing.T, table *Table, axis int, seed uint64) int {
+func chosenK(t *testing.T, table *engine.Table, axis int, seed uint64) int {
 	t.Helper()
-	p := DefaultParams()
+	p := engine.DefaultParams()
 	p.Hierarchical = false
-	f := axisFit{axis: &Axes[axis], table: table, width: FeatureCount, params: p, seed: axisSeed(seed, Axes[axis].Key), stage: func(RunStage) {}}
+	f := axisFit{axis: &engine.Axes[axis], table: table, width: engine.FeatureCount, params: p, seed: axisSeed(seed, engine.Axes[axis].Key), stage: func(engine.RunStage) {}}
 	if err := f.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -128,8 +126,8 @@ func TestReportsOfRealStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unraced(t)
-			table := RealTable(t, name, 0)
-			p := DefaultParams()
+			table := realTable(t, name, 0)
+			p := engine.DefaultParams()
 			if !*everyStore {
 				p.Starts = 3 // quicker, and nearly the same
 			}
@@ -138,7 +136,7 @@ func TestReportsOfRealStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkReport(t, repeat)
-			if repeat.Status != AxisOn || repeat.K < 3 || repeat.K > 7 {
+			if repeat.Status != engine.AxisOn || repeat.K < 3 || repeat.K > 7 {
 				t.Errorf("repeat customers: %s, %d clusters", repeat.Status, repeat.K)
 			}
 			axes, err := OneTimeBuyers(t.Context(), p, 1, table)
@@ -148,13 +146,13 @@ func TestReportsOfRealStores(t *testing.T) {
 			narrow, buyers := 0, 0
 			for _, a := range axes {
 				checkReport(t, &a.PartReport)
-				t.Logf("%s: %s %s, roots %+v, leaves %+v", Axes[a.Axis].Key, a.Status, a.Reason, a.Roots, a.Leaves)
+				t.Logf("%s: %s %s, roots %+v, leaves %+v", engine.Axes[a.Axis].Key, a.Status, a.Reason, a.Roots, a.Leaves)
 				buyers = max(buyers, a.Customers)
-				if a.Status != AxisOn {
+				if a.Status != engine.AxisOn {
 					continue
 				}
 				if a.Leaves.Groups < a.Roots.Groups || a.Leaves.Variance > a.Roots.Variance*(1+1e-9) {
-					t.Errorf("%s: subdivision leads from %+v to %+v", Axes[a.Axis].Key, a.Roots, a.Leaves)
+					t.Errorf("%s: subdivision leads from %+v to %+v", engine.Axes[a.Axis].Key, a.Roots, a.Leaves)
 				}
 				if a.Leaves.LargestShare <= OneTimeShare {
 					narrow++

@@ -1,16 +1,18 @@
-package engine
+package fit
 
 import (
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // repeatBuyers makes a table of n customers with 2 purchases or more in three groups, and of one one-time buyer for every four.
-func repeatBuyers(n int, seed uint64) *Table {
+func repeatBuyers(n int, seed uint64) *engine.Table {
 	random := rand.New(rand.NewPCG(seed, 3))
-	t := &Table{AsOf: NewDate(2026, 3, 1), Columns: everyColumn}
+	t := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.AllColumns}
 	for i := range n {
 		group := float64(i % 3)
 		purchases := 2 + int(math.Exp(0.5+group+0.2*random.NormFloat64()))
@@ -23,14 +25,14 @@ func repeatBuyers(n int, seed uint64) *Table {
 	return t
 }
 
-func addBuyer(t *Table, purchases int, cents int64, days int) {
-	f := Features{PurchaseHistory: PurchaseHistory{Purchases: purchases, FirstAt: t.AsOf - Date(days)}, ValueCents: cents, Values: make([]float32, FeatureCount)}
+func addBuyer(t *engine.Table, purchases int, cents int64, days int) {
+	f := engine.Features{PurchaseHistory: engine.PurchaseHistory{Purchases: purchases, FirstAt: t.AsOf - engine.Date(days)}, ValueCents: cents, Values: make([]float32, engine.FeatureCount)}
 	t.Append(int64(t.Len()), &f)
 }
 
-func repeatReport(tb testing.TB, t *Table) *PartReport {
+func repeatReport(tb testing.TB, t *engine.Table) *engine.PartReport {
 	tb.Helper()
-	p := DefaultParams()
+	p := engine.DefaultParams()
 	p.Starts = 3
 	r, err := repeatCustomers(tb.Context(), p, 5, t, nil)
 	if err != nil {
@@ -40,7 +42,7 @@ func repeatReport(tb testing.TB, t *Table) *PartReport {
 }
 
 // checkReport checks what holds for every report: its leaves are a partition of the part, with names and reasons.
-func checkReport(tb testing.TB, r *PartReport) {
+func checkReport(tb testing.TB, r *engine.PartReport) {
 	tb.Helper()
 	members, share := 0, 0.0
 	names, paths := map[string]bool{}, map[string]bool{}
@@ -55,7 +57,7 @@ func checkReport(tb testing.TB, r *PartReport) {
 			tb.Errorf("%s: %+v", s.Path, p)
 		}
 	}
-	if r.Status == AxisOn && (members != r.Customers || math.Abs(share-1) > 1e-9) {
+	if r.Status == engine.AxisOn && (members != r.Customers || math.Abs(share-1) > 1e-9) {
 		tb.Errorf("%d of %d customers, shares sum to %v", members, r.Customers, share)
 	}
 }
@@ -66,17 +68,17 @@ func TestRepeatCustomers(t *testing.T) {
 	table := repeatBuyers(1500, 1)
 	r := repeatReport(t, table)
 	checkReport(t, r)
-	if r.Status != AxisOn || r.Customers != 1500 || r.K < 3 || r.K > 7 {
+	if r.Status != engine.AxisOn || r.Customers != 1500 || r.K < 3 || r.K > 7 {
 		t.Fatalf("%s, %d customers, %d groups", r.Status, r.Customers, r.K)
 	}
 	for _, s := range r.Segments {
-		if s.Stratum != StratumNone {
+		if s.Stratum != engine.StratumNone {
 			t.Errorf("%s is set apart, but all are of a kind", s.Name)
 		}
 	}
-	p := DefaultParams()
+	p := engine.DefaultParams()
 	p.Starts = 3
-	if again, err := repeatCustomers(t.Context(), p, 6, table, &Model{Repeat: r}); err != nil || again.K != r.K {
+	if again, err := repeatCustomers(t.Context(), p, 6, table, &engine.Model{Repeat: r}); err != nil || again.K != r.K {
 		t.Errorf("after a model with %d groups: %+v, %v", r.K, again, err)
 	}
 	total := int64(0)
@@ -91,7 +93,7 @@ func TestRepeatCustomers(t *testing.T) {
 	with := repeatReport(t, table)
 	checkReport(t, with)
 	last := with.Segments[len(with.Segments)-1]
-	if last.Stratum != StratumExceptional || last.Members != 6 || last.Profile.MinOrders != 2000 || last.Profile.TotalValueCents != 6e9 {
+	if last.Stratum != engine.StratumExceptional || last.Members != 6 || last.Profile.MinOrders != 2000 || last.Profile.TotalValueCents != 6e9 {
 		t.Errorf("the last group is %+v", last)
 	}
 	if with.K != r.K || len(with.Segments) != len(r.Segments)+1 {
@@ -117,7 +119,7 @@ func TestExceptionalNeedsValueAndCompany(t *testing.T) {
 	r := repeatReport(t, table)
 	checkReport(t, r)
 	for _, s := range r.Segments {
-		if s.Stratum == StratumExceptional {
+		if s.Stratum == engine.StratumExceptional {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -126,20 +128,20 @@ func TestExceptionalNeedsValueAndCompany(t *testing.T) {
 func TestReportsOfFew(t *testing.T) {
 	t.Parallel()
 	table := repeatBuyers(99, 2)
-	if r := repeatReport(t, table); r.Status != AxisTooFewCustomers || r.Reason != ReasonTooFewCustomers || r.Customers != 99 || len(r.Segments) != 0 {
+	if r := repeatReport(t, table); r.Status != engine.AxisTooFewCustomers || r.Reason != engine.ReasonTooFewCustomers || r.Customers != 99 || len(r.Segments) != 0 {
 		t.Errorf("%+v", r)
 	}
-	axes, err := OneTimeBuyers(t.Context(), DefaultParams(), 1, table)
+	axes, err := OneTimeBuyers(t.Context(), engine.DefaultParams(), 1, table)
 	if err != nil || len(axes) == 0 {
 		t.Fatalf("%d axes, %v", len(axes), err)
 	}
 	for _, a := range axes {
-		if a.Status != AxisTooFewCustomers || a.Customers != 25 || a.Leaves.Groups != 0 {
-			t.Errorf("%s: %+v", Axes[a.Axis].Key, a)
+		if a.Status != engine.AxisTooFewCustomers || a.Customers != 25 || a.Leaves.Groups != 0 {
+			t.Errorf("%s: %+v", engine.Axes[a.Axis].Key, a)
 		}
 	}
 	table.Values[0] = float32(math.Inf(1))
-	if _, err := OneTimeBuyers(t.Context(), DefaultParams(), 1, table); CodeOf(err) != CodeInvalid {
+	if _, err := OneTimeBuyers(t.Context(), engine.DefaultParams(), 1, table); engine.CodeOf(err) != engine.CodeInvalid {
 		t.Errorf("an infinite feature: %v", err)
 	}
 }
@@ -149,7 +151,7 @@ func TestOneTimeBuyers(t *testing.T) {
 	t.Parallel()
 	unraced(t)
 	random := rand.New(rand.NewPCG(4, 4))
-	table := &Table{AsOf: NewDate(2026, 3, 1), Columns: everyColumn}
+	table := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.AllColumns}
 	for i := range 900 {
 		addBuyer(table, 1+i%3/2, 1000, 1+random.IntN(600))
 		values := table.Row(i)
@@ -157,8 +159,8 @@ func TestOneTimeBuyers(t *testing.T) {
 			values[j] = float32(math.NaN())
 		}
 		set := func(axis string, feature int, v float64) {
-			at, _ := AxisIndex(axis)
-			values[Axes[at].First+feature] = float32(v)
+			at, _ := engine.AxisIndex(axis)
+			values[engine.Axes[at].First+feature] = float32(v)
 		}
 		set("customer_maturity", 0, math.Log1p(float64(table.TenureDays[i])))
 		set("customer_maturity", 1, 0)
@@ -170,7 +172,7 @@ func TestOneTimeBuyers(t *testing.T) {
 			set("basket_composition", feature, v)
 		}
 	}
-	p := DefaultParams()
+	p := engine.DefaultParams()
 	p.Starts, p.Hierarchical = 3, false // the report is about subdivision, whatever the axes do
 	axes, err := OneTimeBuyers(t.Context(), p, 1, table)
 	if err != nil {
@@ -178,20 +180,20 @@ func TestOneTimeBuyers(t *testing.T) {
 	}
 	found := map[string]OneTimeAxis{}
 	for _, a := range axes {
-		found[Axes[a.Axis].Key] = a
+		found[engine.Axes[a.Axis].Key] = a
 		checkReport(t, &a.PartReport)
 		if a.Customers != 600 {
-			t.Errorf("%s: %d one-time buyers", Axes[a.Axis].Key, a.Customers)
+			t.Errorf("%s: %d one-time buyers", engine.Axes[a.Axis].Key, a.Customers)
 		}
 	}
 	maturity := found["customer_maturity"]
-	if maturity.Status != AxisOn || !slices.Equal(maturity.Features, []string{"tenure"}) {
+	if maturity.Status != engine.AxisOn || !slices.Equal(maturity.Features, []string{"tenure"}) {
 		t.Fatalf("customer_maturity: %+v", maturity)
 	}
 	if maturity.Leaves.Groups <= maturity.Roots.Groups || maturity.Leaves.LargestShare > OneTimeShare || !(maturity.Leaves.Variance < maturity.Roots.Variance) {
 		t.Errorf("customer_maturity: roots %+v, leaves %+v", maturity.Roots, maturity.Leaves)
 	}
-	if v := found["purchase_value"]; v.Status != AxisOff {
+	if v := found["purchase_value"]; v.Status != engine.AxisOff {
 		t.Errorf("purchase_value: %s", v.Status)
 	}
 	if _, ok := found["purchase_regularity"]; ok {
@@ -202,49 +204,28 @@ func TestOneTimeBuyers(t *testing.T) {
 func TestIdenticalIsNoLargestGroup(t *testing.T) {
 	t.Parallel()
 	unraced(t)
-	table := &Table{AsOf: NewDate(2026, 3, 1), Columns: everyColumn}
+	table := &engine.Table{AsOf: engine.NewDate(2026, 3, 1), Columns: engine.AllColumns}
 	random := rand.New(rand.NewPCG(6, 4))
 	for i := range 900 {
 		addBuyer(table, 1, 1000, 100)
-		at, _ := AxisIndex("basket_composition")
+		at, _ := engine.AxisIndex("basket_composition")
 		for feature := range 4 {
 			if i%2 == 0 {
-				table.Row(i)[Axes[at].First+feature] = random.Float32()
+				table.Row(i)[engine.Axes[at].First+feature] = random.Float32()
 			}
 		}
 	}
-	axes, err := OneTimeBuyers(t.Context(), DefaultParams(), 1, table)
+	axes, err := OneTimeBuyers(t.Context(), engine.DefaultParams(), 1, table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range axes {
-		if Axes[a.Axis].Key != "basket_composition" {
+		if engine.Axes[a.Axis].Key != "basket_composition" {
 			continue
 		}
 		first := a.Segments[0]
-		if first.Stratum != StratumIdentical || first.StopReason != "IDENTICAL" || first.Share != 0.5 || a.Roots.LargestShare >= 0.5 || a.Leaves.LargestShare >= 0.5 {
+		if first.Stratum != engine.StratumIdentical || first.StopReason != "IDENTICAL" || first.Share != 0.5 || a.Roots.LargestShare >= 0.5 || a.Leaves.LargestShare >= 0.5 {
 			t.Errorf("largest root %v, leaf %v, the first leaf %+v", a.Roots.LargestShare, a.Leaves.LargestShare, first)
-		}
-	}
-}
-
-func TestStopReason(t *testing.T) {
-	t.Parallel()
-	one := []float64{0}
-	for _, test := range []struct {
-		want string
-		axis AxisModel
-	}{
-		{"SIZE", AxisModel{Segments: []Segment{{Center: one, Division: Division{StoppedBy: "SIZE"}}}}},
-		{"", AxisModel{Segments: []Segment{{Center: one, Children: []int{1, 2}}}}},
-		{"NEVER_RETURNED", AxisModel{Segments: []Segment{{Center: one, Stratum: StratumNeverReturned}}}},
-		{"IDENTICAL", AxisModel{Segments: []Segment{{Center: one, Stratum: StratumIdentical}}}},
-		{"NO_STRUCTURE", AxisModel{Segments: []Segment{{Stratum: StratumOnePurchase}}}},
-		{"NOT_CLUSTERED", AxisModel{Segments: []Segment{{Center: one}}}},
-		{"HIERARCHY_OFF", AxisModel{Fit: &FitReport{}, Segments: []Segment{{Center: one}}}},
-	} {
-		if got := test.axis.StopReason(0); got != test.want {
-			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
 }

@@ -1,17 +1,20 @@
-package engine
+// Package fit makes models: it finds the segments of a store's customers on every axis, describes and names them, and tells which
+// segments of the model before live on in them. What is read off a model is in package engine.
+package fit
 
 import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"math"
 	"runtime"
 	"sync"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
-// FitProgress tells how far a fit is.
-type FitProgress struct {
-	Stage RunStage
+// Progress tells how far a fit is.
+type Progress struct {
+	Stage engine.RunStage
 	Axis  string // key of the axis that entered the stage
 	Done  int    // axes that are finished; never goes back
 	Total int
@@ -20,7 +23,7 @@ type FitProgress struct {
 // axesAtOnce bounds the axes that are fitted side by side, since each keeps a matrix of its customers.
 const axesAtOnce = 4
 
-// Fit makes a model of the store's customers: for every axis the scale of its features, its segments with their
+// Model makes a model of the store's customers: for every axis the scale of its features, its segments with their
 // subdivisions, profiles and names; and the report on repeat customers. An axis that cannot be fitted says so in its
 // status; that is no error. Version is left to the caller.
 //
@@ -28,41 +31,41 @@ const axesAtOnce = 4
 // best, and surviving segments keep key and name. progress, if not nil, is called from one goroutine at a time.
 //
 // The result depends on the arguments alone, not on the number of processors.
-func Fit(ctx context.Context, p Params, seed uint64, t *Table, previous *Model, progress func(FitProgress)) (*Model, error) {
+func Model(ctx context.Context, p engine.Params, seed uint64, t *engine.Table, previous *engine.Model, progress func(Progress)) (*engine.Model, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	if err := t.check(); err != nil {
+	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Model{AsOf: t.AsOf, Seed: seed, Params: p, Columns: t.Columns, Customers: t.Len()}
-	report := fitReporter{call: progress, total: AxisCount}
-	var overlaps [AxisCount]leafOverlap
-	err := sideBySide(ctx, AxisCount+1, func(ctx context.Context, i int) error {
-		if i == AxisCount {
+	m := &engine.Model{AsOf: t.AsOf, Seed: seed, Params: p, Columns: t.Columns, Customers: t.Len()}
+	report := fitReporter{call: progress, total: engine.AxisCount}
+	var overlaps [engine.AxisCount]leafOverlap
+	err := sideBySide(ctx, engine.AxisCount+1, func(ctx context.Context, i int) error {
+		if i == engine.AxisCount {
 			repeat, err := repeatCustomers(ctx, p, seed, t, previous)
 			m.Repeat = repeat
 			return err
 		}
 		f := axisFit{
-			axis: &Axes[i], table: t, width: FeatureCount, params: p, seed: axisSeed(seed, Axes[i].Key),
-			stage: func(s RunStage) { report.stage(s, Axes[i].Key) },
+			axis: &engine.Axes[i], table: t, width: engine.FeatureCount, params: p, seed: axisSeed(seed, engine.Axes[i].Key),
+			stage: func(s engine.RunStage) { report.stage(s, engine.Axes[i].Key) },
 		}
 		if previous != nil {
 			f.previous, f.previousParams = &previous.Axes[i], previous.Params
 		}
 		if err := f.run(ctx); err != nil {
-			return fmt.Errorf("axis %s: %w", Axes[i].Key, err)
+			return fmt.Errorf("axis %s: %w", engine.Axes[i].Key, err)
 		}
 		m.Axes[i], overlaps[i] = f.model, f.overlap
-		report.done(Axes[i].Key)
+		report.done(engine.Axes[i].Key)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.placeLeaves()
-	m.identify(previous, &overlaps)
+	m.PlaceLeaves()
+	identify(m, previous, &overlaps)
 	return m, nil
 }
 
@@ -88,34 +91,6 @@ func sideBySide(ctx context.Context, n int, do func(ctx context.Context, i int) 
 	return context.Cause(ctx)
 }
 
-// placeLeaves lays the axes' leaves out in the thumbprint.
-func (m *Model) placeLeaves() {
-	next := 0
-	for i := range m.Axes {
-		m.Axes[i].First = next
-		next += m.Axes[i].Leaves
-	}
-}
-
-// check refuses a table whose columns do not fit together or that holds an infinite value.
-func (t *Table) check() error {
-	n := t.Len()
-	for _, length := range []int{len(t.ValueCents), len(t.TenureDays), len(t.CustomerID)} {
-		if length != n {
-			return Errorf(CodeInvalid, "the columns of the table differ in length: %d purchases and %d others", n, length)
-		}
-	}
-	if len(t.Values) != n*FeatureCount {
-		return Errorf(CodeInvalid, "the table has %d feature values, and %d customers need %d", len(t.Values), n, n*FeatureCount)
-	}
-	for i, v := range t.Values {
-		if math.IsInf(float64(v), 0) {
-			return Errorf(CodeInvalid, "feature %d of customer %d is infinite; leave it undefined (NaN)", i%FeatureCount, t.CustomerID[i/FeatureCount])
-		}
-	}
-	return nil
-}
-
 // axisSeed gives each axis a seed of its own, so that results do not depend on the order in which axes are fitted.
 func axisSeed(seed uint64, key string) uint64 {
 	h := fnv.New64a()
@@ -129,19 +104,19 @@ func axisSeed(seed uint64, key string) uint64 {
 // fitReporter passes progress on from several axes at once.
 type fitReporter struct {
 	mutex           sync.Mutex
-	call            func(FitProgress)
-	last            RunStage
+	call            func(Progress)
+	last            engine.RunStage
 	finished, total int
 }
 
-func (r *fitReporter) stage(s RunStage, axis string) {
+func (r *fitReporter) stage(s engine.RunStage, axis string) {
 	if r.call == nil {
 		return
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.last = s
-	r.call(FitProgress{Stage: s, Axis: axis, Done: r.finished, Total: r.total})
+	r.call(Progress{Stage: s, Axis: axis, Done: r.finished, Total: r.total})
 }
 
 func (r *fitReporter) done(axis string) {
@@ -152,7 +127,7 @@ func (r *fitReporter) done(axis string) {
 	defer r.mutex.Unlock()
 	r.finished++
 	if r.last == "" {
-		r.last = StageSelectingK
+		r.last = engine.StageSelectingK
 	}
-	r.call(FitProgress{Stage: r.last, Axis: axis, Done: r.finished, Total: r.total})
+	r.call(Progress{Stage: r.last, Axis: axis, Done: r.finished, Total: r.total})
 }

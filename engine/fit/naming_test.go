@@ -1,27 +1,28 @@
-package engine
+package fit
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // profiled makes an axis of clustered roots whose features, in the order of their places, have these percentiles.
-func profiled(percentiles ...[]float64) *AxisModel {
-	a := &AxisModel{Status: AxisOn, Fit: &FitReport{}}
+func profiled(percentiles ...[]float64) *engine.AxisModel {
+	a := &engine.AxisModel{Status: engine.AxisOn, Fit: &engine.FitReport{}}
 	for _, of := range percentiles {
-		s := Segment{Parent: -1}
+		s := engine.Segment{Parent: -1}
 		for f, p := range of {
-			s.Profile.Features = append(s.Profile.Features, FeatureProfile{Feature: f, Percentile: p, Qualifier: qualifierOf(p)})
+			s.Profile.Features = append(s.Profile.Features, engine.FeatureProfile{Feature: f, Percentile: p, Qualifier: qualifierOf(p)})
 		}
 		a.Segments = append(a.Segments, s)
 	}
 	return a
 }
 
-func namesOf(a *AxisModel) []string {
+func namesOf(a *engine.AxisModel) []string {
 	var names []string
 	for i := range a.Segments {
 		names = append(names, a.Segments[i].Name)
@@ -32,7 +33,7 @@ func namesOf(a *AxisModel) []string {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	a := profiled([]float64{50, 50, 50}, []float64{95, 20, 80}, []float64{5, 50, 50}, []float64{50, 50, 50}, []float64{95, 20, 20}, []float64{95, 20, 20})
-	a.nameSegments(&Axes[0], nil, nil)
+	nameSegments(a, &engine.Axes[0], nil, nil)
 	want := []string{
 		"typical", "very many purchases, seldom", "very few purchases", "typical (2)", // the most telling two
 		"very many purchases, seldom, quiet of late", "very many purchases, seldom, quiet of late (2)", // taken: the next feature, then a number
@@ -69,11 +70,11 @@ func TestNamesStay(t *testing.T) {
 	}
 	for _, test := range tests {
 		before := profiled([]float64{test.from, 50})
-		before.nameSegments(&Axes[0], nil, nil)
+		nameSegments(before, &engine.Axes[0], nil, nil)
 		now := profiled([]float64{test.to, 50})
-		now.nameSegments(&Axes[0], nil, map[int]*Segment{0: &before.Segments[0]})
+		nameSegments(now, &engine.Axes[0], nil, map[int]*engine.Segment{0: &before.Segments[0]})
 		fresh := profiled([]float64{test.to, 50})
-		fresh.nameSegments(&Axes[0], nil, nil)
+		nameSegments(fresh, &engine.Axes[0], nil, nil)
 		want := fresh.Segments[0].Name
 		if test.stays {
 			want = before.Segments[0].Name
@@ -88,17 +89,17 @@ func TestNamesStay(t *testing.T) {
 func TestNamesDoNotCreep(t *testing.T) {
 	t.Parallel()
 	last := profiled([]float64{75, 50})
-	last.nameSegments(&Axes[0], nil, nil)
+	nameSegments(last, &engine.Axes[0], nil, nil)
 	for _, percentile := range []float64{69, 66, 63, 61} {
 		now := profiled([]float64{percentile, 50})
-		now.nameSegments(&Axes[0], nil, map[int]*Segment{0: &last.Segments[0]})
+		nameSegments(now, &engine.Axes[0], nil, map[int]*engine.Segment{0: &last.Segments[0]})
 		if got := now.Segments[0].Name; got != "many purchases" {
 			t.Fatalf("at %g the name is %q", percentile, got)
 		}
 		last = now
 	}
 	now := profiled([]float64{59, 50})
-	now.nameSegments(&Axes[0], nil, map[int]*Segment{0: &last.Segments[0]})
+	nameSegments(now, &engine.Axes[0], nil, map[int]*engine.Segment{0: &last.Segments[0]})
 	if got := now.Segments[0].Name; got != "typical" {
 		t.Errorf("16 points below the bound the name is %q", got)
 	}
@@ -107,7 +108,7 @@ func TestNamesDoNotCreep(t *testing.T) {
 func TestNamesByHand(t *testing.T) {
 	t.Parallel()
 	first := profiled([]float64{95, 50}, []float64{50, 50}, []float64{5, 50})
-	first.nameSegments(&Axes[0], map[int]string{2: "typical", 0: "our best"}, nil)
+	nameSegments(first, &engine.Axes[0], map[int]string{2: "typical", 0: "our best"}, nil)
 	if diff := cmp.Diff([]string{"our best", "typical (2)", "typical"}, namesOf(first)); diff != "" {
 		t.Error(diff)
 	}
@@ -116,16 +117,16 @@ func TestNamesByHand(t *testing.T) {
 	}
 	// In the next model it goes with its segment, whatever has become of that; a new one goes before it.
 	next := profiled([]float64{5, 50}, []float64{50, 50}, []float64{50, 50})
-	next.nameSegments(&Axes[0], map[int]string{2: "new friends"}, map[int]*Segment{0: &first.Segments[0], 2: &first.Segments[2]})
+	nameSegments(next, &engine.Axes[0], map[int]string{2: "new friends"}, map[int]*engine.Segment{0: &first.Segments[0], 2: &first.Segments[2]})
 	if diff := cmp.Diff([]string{"our best", "typical", "new friends"}, namesOf(next)); diff != "" {
 		t.Error(diff)
 	}
 	// What a rule defines is named by the rule, and its name goes to no other.
 	strata := profiled([]float64{5, 50}, []float64{95, 50})
-	strata.Segments[0].Stratum = StratumOnePurchase
-	strata.nameSegments(&Axes[0], nil, map[int]*Segment{0: &first.Segments[1]})
+	strata.Segments[0].Stratum = engine.StratumOnePurchase
+	nameSegments(strata, &engine.Axes[0], nil, map[int]*engine.Segment{0: &first.Segments[1]})
 	after := profiled([]float64{5, 50})
-	after.nameSegments(&Axes[0], nil, map[int]*Segment{0: &strata.Segments[0]})
+	nameSegments(after, &engine.Axes[0], nil, map[int]*engine.Segment{0: &strata.Segments[0]})
 	if diff := cmp.Diff([]string{"one purchase", "very many purchases", "very few purchases"}, append(namesOf(strata), namesOf(after)...)); diff != "" {
 		t.Error(diff)
 	}
@@ -135,9 +136,9 @@ func TestNamesByHand(t *testing.T) {
 func TestNamesWithoutAFeature(t *testing.T) {
 	t.Parallel()
 	before := profiled([]float64{95, 50}, []float64{50, 5})
-	before.nameSegments(&Axes[0], nil, nil)
+	nameSegments(before, &engine.Axes[0], nil, nil)
 	now := profiled([]float64{95}, []float64{50})
-	now.nameSegments(&Axes[0], nil, map[int]*Segment{0: &before.Segments[0], 1: &before.Segments[1]})
+	nameSegments(now, &engine.Axes[0], nil, map[int]*engine.Segment{0: &before.Segments[0], 1: &before.Segments[1]})
 	if diff := cmp.Diff([]string{"very many purchases", "typical"}, namesOf(now)); diff != "" {
 		t.Error(diff)
 	}
@@ -146,8 +147,8 @@ func TestNamesWithoutAFeature(t *testing.T) {
 func TestNamesAreUnique(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		axis := &Axes[rapid.IntRange(0, AxisCount-1).Draw(t, "axis")]
-		draw := func(label string) *AxisModel {
+		axis := &engine.Axes[rapid.IntRange(0, engine.AxisCount-1).Draw(t, "axis")]
+		draw := func(label string) *engine.AxisModel {
 			var percentiles [][]float64
 			for range rapid.IntRange(1, 8).Draw(t, label) {
 				percentiles = append(percentiles, rapid.SliceOfN(rapid.Float64Range(0, 100), len(axis.Features), len(axis.Features)).Draw(t, "percentiles"))
@@ -167,15 +168,15 @@ func TestNamesAreUnique(t *testing.T) {
 			}
 			return given
 		}
-		before.nameSegments(axis, byHand(len(before.Segments)), nil)
-		heirs := map[int]*Segment{}
+		nameSegments(before, axis, byHand(len(before.Segments)), nil)
+		heirs := map[int]*engine.Segment{}
 		for i := range now.Segments {
 			if j := rapid.IntRange(-1, len(before.Segments)-1).Draw(t, "heir of"); j >= 0 {
 				heirs[i] = &before.Segments[j]
 			}
 		}
-		now.nameSegments(axis, byHand(len(now.Segments)), heirs)
-		for _, a := range []*AxisModel{before, now} {
+		nameSegments(now, axis, byHand(len(now.Segments)), heirs)
+		for _, a := range []*engine.AxisModel{before, now} {
 			seen := map[string]bool{}
 			for _, name := range namesOf(a) {
 				if name == "" || seen[name] {
@@ -205,61 +206,6 @@ func TestPercentileOfAPointMass(t *testing.T) {
 	for _, v := range []float64{0, 11.5, 30} {
 		if got := nearKnot(percentiles, v); got != v {
 			t.Errorf("%v is taken for %v", v, got)
-		}
-	}
-}
-
-func TestSay(t *testing.T) {
-	t.Parallel()
-	feature := func(key string) *Feature {
-		for i := range Axes {
-			for j := range Axes[i].Features {
-				if Axes[i].Features[j].Key == key {
-					return &Axes[i].Features[j]
-				}
-			}
-		}
-		panic(key)
-	}
-	for _, test := range []struct {
-		key    string
-		value  float64
-		say    string
-		beside string
-	}{
-		{"purchases", 12, "12 purchases", "12"},
-		{"purchases", 1.0000001, "1 purchase", "1"},
-		{"median_gap", 1, "1 day", "1 day"},
-		{"median_gap", 20.37, "20.4 days", "20.4 days"},
-		{"median_gap", 0.04567, "0.0457 days", "0.0457 days"},
-		{"recency", 1234.5, "1234 days", "1234"},
-		{"total_value", 1234.567, "1234.57", "1234.57"},
-		{"weekend_share", 0.5, "0.5", "0.5"},
-		{"expected_categories", 1, "1 category", "1"},
-		{"gap_slope", 0, "0", "0"},
-		{"value_slope", -0.12345, "-0.123", "-0.123"},
-	} {
-		f := feature(test.key)
-		if say, beside := f.Say(test.value), f.SayBeside(test.value); say != test.say || beside != test.beside {
-			t.Errorf("%s %v: %q and %q, want %q and %q", test.key, test.value, say, beside, test.say, test.beside)
-		}
-	}
-	for unit := range singulars {
-		used := false
-		for i := range Axes {
-			for _, f := range Axes[i].Features {
-				used = used || f.Unit == unit
-			}
-		}
-		if !used {
-			t.Errorf("no feature has the unit %q", unit)
-		}
-	}
-	for i := range Axes {
-		for _, f := range Axes[i].Features {
-			if _, known := singulars[f.Unit]; !known && f.Unit != "" && f.Unit != unitMoney {
-				t.Errorf("%s: what is one of %q?", f.Key, fmt.Sprint(f.Unit))
-			}
 		}
 	}
 }

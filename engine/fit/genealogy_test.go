@@ -1,4 +1,4 @@
-package engine
+package fit
 
 import (
 	"slices"
@@ -6,19 +6,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/synth"
 )
 
 // flat is an axis whose segments are all roots.
-func flat(keys ...string) *AxisModel {
-	a := &AxisModel{Status: AxisOn}
+func flat(keys ...string) *engine.AxisModel {
+	a := &engine.AxisModel{Status: engine.AxisOn}
 	for _, key := range keys {
-		a.Segments = append(a.Segments, Segment{Key: key, Name: "name of " + key, Parent: -1})
+		a.Segments = append(a.Segments, engine.Segment{Key: key, Name: "name of " + key, Parent: -1})
 	}
-	a.numberSegments()
+	a.NumberSegments()
 	return a
 }
 
-func kindsOf(a *AxisModel) (origins, fates []GenealogyKind) {
+func kindsOf(a *engine.AxisModel) (origins, fates []engine.GenealogyKind) {
 	for i := range a.Segments {
 		origins = append(origins, a.Segments[i].Origin.Kind)
 	}
@@ -33,50 +36,50 @@ func TestDescent(t *testing.T) {
 	for _, test := range []struct {
 		name           string
 		shared         leafOverlap
-		origins, fates []GenealogyKind
+		origins, fates []engine.GenealogyKind
 	}{
 		{
 			"all survive, in another order",
 			leafOverlap{{0, 90, 10}, {100, 0, 0}, {5, 5, 90}},
-			[]GenealogyKind{SegmentSurvived, SegmentSurvived, SegmentSurvived},
-			[]GenealogyKind{SegmentSurvived, SegmentSurvived, SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSurvived, engine.SegmentSurvived, engine.SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSurvived, engine.SegmentSurvived, engine.SegmentSurvived},
 		},
 		{
 			"the first splits in two",
 			leafOverlap{{48, 47, 5}, {0, 0, 100}},
-			[]GenealogyKind{SegmentSplit, SegmentSplit, SegmentSurvived},
-			[]GenealogyKind{SegmentSplit, SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSplit, engine.SegmentSplit, engine.SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSplit, engine.SegmentSurvived},
 		},
 		{
 			"two merge",
 			leafOverlap{{50, 0}, {50, 0}, {0, 80}},
-			[]GenealogyKind{SegmentSurvived, SegmentSurvived},
-			[]GenealogyKind{SegmentSurvived, SegmentMerged, SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSurvived, engine.SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentSurvived, engine.SegmentMerged, engine.SegmentSurvived},
 		},
 		{
 			"three merge, none of which is half of the new one",
 			leafOverlap{{40, 0}, {40, 0}, {40, 0}, {0, 80}},
-			[]GenealogyKind{SegmentMerged, SegmentSurvived},
-			[]GenealogyKind{SegmentMerged, SegmentMerged, SegmentMerged, SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentMerged, engine.SegmentSurvived},
+			[]engine.GenealogyKind{engine.SegmentMerged, engine.SegmentMerged, engine.SegmentMerged, engine.SegmentSurvived},
 		},
 		{
 			"nothing goes on",
 			leafOverlap{{20, 20, 20, 20, 20}},
-			[]GenealogyKind{SegmentNew, SegmentNew, SegmentNew, SegmentNew, SegmentNew},
-			[]GenealogyKind{SegmentGone},
+			[]engine.GenealogyKind{engine.SegmentNew, engine.SegmentNew, engine.SegmentNew, engine.SegmentNew, engine.SegmentNew},
+			[]engine.GenealogyKind{engine.SegmentGone},
 		},
 		{
 			"nobody is in both",
 			leafOverlap{{0, 0}, {0, 0}},
-			[]GenealogyKind{SegmentNew, SegmentNew},
-			[]GenealogyKind{SegmentGone, SegmentGone},
+			[]engine.GenealogyKind{engine.SegmentNew, engine.SegmentNew},
+			[]engine.GenealogyKind{engine.SegmentGone, engine.SegmentGone},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			keys := []string{"a", "b", "c", "d", "e"}
 			old, now := flat(keys[:len(test.shared)]...), flat(keys[:len(test.shared[0])]...)
-			now.descend(old, test.shared)
+			descend(now, old, test.shared)
 			origins, fates := kindsOf(now)
 			if diff := cmp.Diff(test.origins, origins); diff != "" {
 				t.Errorf("origins (-want +got):\n%s", diff)
@@ -99,11 +102,11 @@ func TestDescentAgrees(t *testing.T) {
 		}
 		keys := []string{"a", "b", "c", "d", "e"}
 		old, now := flat(keys[:n]...), flat(keys[:m]...)
-		survivors := now.descend(old, shared)
+		survivors := descend(now, old, shared)
 		for i, before := range survivors {
-			p := slices.IndexFunc(old.Segments, func(s Segment) bool { return s.Key == before.Key })
+			p := slices.IndexFunc(old.Segments, func(s engine.Segment) bool { return s.Key == before.Key })
 			fate, origin := now.Before[p], now.Segments[i].Origin
-			if fate.Kind != SegmentSurvived || origin.Kind != SegmentSurvived || fate.Links[0].Segment != i || origin.Links[0].Segment != p {
+			if fate.Kind != engine.SegmentSurvived || origin.Kind != engine.SegmentSurvived || fate.Links[0].Segment != i || origin.Links[0].Segment != p {
 				t.Fatalf("%s survives as %d, told as %+v and %+v", before.Key, i, fate, origin)
 			}
 			if fate.Links[0].Overlap < 0.5 || fate.Links[0].Reverse < 0.5 || fate.Links[0].Overlap != origin.Links[0].Reverse {
@@ -111,17 +114,17 @@ func TestDescentAgrees(t *testing.T) {
 			}
 		}
 		for p, fate := range now.Before {
-			if survived := fate.Kind == SegmentSurvived; survived != slices.ContainsFunc(values(survivors), func(s *Segment) bool { return s == &old.Segments[p] }) {
+			if survived := fate.Kind == engine.SegmentSurvived; survived != slices.ContainsFunc(values(survivors), func(s *engine.Segment) bool { return s == &old.Segments[p] }) {
 				t.Fatalf("segment %d: %+v", p, fate)
 			}
-			if fate.Kind == SegmentGone != (len(fate.Links) == 0) {
+			if fate.Kind == engine.SegmentGone != (len(fate.Links) == 0) {
 				t.Fatalf("segment %d: %+v", p, fate)
 			}
 		}
 		for i := range now.Segments {
 			origin := now.Segments[i].Origin
 			for _, link := range origin.Links {
-				if origin.Kind == SegmentSplit && now.Before[link.Segment].Kind != SegmentSplit {
+				if origin.Kind == engine.SegmentSplit && now.Before[link.Segment].Kind != engine.SegmentSplit {
 					t.Fatalf("segment %d is part of %+v", i, now.Before[link.Segment])
 				}
 			}
@@ -129,8 +132,8 @@ func TestDescentAgrees(t *testing.T) {
 	})
 }
 
-func values(m map[int]*Segment) []*Segment {
-	var list []*Segment
+func values(m map[int]*engine.Segment) []*engine.Segment {
+	var list []*engine.Segment
 	for _, s := range m {
 		list = append(list, s)
 	}
@@ -141,11 +144,11 @@ func values(m map[int]*Segment) []*Segment {
 // names; keys are never used twice.
 func TestRefitKeepsIdentity(t *testing.T) {
 	t.Parallel()
-	table := randomTable(1500, 3)
-	p := DefaultParams()
+	table := synth.Table(1500, 3)
+	p := engine.DefaultParams()
 	p.K = 3
 	first := fitted(t, table, p)
-	second, err := Fit(t.Context(), p, 43, table, first, nil)
+	second, err := Model(t.Context(), p, 43, table, first, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,16 +159,16 @@ func TestRefitKeepsIdentity(t *testing.T) {
 			known[before.Segments[j].Key] = before.Segments[j].Name
 		}
 		if len(now.Before) != len(before.Segments) {
-			t.Errorf("%s: %d fates of %d segments", Axes[i].Key, len(now.Before), len(before.Segments))
+			t.Errorf("%s: %d fates of %d segments", engine.Axes[i].Key, len(now.Before), len(before.Segments))
 		}
 		for j := range now.Segments {
 			s := &now.Segments[j]
 			name, kept := known[s.Key]
-			if kept != (s.Origin.Kind == SegmentSurvived) || kept && name != s.Name {
-				t.Errorf("%s: %s is %q with key %s, from %+v, where that key was %q", Axes[i].Key, s.Path, s.Name, s.Key, s.Origin, name)
+			if kept != (s.Origin.Kind == engine.SegmentSurvived) || kept && name != s.Name {
+				t.Errorf("%s: %s is %q with key %s, from %+v, where that key was %q", engine.Axes[i].Key, s.Path, s.Name, s.Key, s.Origin, name)
 			}
 			if s.Parent < 0 && !kept {
-				t.Errorf("%s: %s, a root of %d customers, did not survive: %+v", Axes[i].Key, s.Path, s.Members, s.Origin)
+				t.Errorf("%s: %s, a root of %d customers, did not survive: %+v", engine.Axes[i].Key, s.Path, s.Members, s.Origin)
 			}
 		}
 	}

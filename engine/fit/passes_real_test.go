@@ -1,8 +1,9 @@
-package engine
+package fit
 
 import (
 	"testing"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/fcm"
 )
 
@@ -10,9 +11,9 @@ import (
 // deviations, with and without acceleration, from k customers as centres; and how far the objective that acceleration
 // ends with is above the plain one (negative if below).
 func BenchmarkPassesOnCDNOW(b *testing.B) {
-	table := RealTable(b, "cdnow", 0)
-	for i := range Axes {
-		f := axisFit{axis: &Axes[i], table: table, width: FeatureCount, params: DefaultParams()}
+	table := realTable(b, "cdnow", 0)
+	for i := range engine.Axes {
+		f := axisFit{axis: &engine.Axes[i], table: table, width: engine.FeatureCount, params: engine.DefaultParams()}
 		if !f.standardised(b) {
 			continue
 		}
@@ -27,7 +28,7 @@ func BenchmarkPassesOnCDNOW(b *testing.B) {
 				at := (2*j + 1) * n / (2 * k) * d
 				opts.Init = append(opts.Init, f.z[at:at+d]...)
 			}
-			b.Run(Axes[i].Key+",k="+string(rune('0'+k)), func(b *testing.B) {
+			b.Run(engine.Axes[i].Key+",k="+string(rune('0'+k)), func(b *testing.B) {
 				var passes, objective [2]float64
 				for b.Loop() {
 					for plain := range 2 {
@@ -51,10 +52,10 @@ func BenchmarkPassesOnCDNOW(b *testing.B) {
 // standardised does the part of a fit that comes before the choice of k; false where the axis is off.
 func (f *axisFit) standardised(b *testing.B) bool {
 	b.Helper()
-	if status, _ := f.axis.Availability(f.table.Columns); status != AxisOn {
+	if status, _ := f.axis.Availability(f.table.Columns); status != engine.AxisOn {
 		return false
 	}
-	f.model.Features = make([]FeatureModel, len(f.axis.Features))
+	f.model.Features = make([]engine.FeatureModel, len(f.axis.Features))
 	for row, purchases := range f.table.Purchases {
 		if ok, _ := f.axis.Eligible(int(purchases)); ok && purchases > 0 {
 			f.eligible = append(f.eligible, int32(row))

@@ -1,4 +1,4 @@
-package engine
+package fit
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/fcm"
 	"github.com/quimbi/quimbi/engine/hierarchy"
 	"github.com/quimbi/quimbi/engine/kselect"
@@ -26,21 +27,21 @@ const (
 
 // axisFit fits one axis.
 type axisFit struct {
-	axis           *Axis
-	table          *Table
+	axis           *engine.Axis
+	table          *engine.Table
 	width          int // feature values of a row of the table
-	params         Params
+	params         engine.Params
 	seed           uint64
-	previous       *AxisModel // of the model before; nil without one
-	previousParams Params
-	stage          func(RunStage)
+	previous       *engine.AxisModel // of the model before; nil without one
+	previousParams engine.Params
+	stage          func(engine.RunStage)
 
-	model    AxisModel
-	overlap  leafOverlap // with previous; nil where one of them is off
-	eligible []int32     // rows of the table
-	strata   []Segment   // roots that a rule sets apart
-	stratum  []int8      // for every eligible customer its place in strata, -1 without one
-	on       []int       // features in use
+	model    engine.AxisModel
+	overlap  leafOverlap      // with previous; nil where one of them is off
+	eligible []int32          // rows of the table
+	strata   []engine.Segment // roots that a rule sets apart
+	stratum  []int8           // for every eligible customer its place in strata, -1 without one
+	on       []int            // features in use
 
 	scaled []int32   // rows that the scale is made of: first those to be clustered, then those of stratum (a)
 	rest   int       // how many of scaled are to be clustered
@@ -49,7 +50,7 @@ type axisFit struct {
 
 // run fills in the model. The axis's status tells where it could not be fitted.
 func (f *axisFit) run(ctx context.Context) error {
-	f.model.Features = make([]FeatureModel, len(f.axis.Features))
+	f.model.Features = make([]engine.FeatureModel, len(f.axis.Features))
 	for i := range f.table.Purchases {
 		if ok, _ := f.axis.Eligible(int(f.table.Purchases[i])); ok && f.table.Purchases[i] > 0 {
 			f.eligible = append(f.eligible, int32(i))
@@ -57,16 +58,16 @@ func (f *axisFit) run(ctx context.Context) error {
 	}
 	f.model.Eligible = len(f.eligible)
 	f.model.Status, f.model.Reason = f.axis.Availability(f.table.Columns)
-	if f.model.Status != AxisOn {
+	if f.model.Status != engine.AxisOn {
 		return nil
 	}
-	if len(f.eligible) < minEligibleCustomers {
-		return f.off(AxisTooFewCustomers, ReasonTooFewCustomers)
+	if len(f.eligible) < engine.MinEligibleCustomers {
+		return f.off(engine.AxisTooFewCustomers, engine.ReasonTooFewCustomers)
 	}
-	f.stage(StageSelectingK)
+	f.stage(engine.StageSelectingK)
 	f.applyRule()
 	if !f.openFeatures() {
-		return f.off(AxisOff, ReasonTooFewFeatures)
+		return f.off(engine.AxisOff, engine.ReasonTooFewFeatures)
 	}
 	if err := f.scale(); err != nil {
 		return err
@@ -76,16 +77,16 @@ func (f *axisFit) run(ctx context.Context) error {
 		return err
 	}
 	if selection == nil && len(f.strata) == 0 || f.allInOne() {
-		return f.off(AxisNotFitted, ReasonNoStructure)
+		return f.off(engine.AxisNotFitted, engine.ReasonNoStructure)
 	}
-	f.stage(StageSubdividing)
+	f.stage(engine.StageSubdividing)
 	tree, roots, err := f.subdivide(ctx, selection)
 	if err != nil {
 		return err
 	}
 	f.plant(tree, roots)
 	f.z = nil
-	f.stage(StageNaming)
+	f.stage(engine.StageNaming)
 	members, err := f.settle(ctx)
 	if err != nil {
 		return err
@@ -99,8 +100,8 @@ func (f *axisFit) run(ctx context.Context) error {
 }
 
 // off ends the fit without segments.
-func (f *axisFit) off(status AxisStatus, reason AxisReason) error {
-	f.model = AxisModel{Status: status, Reason: reason, Eligible: f.model.Eligible, Features: f.model.Features}
+func (f *axisFit) off(status engine.AxisStatus, reason engine.AxisReason) error {
+	f.model = engine.AxisModel{Status: status, Reason: reason, Eligible: f.model.Eligible, Features: f.model.Features}
 	return nil
 }
 
@@ -116,14 +117,14 @@ func (f *axisFit) applyRule() {
 	for i := range f.stratum {
 		f.stratum[i] = -1
 	}
-	kind := ruledStratum(f.axis)
-	if kind == StratumNone {
+	kind := f.axis.RuledStratum()
+	if kind == engine.StratumNone {
 		return
 	}
-	segment := Segment{Stratum: kind}
+	segment := engine.Segment{Stratum: kind}
 	found := false
 	for i, row := range f.eligible {
-		if segment.ruledIn(int(f.table.Purchases[row]), f.values(row), nil) {
+		if segment.RuledIn(int(f.table.Purchases[row]), f.values(row), nil) {
 			f.stratum[i] = 0
 			found = true
 		}
@@ -139,7 +140,7 @@ func (f *axisFit) openFeatures() bool {
 	counted := 0
 	undefined := make([]int, len(f.axis.Features))
 	for i, row := range f.eligible {
-		if f.stratum[i] >= 0 && f.strata[f.stratum[i]].Stratum == StratumNeverReturned {
+		if f.stratum[i] >= 0 && f.strata[f.stratum[i]].Stratum == engine.StratumNeverReturned {
 			continue
 		}
 		counted++
@@ -150,12 +151,12 @@ func (f *axisFit) openFeatures() bool {
 		}
 	}
 	for j := range f.model.Features {
-		f.model.Features[j].Status = FeatureOn
+		f.model.Features[j].Status = engine.FeatureOn
 		if !f.table.Columns.Has(f.axis.Features[j].Needs) || 2*undefined[j] > counted {
-			f.model.Features[j].Status = FeatureNoData
+			f.model.Features[j].Status = engine.FeatureNoData
 		}
 	}
-	f.on = f.model.featuresOn()
+	f.on = f.model.FeaturesOn()
 	return len(f.on) >= 2 && 2*len(f.on) >= len(f.axis.Features)
 }
 
@@ -177,7 +178,7 @@ func (f *axisFit) scale() error {
 			return err
 		}
 		f.dropCorrelated(columns)
-		on := f.model.featuresOn()
+		on := f.model.FeaturesOn()
 		if len(on) == len(f.on) {
 			f.standardise(columns)
 			return nil
@@ -199,7 +200,7 @@ func (f *axisFit) findIdentical() {
 	}
 	at := func(i int32) vector { return vectorOf(f.values(f.eligible[i]), f.on) }
 	for _, mass := range pointMasses(open, len(f.eligible), at) {
-		segment := Segment{Stratum: StratumIdentical}
+		segment := engine.Segment{Stratum: engine.StratumIdentical}
 		for _, i := range open {
 			if f.stratum[i] < 0 && at(i) == mass {
 				f.stratum[i] = int8(len(f.strata))
@@ -224,7 +225,7 @@ func (f *axisFit) gather() {
 	}
 	f.rest = len(f.scaled)
 	for i, s := range f.stratum {
-		if s >= 0 && f.strata[s].Stratum == StratumOnePurchase {
+		if s >= 0 && f.strata[s].Stratum == engine.StratumOnePurchase {
 			f.scaled = append(f.scaled, f.eligible[i])
 		}
 	}
@@ -245,7 +246,7 @@ func (f *axisFit) scaleFeatures() (map[int][]float64, error) {
 		}
 		s, err := scale.Fit(column)
 		if errors.Is(err, scale.ErrNoValues) {
-			f.model.Features[j].Status = FeatureConstant
+			f.model.Features[j].Status = engine.FeatureConstant
 			continue
 		}
 		if err != nil {
@@ -254,7 +255,7 @@ func (f *axisFit) scaleFeatures() (map[int][]float64, error) {
 		feature := &f.model.Features[j]
 		feature.Fill, feature.Low, feature.High, feature.Mean, feature.SD = s.Fill, s.Lo, s.Hi, s.Mean, s.SD
 		if s.Constant() {
-			feature.Status = FeatureConstant
+			feature.Status = engine.FeatureConstant
 			continue
 		}
 		for i, v := range column {
@@ -268,7 +269,7 @@ func (f *axisFit) scaleFeatures() (map[int][]float64, error) {
 // dropCorrelated drops the later of two features that say nearly the same.
 func (f *axisFit) dropCorrelated(columns map[int][]float64) {
 	var kept []int
-	for _, j := range f.model.featuresOn() {
+	for _, j := range f.model.FeaturesOn() {
 		feature := &f.model.Features[j]
 		feature.Correlation = 0
 		for _, k := range kept {
@@ -277,7 +278,7 @@ func (f *axisFit) dropCorrelated(columns map[int][]float64) {
 			}
 		}
 		if math.Abs(feature.Correlation) > tooCorrelated {
-			feature.Status = FeatureCorrelated
+			feature.Status = engine.FeatureCorrelated
 			continue
 		}
 		kept = append(kept, j)
@@ -315,7 +316,7 @@ func (f *axisFit) selectK(ctx context.Context) (*kselect.Selection, error) {
 		return nil, err
 	}
 	final := &selection.Final
-	f.model.Fit = &FitReport{
+	f.model.Fit = &engine.FitReport{
 		K: selection.Chosen, Rule: selection.Rule, Candidates: selection.Candidates,
 		Silhouette: final.Silhouette, Balance: final.Balance, PartitionCoefficient: final.PartitionCoefficient,
 		Objective: selection.Fit.Objective, Iterations: selection.Fit.Iterations, Converged: selection.Fit.Converged,
@@ -346,30 +347,30 @@ func (f *axisFit) fcmOptions() fcm.Options {
 
 // allInOne tells that a single stratum that cannot be subdivided holds everyone: the axis would say the same of all.
 func (f *axisFit) allInOne() bool {
-	return len(f.strata) == 1 && f.rest == 0 && f.strata[0].Stratum != StratumOnePurchase
+	return len(f.strata) == 1 && f.rest == 0 && f.strata[0].Stratum != engine.StratumOnePurchase
 }
 
 // subdivide grows the tree. Its roots are the clusters, or one segment of all whom no stratum holds, and then the strata.
-func (f *axisFit) subdivide(ctx context.Context, selection *kselect.Selection) (*hierarchy.Tree, []Segment, error) {
+func (f *axisFit) subdivide(ctx context.Context, selection *kselect.Selection) (*hierarchy.Tree, []engine.Segment, error) {
 	d := len(f.on)
 	var roots []hierarchy.Root
-	var kinds []Segment
+	var kinds []engine.Segment
 	if selection != nil {
 		for c := range selection.Fit.K {
 			roots = append(roots, hierarchy.Root{Center: selection.Fit.Centers[c*d : (c+1)*d]})
-			kinds = append(kinds, Segment{})
+			kinds = append(kinds, engine.Segment{})
 		}
 		for i, label := range selection.Fit.Labels {
 			roots[label].Members = append(roots[label].Members, int32(i))
 		}
 	} else {
 		roots = append(roots, hierarchy.Root{Center: f.mean(f.scaled[:f.rest]), Members: upTo(0, f.rest), NoSplit: true})
-		kinds = append(kinds, Segment{})
+		kinds = append(kinds, engine.Segment{})
 	}
 	for s, kind := range f.strata {
 		rows := f.rowsOf(s)
-		root := hierarchy.Root{Center: f.mean(rows), Size: len(rows), NoSplit: kind.Stratum != StratumOnePurchase}
-		if kind.Stratum == StratumOnePurchase {
+		root := hierarchy.Root{Center: f.mean(rows), Size: len(rows), NoSplit: kind.Stratum != engine.StratumOnePurchase}
+		if kind.Stratum == engine.StratumOnePurchase {
 			root.Members = upTo(f.rest, len(f.scaled))
 		}
 		roots = append(roots, root)
@@ -418,7 +419,7 @@ func (f *axisFit) rowsOf(stratum int) []int32 {
 func (f *axisFit) mean(rows []int32) []float64 {
 	mean := make([]float64, len(f.on))
 	for j, feature := range f.on {
-		s := f.model.Features[feature].scale()
+		s := f.model.Features[feature].Scale()
 		for _, row := range rows {
 			mean[j] += s.Transform(float64(f.values(row)[feature])) / float64(len(rows))
 		}
@@ -427,11 +428,11 @@ func (f *axisFit) mean(rows []int32) []float64 {
 }
 
 // plant turns the tree into the model's segments, depth first.
-func (f *axisFit) plant(tree *hierarchy.Tree, kinds []Segment) {
+func (f *axisFit) plant(tree *hierarchy.Tree, kinds []engine.Segment) {
 	var add func(node, parent int) int
 	add = func(i, parent int) int {
 		node := &tree.Nodes[i]
-		s := Segment{Parent: parent, Depth: node.Depth, Leaf: -1, Center: slices.Clone(node.Center), Division: divisionOf(tree, node)}
+		s := engine.Segment{Parent: parent, Depth: node.Depth, Leaf: -1, Center: slices.Clone(node.Center), Division: divisionOf(tree, node)}
 		if parent < 0 {
 			s.Stratum, s.Identical = kinds[node.Root].Stratum, kinds[node.Root].Identical
 		}
@@ -449,11 +450,11 @@ func (f *axisFit) plant(tree *hierarchy.Tree, kinds []Segment) {
 			add(i, -1)
 		}
 	}
-	f.model.numberSegments()
+	f.model.NumberSegments()
 }
 
-func divisionOf(tree *hierarchy.Tree, node *hierarchy.Node) Division {
-	d := Division{
+func divisionOf(tree *hierarchy.Tree, node *hierarchy.Node) engine.Division {
+	d := engine.Division{
 		Divided:   len(node.Children) > 0,
 		StoppedBy: strings.ReplaceAll(strings.ToUpper(string(node.Stop)), "-", "_"),
 		Variance:  node.Variance, VarianceLimit: tree.VarianceLimit,
@@ -470,10 +471,10 @@ func (f *axisFit) outlierDistance() float64 {
 	if len(f.scaled) == 0 || len(f.on) == 0 {
 		return 0
 	}
-	a := newAxisScorer(f.axis, &f.model, f.params)
+	scorer := engine.NewAxisScorer(f.axis, &f.model, f.params)
 	distances := make([]float64, len(f.scaled))
 	for i, row := range f.scaled {
-		distances[i] = a.distance(f.values(row))
+		distances[i] = scorer.Distance(f.values(row))
 	}
 	return scale.QuantileUnsorted(distances, outlierQuantile)
 }

@@ -1,36 +1,15 @@
-package engine
+package fit
 
 import (
 	"context"
 	"math"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/scale"
 )
-
-// numberSegments gives every segment its path and every leaf its place, by the order in which they stand.
-func (a *AxisModel) numberSegments() {
-	a.Leaves = 0
-	roots := 0
-	for i := range a.Segments {
-		s := &a.Segments[i]
-		if s.Parent < 0 {
-			s.Path = "seg_" + strconv.Itoa(roots)
-			roots++
-		}
-		for n, c := range s.Children {
-			a.Segments[c].Path = s.Path + "." + strconv.Itoa(n)
-		}
-		s.Leaf = -1
-		if len(s.Children) == 0 {
-			s.Leaf = a.Leaves
-			a.Leaves++
-		}
-	}
-}
 
 // membership is who belongs where on an axis.
 type membership struct {
@@ -48,8 +27,8 @@ func (f *axisFit) settle(ctx context.Context) (membership, error) {
 		if err != nil {
 			return members, err
 		}
-		f.model.count(members)
-		if round == maxSettling || !f.model.sortSegments() {
+		count(&f.model, members)
+		if round == maxSettling || !sortSegments(&f.model) {
 			return members, nil
 		}
 	}
@@ -60,20 +39,20 @@ const scoringBlock = 4096
 
 // scoreAll scores all eligible customers under a model of the axis. Soft sizes are sums of integers, so the order of the work
 // does not matter.
-func (f *axisFit) scoreAll(ctx context.Context, model *AxisModel, p Params) (membership, error) {
+func (f *axisFit) scoreAll(ctx context.Context, model *engine.AxisModel, p engine.Params) (membership, error) {
 	all := membership{leaf: make([]int16, len(f.eligible)), soft: make([]int64, model.Leaves)}
 	blocks := make(chan int)
 	var mutex sync.Mutex
 	var running sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(f.eligible)/scoringBlock+1) {
 		running.Go(func() {
-			scorer := newAxisScorer(f.axis, model, p)
-			units := make([]int16, model.Leaves)
+			scorer := engine.NewAxisScorer(f.axis, model, p)
 			soft := make([]int64, model.Leaves)
 			for start := range blocks {
 				for i := start; i < min(start+scoringBlock, len(f.eligible)); i++ {
 					row := f.eligible[i]
-					all.leaf[i] = int16(scorer.score(int(f.table.Purchases[row]), f.values(row), units))
+					leaf, units := scorer.Leaf(int(f.table.Purchases[row]), f.values(row))
+					all.leaf[i] = int16(leaf)
 					for j, u := range units {
 						soft[j] += int64(u)
 					}
@@ -96,7 +75,7 @@ func (f *axisFit) scoreAll(ctx context.Context, model *AxisModel, p Params) (mem
 
 // compare counts the customers by their leaf under the model before and under this one.
 func (f *axisFit) compare(ctx context.Context, now membership) error {
-	if f.previous == nil || f.previous.Status != AxisOn || f.previous.Leaves == 0 {
+	if f.previous == nil || f.previous.Status != engine.AxisOn || f.previous.Leaves == 0 {
 		return nil
 	}
 	before, err := f.scoreAll(ctx, f.previous, f.previousParams)
@@ -116,7 +95,7 @@ func (f *axisFit) compare(ctx context.Context, now membership) error {
 }
 
 // count fills in the sizes of all segments.
-func (a *AxisModel) count(m membership) {
+func count(a *engine.AxisModel, m membership) {
 	members := make([]int, a.Leaves)
 	for _, leaf := range m.leaf {
 		members[leaf]++
@@ -125,26 +104,26 @@ func (a *AxisModel) count(m membership) {
 		s := &a.Segments[i]
 		s.Members = 0
 		soft := int64(0)
-		for _, t := range a.Segments[i:a.subtree(i)] {
+		for _, t := range a.Segments[i:a.Subtree(i)] {
 			if t.Leaf >= 0 {
 				s.Members += members[t.Leaf]
 				soft += m.soft[t.Leaf]
 			}
 		}
-		s.FuzzySize = float64(soft) / MembershipUnit
+		s.FuzzySize = float64(soft) / engine.MembershipUnit
 		s.Share = float64(s.Members) / float64(a.Eligible)
 	}
 }
 
 // sortSegments puts siblings into the order of their sizes, largest first, and tells whether anything moved.
-func (a *AxisModel) sortSegments() bool {
+func sortSegments(a *engine.AxisModel) bool {
 	var roots []int
 	for i := range a.Segments {
 		if a.Segments[i].Parent < 0 {
 			roots = append(roots, i)
 		}
 	}
-	var sorted []Segment
+	var sorted []engine.Segment
 	moved := false
 	var add func(siblings []int, parent int) []int
 	add = func(siblings []int, parent int) []int {
@@ -177,7 +156,7 @@ func (a *AxisModel) sortSegments() bool {
 	add(roots, -1)
 	if moved {
 		a.Segments = sorted
-		a.numberSegments()
+		a.NumberSegments()
 	}
 	return moved
 }
@@ -189,10 +168,10 @@ func (f *axisFit) profile(m membership) {
 	p := profiler{table: f.table, eligible: f.eligible}
 	for i := range f.model.Segments {
 		s := &f.model.Segments[i]
-		first, last := f.model.leafRange(i)
+		first, last := f.model.LeafRange(i)
 		members := order[starts[first]:starts[last+1]]
 		s.Profile = p.profile(members)
-		s.Profile.Features = f.model.featureProfiles(f.axis, s.Center, f.rawMeans(s, members))
+		s.Profile.Features = featureProfiles(&f.model, f.axis, s.Center, f.rawMeans(s, members))
 	}
 	f.findRules(m)
 }
@@ -200,8 +179,8 @@ func (f *axisFit) profile(m membership) {
 // rawMeans gives the means of the features in use, as stored, in a stratum that the scale was not made of, or of those whom it
 // takes for less than they are; NaN where nobody's is defined; nil for other segments. The centre is winsorised at what others
 // do and would show that.
-func (f *axisFit) rawMeans(s *Segment, members []int32) []float64 {
-	if s.Stratum == StratumNone || s.Stratum == StratumOnePurchase {
+func (f *axisFit) rawMeans(s *engine.Segment, members []int32) []float64 {
+	if s.Stratum == engine.StratumNone || s.Stratum == engine.StratumOnePurchase {
 		return nil
 	}
 	means := make([]float64, len(f.on))
@@ -236,25 +215,11 @@ func (m membership) byLeaf(leaves int) (starts []int, order []int32) {
 	return starts, order
 }
 
-// leafRange gives the first and the last leaf of a segment, which are in a row.
-func (a *AxisModel) leafRange(i int) (first, last int) {
-	first = -1
-	for _, s := range a.Segments[i:a.subtree(i)] {
-		if s.Leaf >= 0 {
-			last = s.Leaf
-			if first < 0 {
-				first = s.Leaf
-			}
-		}
-	}
-	return first, last
-}
-
 // measurePercentiles keeps how every feature is distributed among the eligible customers.
 func (f *axisFit) measurePercentiles() {
 	values := make([]float64, 0, len(f.eligible))
 	for j := range f.model.Features {
-		if f.model.Features[j].Status == FeatureNoData {
+		if f.model.Features[j].Status == engine.FeatureNoData {
 			continue
 		}
 		values = values[:0]
@@ -277,19 +242,19 @@ func (f *axisFit) measurePercentiles() {
 
 // profiler profiles groups of customers.
 type profiler struct {
-	table    *Table
+	table    *engine.Table
 	eligible []int32
 	orders   []int32
 	values   []int64
 }
 
 // profile describes the customers at these places in eligible; the zero Profile for nobody.
-func (p *profiler) profile(members []int32) Profile {
+func (p *profiler) profile(members []int32) engine.Profile {
 	if len(members) == 0 {
-		return Profile{}
+		return engine.Profile{}
 	}
 	p.orders, p.values = p.orders[:0], p.values[:0]
-	r := Profile{MinOrders: math.MaxInt}
+	r := engine.Profile{MinOrders: math.MaxInt}
 	var rate, tenure float64
 	for _, i := range members {
 		row := p.eligible[i]
@@ -303,7 +268,7 @@ func (p *profiler) profile(members []int32) Profile {
 	}
 	n := float64(len(members))
 	r.OrdersPerMonth = rate / n
-	r.TenureMonths = tenure / n / daysPerMonth
+	r.TenureMonths = tenure / n / engine.DaysPerMonth
 	r.MedianOrders = scale.Median(p.orders)
 	r.MedianValueCents = int64(math.Round(scale.Median(p.values)))
 	return r
@@ -314,27 +279,27 @@ const shortestTenure = 30
 
 // monthlyRate is how many purchases a month there were in a tenure of so many days.
 func monthlyRate(purchases, tenureDays int32) float64 {
-	return daysPerMonth * float64(purchases) / float64(max(tenureDays, shortestTenure))
+	return engine.DaysPerMonth * float64(purchases) / float64(max(tenureDays, shortestTenure))
 }
 
 // featureProfiles describes a centre feature by feature, most telling first: by the size of z, equal ones in the axis's order.
 // raw, where not nil and defined, are the values to show in its place.
-func (a *AxisModel) featureProfiles(axis *Axis, center, raw []float64) []FeatureProfile {
-	var profiles []FeatureProfile
-	for j, f := range a.featuresOn() {
+func featureProfiles(a *engine.AxisModel, axis *engine.Axis, center, raw []float64) []engine.FeatureProfile {
+	var profiles []engine.FeatureProfile
+	for j, f := range a.FeaturesOn() {
 		model := &a.Features[f]
-		stored := model.scale().Inverse(center[j])
+		stored := model.Scale().Inverse(center[j])
 		if raw != nil && raw[j] == raw[j] {
 			stored = raw[j]
 		}
 		stored = nearKnot(model.Percentiles, stored)
 		percentile := percentileOf(model.Percentiles, stored)
-		profiles = append(profiles, FeatureProfile{
+		profiles = append(profiles, engine.FeatureProfile{
 			Feature: f, Center: axis.Features[f].Shown(stored), Z: center[j],
 			Percentile: percentile, Qualifier: qualifierOf(percentile),
 		})
 	}
-	slices.SortStableFunc(profiles, func(p, q FeatureProfile) int {
+	slices.SortStableFunc(profiles, func(p, q engine.FeatureProfile) int {
 		switch z, y := math.Abs(p.Z), math.Abs(q.Z); {
 		case z > y:
 			return -1
@@ -345,30 +310,6 @@ func (a *AxisModel) featureProfiles(axis *Axis, center, raw []float64) []Feature
 		}
 	})
 	return profiles
-}
-
-// Shown turns a stored value into the feature's unit.
-func (f *Feature) Shown(stored float64) float64 {
-	switch f.Scale {
-	case ScaleLog:
-		return math.Exp(stored)
-	case ScaleLog1p:
-		return math.Expm1(stored)
-	default:
-		return stored
-	}
-}
-
-// Stored turns a value in the feature's unit into the form in which it is computed and clustered.
-func (f *Feature) Stored(shown float64) float64 {
-	switch f.Scale {
-	case ScaleLog:
-		return math.Log(shown)
-	case ScaleLog1p:
-		return math.Log1p(shown)
-	default:
-		return shown
-	}
 }
 
 // sameValue is how near, in relation to its size and at least 1, a centre must be to a value that customers have, to be

@@ -1,58 +1,24 @@
-package engine
+package fit
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/synth"
 )
 
-const everyColumn = ColumnOrderID | ColumnSKU | ColumnCategory | ColumnDiscount | ColumnReturns | ColumnTimeOfDay
-
-// randomTable makes a table in which every axis has three groups of customers, some undefined features, one-time buyers, and
-// customers who never returned anything.
-func randomTable(n int, seed uint64) *Table {
-	random := rand.New(rand.NewPCG(seed, 7))
-	t := &Table{AsOf: NewDate(2026, 3, 1), Columns: everyColumn}
-	for i := range n {
-		f := Features{
-			PurchaseHistory: PurchaseHistory{Purchases: 1 + random.IntN(3)*random.IntN(8)},
-			ValueCents:      int64(random.IntN(100_000)),
-		}
-		f.FirstAt = t.AsOf - Date(1+random.IntN(900))
-		for a := range Axes {
-			group := float64(4 * random.IntN(3))
-			for range Axes[a].Features {
-				v := group + random.NormFloat64()
-				if random.IntN(20) == 0 {
-					v = math.NaN()
-				}
-				f.Values = append(f.Values, float32(v))
-			}
-		}
-		returns, _ := AxisIndex(axisOfNeverReturned)
-		first := Axes[returns].First
-		for j := range 2 {
-			f.Values[first+j] = float32(math.Abs(float64(f.Values[first+j])))
-			if i%2 == 0 {
-				f.Values[first+j] = 0
-			}
-		}
-		t.Append(int64(i), &f)
-	}
-	return t
-}
-
-func fitted(tb testing.TB, t *Table, p Params) *Model {
+func fitted(tb testing.TB, t *engine.Table, p engine.Params) *engine.Model {
 	tb.Helper()
-	m, err := Fit(tb.Context(), p, 42, t, nil, nil)
+	m, err := Model(tb.Context(), p, 42, t, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -60,7 +26,7 @@ func fitted(tb testing.TB, t *Table, p Params) *Model {
 }
 
 // checkAxisModel checks what holds for every fitted axis.
-func checkAxisModel(t *testing.T, axis int, a *AxisModel) {
+func checkAxisModel(t *testing.T, axis int, a *engine.AxisModel) {
 	t.Helper()
 	names := map[string]bool{}
 	leaves, members := 0, 0
@@ -69,15 +35,15 @@ func checkAxisModel(t *testing.T, axis int, a *AxisModel) {
 	for i := range a.Segments {
 		s := &a.Segments[i]
 		if s.Name == "" || names[s.Name] {
-			t.Errorf("%s: the name %q of %s is empty or taken", Axes[axis].Key, s.Name, s.Path)
+			t.Errorf("%s: the name %q of %s is empty or taken", engine.Axes[axis].Key, s.Name, s.Path)
 		}
 		names[s.Name] = true
 		if len(s.Profile.Features) != len(s.Center) {
-			t.Errorf("%s %s: %d features in the profile for %d in use", Axes[axis].Key, s.Path, len(s.Profile.Features), len(s.Center))
+			t.Errorf("%s %s: %d features in the profile for %d in use", engine.Axes[axis].Key, s.Path, len(s.Profile.Features), len(s.Center))
 		}
 		if s.IsLeaf() {
 			if s.Leaf != leaves {
-				t.Errorf("%s %s: leaf %d stands at %d", Axes[axis].Key, s.Path, s.Leaf, leaves)
+				t.Errorf("%s %s: leaf %d stands at %d", engine.Axes[axis].Key, s.Path, s.Leaf, leaves)
 			}
 			leaves++
 		}
@@ -86,17 +52,17 @@ func checkAxisModel(t *testing.T, axis int, a *AxisModel) {
 		for n, c := range s.Children {
 			child := &a.Segments[c]
 			if child.Parent != i || child.Depth != s.Depth+1 || child.Members > largest || child.Path != s.Path+"."+string(rune('0'+n)) {
-				t.Errorf("%s %s: child %s is out of place", Axes[axis].Key, s.Path, child.Path)
+				t.Errorf("%s %s: child %s is out of place", engine.Axes[axis].Key, s.Path, child.Path)
 			}
 			largest = child.Members
 			sum += child.Members
 		}
 		if len(s.Children) > 0 && sum != s.Members {
-			t.Errorf("%s %s: %d members, its children have %d", Axes[axis].Key, s.Path, s.Members, sum)
+			t.Errorf("%s %s: %d members, its children have %d", engine.Axes[axis].Key, s.Path, s.Members, sum)
 		}
 		if s.Parent < 0 {
 			if s.Members > last {
-				t.Errorf("%s: root %s is larger than the one before", Axes[axis].Key, s.Path)
+				t.Errorf("%s: root %s is larger than the one before", engine.Axes[axis].Key, s.Path)
 			}
 			last = s.Members
 			members += s.Members
@@ -104,19 +70,19 @@ func checkAxisModel(t *testing.T, axis int, a *AxisModel) {
 		}
 	}
 	if leaves != a.Leaves || members != a.Eligible || math.Abs(soft-float64(a.Eligible)) > 1e-6 {
-		t.Errorf("%s: %d leaves of %d, %d members and %g memberships of %d", Axes[axis].Key, leaves, a.Leaves, members, soft, a.Eligible)
+		t.Errorf("%s: %d leaves of %d, %d members and %g memberships of %d", engine.Axes[axis].Key, leaves, a.Leaves, members, soft, a.Eligible)
 	}
 }
 
 func TestFitInvariants(t *testing.T) {
 	t.Parallel()
 	unraced(t)
-	m := fitted(t, randomTable(3000, 1), DefaultParams())
+	m := fitted(t, synth.Table(3000, 1), engine.DefaultParams())
 	keys := map[string]bool{}
 	for i := range m.Axes {
 		a := &m.Axes[i]
-		if a.Status != AxisOn {
-			t.Fatalf("%s: %s %s", Axes[i].Key, a.Status, a.Reason)
+		if a.Status != engine.AxisOn {
+			t.Fatalf("%s: %s %s", engine.Axes[i].Key, a.Status, a.Reason)
 		}
 		checkAxisModel(t, i, a)
 		for j := range a.Segments {
@@ -126,8 +92,8 @@ func TestFitInvariants(t *testing.T) {
 			keys[a.Segments[j].Key] = true
 		}
 	}
-	for key, stratum := range map[string]Stratum{axisOfOnePurchase: StratumOnePurchase, axisOfNeverReturned: StratumNeverReturned} {
-		i, _ := AxisIndex(key)
+	for key, stratum := range map[string]engine.Stratum{"purchase_frequency": engine.StratumOnePurchase, "return_behavior": engine.StratumNeverReturned} {
+		i, _ := engine.AxisIndex(key)
 		found := 0
 		for _, s := range m.Axes[i].Segments {
 			if s.Stratum == stratum {
@@ -141,12 +107,12 @@ func TestFitInvariants(t *testing.T) {
 }
 
 func TestFitDoesNotDependOnProcessors(t *testing.T) {
-	table := randomTable(1500, 2)
+	table := synth.Table(1500, 2)
 	all := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(all)
-	one := fitted(t, table, DefaultParams())
+	one := fitted(t, table, engine.DefaultParams())
 	runtime.GOMAXPROCS(max(4, all))
-	many := fitted(t, table, DefaultParams())
+	many := fitted(t, table, engine.DefaultParams())
 	if diff := cmp.Diff(one, many); diff != "" {
 		t.Error(diff)
 	}
@@ -155,26 +121,26 @@ func TestFitDoesNotDependOnProcessors(t *testing.T) {
 func TestModelSurvivesJSON(t *testing.T) {
 	t.Parallel()
 	unraced(t)
-	table := randomTable(1000, 3)
-	exploration, _ := AxisIndex("category_exploration")
+	table := synth.Table(1000, 3)
+	exploration, _ := engine.AxisIndex("category_exploration")
 	for i := range 400 { // identical customers of whom features are undefined
-		copy(table.Row(i)[Axes[exploration].First:], []float32{0, float32(math.NaN()), float32(math.NaN())})
+		copy(table.Row(i)[engine.Axes[exploration].First:], []float32{0, float32(math.NaN()), float32(math.NaN())})
 	}
-	m := fitted(t, table, DefaultParams())
-	if s := m.Axes[exploration].Segments[0]; s.Stratum != StratumIdentical || s.Members != 400 {
+	m := fitted(t, table, engine.DefaultParams())
+	if s := m.Axes[exploration].Segments[0]; s.Stratum != engine.StratumIdentical || s.Members != 400 {
 		t.Errorf("the identical ones: %+v", s)
 	}
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back Model
+	var back engine.Model
 	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
 	before, after := m.NewScorer(), back.NewScorer()
 	for i := range table.Len() {
-		var a, b Thumbprint
+		var a, b engine.Thumbprint
 		before.Score(int(table.Purchases[i]), table.Row(i), &a)
 		after.Score(int(table.Purchases[i]), table.Row(i), &b)
 		if diff := cmp.Diff(a, b); diff != "" {
@@ -186,18 +152,18 @@ func TestModelSurvivesJSON(t *testing.T) {
 func TestFitSettings(t *testing.T) {
 	t.Parallel()
 	unraced(t)
-	table := randomTable(800, 4)
+	table := synth.Table(800, 4)
 	t.Run("hard", func(t *testing.T) {
 		t.Parallel()
-		p := DefaultParams()
+		p := engine.DefaultParams()
 		p.Fuzzy = false
 		m := fitted(t, table, p)
-		var print Thumbprint
+		var print engine.Thumbprint
 		scorer := m.NewScorer()
 		for i := range table.Len() {
 			scorer.Score(int(table.Purchases[i]), table.Row(i), &print)
 			for _, u := range print.Membership {
-				if u != 0 && u != MembershipUnit && u != -1 {
+				if u != 0 && u != engine.MembershipUnit && u != -1 {
 					t.Fatalf("a hard membership is %d", u)
 				}
 			}
@@ -205,21 +171,21 @@ func TestFitSettings(t *testing.T) {
 	})
 	t.Run("flat", func(t *testing.T) {
 		t.Parallel()
-		p := DefaultParams()
+		p := engine.DefaultParams()
 		p.Hierarchical = false
 		for i, a := range fitted(t, table, p).Axes {
 			for _, s := range a.Segments {
 				if s.Depth > 0 {
-					t.Fatalf("%s has the segment %s", Axes[i].Key, s.Path)
+					t.Fatalf("%s has the segment %s", engine.Axes[i].Key, s.Path)
 				}
 			}
 		}
 	})
 	t.Run("hierarchy", func(t *testing.T) {
 		t.Parallel()
-		p := DefaultParams()
+		p := engine.DefaultParams()
 		p.K, p.Starts = 3, 2
-		whole := func(p Params) (stops map[string]int, depth int, a *AxisModel) {
+		whole := func(p engine.Params) (stops map[string]int, depth int, a *engine.AxisModel) {
 			t.Helper()
 			stops = map[string]int{}
 			a = &fitted(t, table, p).Axes[1] // no stratum, three features
@@ -246,7 +212,7 @@ func TestFitSettings(t *testing.T) {
 			t.Errorf("above 10,000 customers: depth %d, stopped by %v", depth, stops)
 		}
 		p.MinSize, p.MaxVariance, p.MaxShare = 10, 100, 1
-		if _, _, a = whole(p); slices.ContainsFunc(a.Segments, func(s Segment) bool {
+		if _, _, a = whole(p); slices.ContainsFunc(a.Segments, func(s engine.Segment) bool {
 			return slices.Contains(s.Division.Triggers, "VARIANCE") || slices.Contains(s.Division.Triggers, "POPULATION_SHARE")
 		}) {
 			t.Error("limits that nothing exceeds are exceeded")
@@ -254,24 +220,24 @@ func TestFitSettings(t *testing.T) {
 	})
 	t.Run("fixed k", func(t *testing.T) {
 		t.Parallel()
-		p := DefaultParams()
+		p := engine.DefaultParams()
 		p.K = 4
 		for i, a := range fitted(t, table, p).Axes {
 			if a.Fit != nil && a.Fit.K != 4 {
-				t.Fatalf("%s has %d segments", Axes[i].Key, a.Fit.K)
+				t.Fatalf("%s has %d segments", engine.Axes[i].Key, a.Fit.K)
 			}
 		}
 	})
 	t.Run("wrong", func(t *testing.T) {
 		t.Parallel()
-		p := DefaultParams()
+		p := engine.DefaultParams()
 		p.Fuzziness = 1
-		if _, err := Fit(t.Context(), p, 1, table, nil, nil); CodeOf(err) != CodeInvalid {
+		if _, err := Model(t.Context(), p, 1, table, nil, nil); engine.CodeOf(err) != engine.CodeInvalid {
 			t.Errorf("got %v", err)
 		}
-		bad := randomTable(200, 5)
+		bad := synth.Table(200, 5)
 		bad.Values[77] = float32(math.Inf(1))
-		if _, err := Fit(t.Context(), DefaultParams(), 1, bad, nil, nil); CodeOf(err) != CodeInvalid {
+		if _, err := Model(t.Context(), engine.DefaultParams(), 1, bad, nil, nil); engine.CodeOf(err) != engine.CodeInvalid {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -279,20 +245,20 @@ func TestFitSettings(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := Fit(ctx, DefaultParams(), 1, table, nil, nil); !errors.Is(err, context.Canceled) {
+		if _, err := Model(ctx, engine.DefaultParams(), 1, table, nil, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("progress", func(t *testing.T) {
 		t.Parallel()
 		done := 0
-		_, err := Fit(t.Context(), DefaultParams(), 1, table, nil, func(p FitProgress) {
-			if p.Done < done || p.Total != AxisCount || p.Stage == "" {
+		_, err := Model(t.Context(), engine.DefaultParams(), 1, table, nil, func(p Progress) {
+			if p.Done < done || p.Total != engine.AxisCount || p.Stage == "" {
 				t.Errorf("after %d of the axes: %+v", done, p)
 			}
 			done = p.Done
 		})
-		if err != nil || done != AxisCount {
+		if err != nil || done != engine.AxisCount {
 			t.Errorf("%d axes reported: %v", done, err)
 		}
 	})
@@ -301,35 +267,35 @@ func TestFitSettings(t *testing.T) {
 func TestFitStatuses(t *testing.T) {
 	t.Parallel()
 	unraced(t)
-	statusOf := func(m *Model, key string) (AxisStatus, AxisReason) {
-		i, _ := AxisIndex(key)
+	statusOf := func(m *engine.Model, key string) (engine.AxisStatus, engine.AxisReason) {
+		i, _ := engine.AxisIndex(key)
 		return m.Axes[i].Status, m.Axes[i].Reason
 	}
-	set := func(table *Table, axis string, value func(row, feature int) float32) {
-		i, _ := AxisIndex(axis)
+	set := func(table *engine.Table, axis string, value func(row, feature int) float32) {
+		i, _ := engine.AxisIndex(axis)
 		for row := range table.Len() {
-			for j := range Axes[i].Features {
-				table.Row(row)[Axes[i].First+j] = value(row, j)
+			for j := range engine.Axes[i].Features {
+				table.Row(row)[engine.Axes[i].First+j] = value(row, j)
 			}
 		}
 	}
-	expect := func(t *testing.T, m *Model, key string, status AxisStatus, reason AxisReason) {
+	expect := func(t *testing.T, m *engine.Model, key string, status engine.AxisStatus, reason engine.AxisReason) {
 		t.Helper()
 		if s, r := statusOf(m, key); s != status || r != reason {
 			t.Errorf("%s: %s %q, want %s %q", key, s, r, status, reason)
 		}
 	}
 
-	few := fitted(t, randomTable(99, 6), DefaultParams())
-	expect(t, few, "purchase_value", AxisTooFewCustomers, ReasonTooFewCustomers)
+	few := fitted(t, synth.Table(99, 6), engine.DefaultParams())
+	expect(t, few, "purchase_value", engine.AxisTooFewCustomers, engine.ReasonTooFewCustomers)
 
-	nobody := fitted(t, &Table{Columns: everyColumn}, DefaultParams())
-	expect(t, nobody, "purchase_value", AxisTooFewCustomers, ReasonTooFewCustomers)
+	nobody := fitted(t, &engine.Table{Columns: engine.AllColumns}, engine.DefaultParams())
+	expect(t, nobody, "purchase_value", engine.AxisTooFewCustomers, engine.ReasonTooFewCustomers)
 	if nobody.Positions() != 0 {
 		t.Errorf("a model of nobody has %d positions", nobody.Positions())
 	}
 
-	table := randomTable(600, 7)
+	table := synth.Table(600, 7)
 	nan := float32(math.NaN())
 	set(table, "basket_composition", func(int, int) float32 { return 1 })
 	set(table, "customer_maturity", func(row, feature int) float32 {
@@ -342,7 +308,7 @@ func TestFitStatuses(t *testing.T) {
 		if row < 300 {
 			return 0
 		}
-		return table.Row(row)[Axes[1].First+feature]
+		return table.Row(row)[engine.Axes[1].First+feature]
 	})
 	set(table, "return_behavior", func(row, feature int) float32 {
 		if row >= 40 && feature < 2 {
@@ -352,18 +318,18 @@ func TestFitStatuses(t *testing.T) {
 	})
 	set(table, "category_exploration", func(row, feature int) float32 {
 		if feature == 1 { // says what the first one says
-			return 2*table.Row(row)[Axes[10].First] + 1
+			return 2*table.Row(row)[engine.Axes[10].First] + 1
 		}
-		return table.Row(row)[Axes[10].First+feature]
+		return table.Row(row)[engine.Axes[10].First+feature]
 	})
-	m := fitted(t, table, DefaultParams())
-	expect(t, m, "basket_composition", AxisNotFitted, ReasonNoStructure)
-	expect(t, m, "customer_maturity", AxisOff, ReasonTooFewFeatures)
-	expect(t, m, "purchase_value", AxisOn, ReasonNone)
-	expect(t, m, "return_behavior", AxisOn, ReasonNone)
-	expect(t, m, "category_exploration", AxisOn, ReasonNone)
+	m := fitted(t, table, engine.DefaultParams())
+	expect(t, m, "basket_composition", engine.AxisNotFitted, engine.ReasonNoStructure)
+	expect(t, m, "customer_maturity", engine.AxisOff, engine.ReasonTooFewFeatures)
+	expect(t, m, "purchase_value", engine.AxisOn, engine.ReasonNone)
+	expect(t, m, "return_behavior", engine.AxisOn, engine.ReasonNone)
+	expect(t, m, "category_exploration", engine.AxisOn, engine.ReasonNone)
 
-	if s := m.Axes[1].Segments[0]; s.Stratum != StratumIdentical || s.Members != 300 || s.Name != "all the same" || len(s.Children) > 0 {
+	if s := m.Axes[1].Segments[0]; s.Stratum != engine.StratumIdentical || s.Members != 300 || s.Name != "all the same" || len(s.Children) > 0 {
 		t.Errorf("half of the customers are identical, but the largest root is %+v", s)
 	}
 	for _, f := range m.Axes[1].Segments[0].Profile.Features {
@@ -372,24 +338,24 @@ func TestFitStatuses(t *testing.T) {
 			t.Errorf("the identical customers' profile shows %+v", f)
 		}
 	}
-	returns, _ := AxisIndex("return_behavior")
+	returns, _ := engine.AxisIndex("return_behavior")
 	if a := m.Axes[returns]; a.Fit != nil || len(a.Segments) != 2 || a.Segments[0].Members != 560 || a.Segments[1].Name != "returned something" {
 		t.Errorf("40 who returned something were clustered: %+v", a.Segments)
 	}
-	if f := m.Axes[10].Features[1]; f.Status != FeatureCorrelated || f.Correlation < 0.95 {
+	if f := m.Axes[10].Features[1]; f.Status != engine.FeatureCorrelated || f.Correlation < 0.95 {
 		t.Errorf("a copy of another feature is %+v", f)
 	}
 }
 
 func TestIntensities(t *testing.T) {
 	t.Parallel()
-	for i := range Axes {
-		for _, f := range Axes[i].Features {
+	for i := range engine.Axes {
+		for _, f := range engine.Axes[i].Features {
 			for _, phrase := range []string{f.Few, f.Many} {
 				first, _, _ := strings.Cut(phrase, " ")
 				_, known := intensities[phrase]
 				if !known && !slices.Contains(gradable, first) {
-					t.Errorf("%s %s: how does one say %q more strongly?", Axes[i].Key, f.Key, phrase)
+					t.Errorf("%s %s: how does one say %q more strongly?", engine.Axes[i].Key, f.Key, phrase)
 				}
 			}
 		}
