@@ -11,7 +11,8 @@ import (
 )
 
 // settle ends a run of snapshots all of whose chunks are done: only now is known how far the store's customers moved on each
-// date, and with it what is out of the ordinary. Interrupted, it is done again.
+// date, and with it what is out of the ordinary. Interrupted, it is done again; and a run that kept all it found settles too,
+// since the one that took them may have been stopped before it did.
 func (r *Runner) settle(ctx context.Context, run *engine.Run) error {
 	var q Snapshots
 	if err := decode(run, &q); err != nil {
@@ -21,14 +22,8 @@ func (r *Runner) settle(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
-	run, err = r.db.Run(ctx, run.ID)
-	if err != nil {
-		return err
-	}
-	if run.Rows > 0 { // else all was there before
-		if err := r.compare(ctx, run.StoreID, kind, q.Dates); err != nil {
-			return fmt.Errorf("comparing the drifts of run %s: %w", run.ID, err)
-		}
+	if err := r.compare(ctx, run.StoreID, kind, q.Dates); err != nil {
+		return fmt.Errorf("comparing the drifts of run %s: %w", run.ID, err)
 	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		if kind == engine.Weekly {

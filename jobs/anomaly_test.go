@@ -1,6 +1,8 @@
 package jobs_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -18,52 +20,10 @@ func TestAnomalies(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	s := newStream(t)
-	store := s.newStore(t, t)
-	var orders []jobs.Order
-	for daysAgo := 24; daysAgo > 1; daysAgo-- {
-		orders = append(orders, order(fmt.Sprint("daily ", daysAgo), "daily", daysAgo))
-		orders = append(orders, order(fmt.Sprint("other ", daysAgo), fmt.Sprint("other ", daysAgo%6), daysAgo))
-	}
-	for i, o := range spree("daily", 3) {
-		o.OrderedAt, o.ID = told().AddDate(0, 0, -1), fmt.Sprint("spree ", i)
-		orders = append(orders, o)
-	}
-	s.send(t, t, store, orders...)
-	s.settle(t, t, store)
-	run, err := s.score.Replay(ctx, jobs.ReplayRequest{
-		Store: s.again(t, t, store), Type: engine.Daily, From: day(t, "2026-11-01"), To: day(t, "2026-11-23"), Trigger: engine.TriggerCLI,
-	})
-	check(t, err)
+	store := s.newRoutine(t)
+	run := s.replayDays(t, store)
 	check(t, s.score.Work(ctx, run, nil))
-
-	medians, drifts := s.drifts(t, store)
-	feed, err := s.db.DriftFeed(ctx, []int32{store.ID}, postgres.DriftQuery{From: day(t, "2000-01-01"), To: day(t, "2100-01-01"), Window: postgres.Window{Limit: 2000}})
-	check(t, err)
-	known, unusual := 0, 0
-	for _, e := range feed {
-		var earlier []watch.Dated
-		for _, d := range drifts[e.CustomerID] {
-			if d.Day <= int(e.To) {
-				earlier = append(earlier, d)
-			}
-		}
-		want, ok := watch.Last(earlier, medians)
-		if ok = ok && e.ByOrder; ok != (e.RobustZ != nil) || ok && math.Abs(want-*e.RobustZ) > 1e-9 {
-			t.Errorf("%s on %s: z = %v, want %v (%v)", e.Customer.Key, e.To, e.RobustZ, want, ok)
-		}
-		if ok {
-			known++
-		}
-		if over := *e.Overall >= 0.5; e.OverallAnomaly != (over || ok && want >= 3.5) {
-			t.Errorf("%s on %s: anomaly %v at %v, z = %v", e.Customer.Key, e.To, e.OverallAnomaly, *e.Overall, e.RobustZ)
-		} else if e.OverallAnomaly && !over {
-			unusual++
-		}
-	}
-	if known == 0 || unusual == 0 {
-		t.Errorf("%d events have a deviation, %d are anomalous for their customer alone; want some of both", known, unusual)
-	}
-	t.Logf("%d events, %d with a deviation, %d anomalous by it", len(feed), known, unusual)
+	s.checkAnomalies(t, store)
 
 	spreads, err := s.db.Spreads(ctx, []postgres.SpreadRef{{StoreID: store.ID, Type: engine.Daily, Date: day(t, "2026-11-22")}, {StoreID: store.ID, Type: engine.Weekly, Date: day(t, "2026-11-22")}})
 	check(t, err)
@@ -97,6 +57,100 @@ func TestAnomalies(t *testing.T) {
 	if kept != 0 {
 		t.Errorf("%d drifts are kept for ever", kept)
 	}
+}
+
+// newRoutine makes a store of a customer who buys the same every day and in the end something else, and of some who buy seldom.
+func (s *stream) newRoutine(t *testing.T) *engine.Store {
+	t.Helper()
+	store := s.newStore(t, t)
+	var orders []jobs.Order
+	for daysAgo := 24; daysAgo > 1; daysAgo-- {
+		orders = append(orders, order(fmt.Sprint("daily ", daysAgo), "daily", daysAgo))
+		orders = append(orders, order(fmt.Sprint("other ", daysAgo), fmt.Sprint("other ", daysAgo%6), daysAgo))
+	}
+	for i, o := range spree("daily", 3) {
+		o.OrderedAt, o.ID = told().AddDate(0, 0, -1), fmt.Sprint("spree ", i)
+		orders = append(orders, o)
+	}
+	s.send(t, t, store, orders...)
+	s.settle(t, t, store)
+	return s.again(t, t, store)
+}
+
+// replayDays starts a run over three weeks of that store.
+func (s *stream) replayDays(t *testing.T, store *engine.Store) *engine.Run {
+	t.Helper()
+	run, err := s.score.Replay(t.Context(), jobs.ReplayRequest{
+		Store: store, Type: engine.Daily, From: day(t, "2026-11-01"), To: day(t, "2026-11-23"), Trigger: engine.TriggerCLI,
+	})
+	check(t, err)
+	return run
+}
+
+// checkAnomalies holds what is noted on the store's events against what its snapshots say.
+func (s *stream) checkAnomalies(t *testing.T, store *engine.Store) {
+	t.Helper()
+	medians, drifts := s.drifts(t, store)
+	feed, err := s.db.DriftFeed(t.Context(), []int32{store.ID}, postgres.DriftQuery{From: day(t, "2000-01-01"), To: day(t, "2100-01-01"), Window: postgres.Window{Limit: 2000}})
+	check(t, err)
+	known, unusual := 0, 0
+	for _, e := range feed {
+		var earlier []watch.Dated
+		for _, d := range drifts[e.CustomerID] {
+			if d.Day <= int(e.To) {
+				earlier = append(earlier, d)
+			}
+		}
+		want, ok := watch.Last(earlier, medians)
+		if ok = ok && e.ByOrder; ok != (e.RobustZ != nil) || ok && math.Abs(want-*e.RobustZ) > 1e-9 {
+			t.Errorf("%s on %s: z = %v, want %v (%v)", e.Customer.Key, e.To, e.RobustZ, want, ok)
+		}
+		if ok {
+			known++
+		}
+		if over := *e.Overall >= 0.5; e.OverallAnomaly != (over || ok && want >= 3.5) {
+			t.Errorf("%s on %s: anomaly %v at %v, z = %v", e.Customer.Key, e.To, e.OverallAnomaly, *e.Overall, e.RobustZ)
+		} else if e.OverallAnomaly && !over {
+			unusual++
+		}
+	}
+	if known == 0 || unusual == 0 {
+		t.Errorf("%d events have a deviation, %d are anomalous for their customer alone; want some of both", known, unusual)
+	}
+	t.Logf("%d events, %d with a deviation, %d anomalous by it", len(feed), known, unusual)
+}
+
+// TestInterruptedBeforeSettling stops a run after its last chunk, before anything is known of its anomalies: all of its snapshots
+// are there, and still it is settled when it is run again.
+func TestInterruptedBeforeSettling(t *testing.T) {
+	t.Parallel()
+	s := newStream(t)
+	store := s.newRoutine(t)
+	run := s.replayDays(t, store)
+	reading, err := s.pool.Begin(t.Context())
+	check(t, err)
+	_, err = reading.Exec(t.Context(), "LOCK TABLE drift_spread") // chunks do without it
+	check(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- s.score.Work(ctx, run, nil) }()
+	waiting(t, s.pool, 1, ended)
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the run ended with %v", err)
+	}
+	check(t, reading.Rollback(t.Context()))
+	if run, err = s.db.Run(t.Context(), run.ID); err != nil || run.State != engine.RunFailed || run.Rows == 0 || run.Done != run.Total {
+		t.Fatalf("the run was to be stopped after its last chunk: %+v, %v", run, err)
+	}
+
+	again := s.replayDays(t, store)
+	check(t, s.score.Work(t.Context(), again, nil))
+	if again, err = s.db.Run(t.Context(), again.ID); err != nil || again.Rows != 0 {
+		t.Fatalf("nothing was left to be taken: %+v, %v", again, err)
+	}
+	s.checkAnomalies(t, store)
 }
 
 // drifts reads from the daily snapshots the store's median of each date and the drifts of intervals with an order.
