@@ -11,10 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/linesort"
 )
 
 // A store's lines are in a partition of their own, which its first import makes: the lines are sorted by customer on this side
-// (line_sort.go), written as they will lie, get their indexes once everything is there, and the table is hung in. That
+// (package linesort), written as they will lie, get their indexes once everything is there, and the table is hung in. That
 // is several times as fast as to add line by line to tables and indexes of others, and twice as fast as to have the server
 // sort a copy.
 
@@ -57,19 +58,21 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 	if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
 		return 0, err
 	}
-	sorter := newLineSorter()
-	defer sorter.close()
+	sorter := linesort.New()
+	defer sorter.Close()
+	var row []byte
 	columns, err := fill(func(l *ImportLine) error {
 		if l.Withdrawn {
 			return nil
 		}
 		lines++
-		return sorter.add(l)
+		row = appendLine(row[:0], l)
+		return sorter.Add(&linesort.Line{Customer: l.Customer, At: l.OrderedAt.UnixMicro(), Value: l.NetCents - l.RefundCents, Bought: l.Quantity > 0, Row: row})
 	})
 	if err != nil {
 		return 0, err
 	}
-	table, sorted := ordersTable(store.ID), sorter.sorted()
+	table, sorted := ordersTable(store.ID), sorter.Sorted()
 	if _, err := tx.Exec(ctx, fmt.Sprintf(createLines, table, store.ID)); err != nil {
 		return 0, err
 	}
@@ -89,7 +92,7 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 }
 
 // loadCustomers writes the customers of lines in order.
-func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*sortedLine) error) error) error {
+func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*linesort.Line) error) error) error {
 	return copyRows(ctx, tx, copyCustomers, func(out *bufio.Writer) error {
 		c := customerSum{store: store}
 		var row []byte
@@ -101,12 +104,12 @@ func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func
 			_, err := out.Write(row)
 			return err
 		}
-		err := sorted(func(l *sortedLine) error {
-			if !c.begun || l.customer != c.key {
+		err := sorted(func(l *linesort.Line) error {
+			if !c.begun || l.Customer != c.key {
 				if err := write(); err != nil {
 					return err
 				}
-				c.begin(l.customer)
+				c.begin(l.Customer)
 			}
 			c.add(l)
 			return nil
@@ -119,7 +122,7 @@ func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func
 }
 
 // loadLines writes the lines in order, under the numbers of their customers.
-func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*sortedLine) error) error) error {
+func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*linesort.Line) error) error) error {
 	ids, err := collect(ctx, tx, pgx.RowTo[int64], loadedCustomers, store.ID)
 	if err != nil {
 		return err
@@ -127,17 +130,17 @@ func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(fun
 	return copyRows(ctx, tx, fmt.Sprintf(copyLines, ordersTable(store.ID)), func(out *bufio.Writer) error {
 		place, customer := -1, ""
 		var head []byte
-		return sorted(func(l *sortedLine) error {
-			if place < 0 || l.customer != customer {
+		return sorted(func(l *linesort.Line) error {
+			if place < 0 || l.Customer != customer {
 				place++
-				customer = l.customer
+				customer = l.Customer
 				head = appendInt4(binary.BigEndian.AppendUint16(head[:0], 2+lineWidth), store.ID)
 				head = appendInt8(head, ids[place])
 			}
 			if _, err := out.Write(head); err != nil {
 				return err
 			}
-			_, err := out.Write(l.row)
+			_, err := out.Write(l.Row)
 			return err
 		})
 	})
@@ -158,17 +161,17 @@ type customerSum struct {
 func (c *customerSum) begin(key string) { *c = customerSum{store: c.store, begun: true, key: key} }
 
 // add takes in a line; lines come in the order of time.
-func (c *customerSum) add(l *sortedLine) {
-	c.high += l.value >> 32
-	c.low += l.value & math.MaxUint32
-	if !l.bought || c.orders > 0 && l.at == c.last {
+func (c *customerSum) add(l *linesort.Line) {
+	c.high += l.Value >> 32
+	c.low += l.Value & math.MaxUint32
+	if !l.Bought || c.orders > 0 && l.At == c.last {
 		return
 	}
 	// A clock that is set back over midnight has a day twice.
-	day := engine.DateOf(time.UnixMicro(l.at), c.store.Zone)
+	day := engine.DateOf(time.UnixMicro(l.At), c.store.Zone)
 	switch {
 	case c.orders == 0:
-		c.first = l.at
+		c.first = l.At
 		c.orders, c.days = 1, [2]engine.Date{day, day}
 	case day != c.days[0] && day != c.days[1]:
 		c.orders++
@@ -176,7 +179,7 @@ func (c *customerSum) add(l *sortedLine) {
 	case day != c.days[0]:
 		c.days = [2]engine.Date{day, c.days[0]}
 	}
-	c.last = l.at
+	c.last = l.At
 }
 
 // A customer's value ends here, whatever the lines say.

@@ -1,4 +1,5 @@
-package postgres
+// Package linesort puts the lines of a large import in the order of customer and time, in bounded memory. It knows no database.
+package linesort
 
 import (
 	"bufio"
@@ -23,14 +24,23 @@ const (
 // runBuffer is how much of a run is read or written at once.
 const runBuffer = 1 << 16
 
-// lineSorter puts the lines of an import in the order of customer and time, in bounded memory whatever their number: runs are
+// Line is a line with its row in the form in which it is to be written.
+type Line struct {
+	Customer string
+	At       int64 // microseconds since 1970
+	Value    int64 // cents, less what was refunded
+	Bought   bool  // of positive quantity
+	Row      []byte
+}
+
+// Sorter puts the lines of an import in the order of customer and time, in bounded memory whatever their number: runs are
 // sorted in memory and, if there are several, written to a temporary file and merged (Knuth, The Art of Computer Programming 3,
 // 2nd edition, 5.4). Lines of equal customer and time keep the order in which they came. The server would do it too, but
 // with every row taken apart, copied and put together once more.
-type lineSorter struct {
+type Sorter struct {
 	maxLines, maxBytes int // of a run
 
-	rows      []byte // of the run, as appendLine writes them
+	rows      []byte // of the run
 	lines     []runLine
 	numbers   map[string]int32 // of the run's customers
 	customers []string
@@ -50,28 +60,20 @@ type runLine struct {
 	bought   bool // of positive quantity
 }
 
-// sortedLine is a line in its place; row holds until the next one.
-type sortedLine struct {
-	customer string
-	at       int64
-	value    int64
-	bought   bool
-	row      []byte
+// New makes one with the usual bounds.
+func New() *Sorter {
+	return &Sorter{maxLines: runLines, maxBytes: runBytes, numbers: map[string]int32{}}
 }
 
-func newLineSorter() *lineSorter {
-	return &lineSorter{maxLines: runLines, maxBytes: runBytes, numbers: map[string]int32{}}
-}
-
-// close removes what was written to the disk.
-func (s *lineSorter) close() {
+// Close removes what was written to the disk.
+func (s *Sorter) Close() {
 	if s.file != nil {
 		s.file.Close()
 	}
 }
 
-// add takes a line in.
-func (s *lineSorter) add(l *ImportLine) error {
+// Add takes a line in; Row is copied.
+func (s *Sorter) Add(l *Line) error {
 	if len(s.lines) == s.maxLines || len(s.rows) >= s.maxBytes {
 		if err := s.spill(); err != nil {
 			return err
@@ -87,15 +89,13 @@ func (s *lineSorter) add(l *ImportLine) error {
 		s.last = number
 	}
 	start := len(s.rows)
-	s.rows = appendLine(s.rows, l)
-	s.lines = append(s.lines, runLine{
-		at: l.OrderedAt.UnixMicro(), value: l.NetCents - l.RefundCents, customer: s.last, start: uint32(start), size: uint32(len(s.rows) - start), bought: l.Quantity > 0,
-	})
+	s.rows = append(s.rows, l.Row...)
+	s.lines = append(s.lines, runLine{at: l.At, value: l.Value, customer: s.last, start: uint32(start), size: uint32(len(l.Row)), bought: l.Bought})
 	return nil
 }
 
 // sort puts the run in memory in order. Customers are compared by their texts once each, lines by numbers.
-func (s *lineSorter) sort() {
+func (s *Sorter) sort() {
 	sorted := make([]int32, len(s.customers))
 	for i := range sorted {
 		sorted[i] = int32(i)
@@ -128,7 +128,7 @@ const sameCustomer = 1<<32 - 1
 const headSize = 4 + 4 + 8 + 8 + 1
 
 // spill writes the run in memory to the file and begins another one.
-func (s *lineSorter) spill() error {
+func (s *Sorter) spill() error {
 	s.sort()
 	if s.file == nil {
 		file, err := os.CreateTemp("", "quimbi-import-*")
@@ -181,10 +181,10 @@ func noRoom(err error) error {
 	return engine.Errorf(engine.CodeUnavailable, "a file of this size is sorted in a temporary file in %s, which cannot be written (TMPDIR names another folder): %v", os.TempDir(), err)
 }
 
-// sorted gives a way through all lines in order, after the last add; it may be gone several times.
-func (s *lineSorter) sorted() func(visit func(*sortedLine) error) error {
+// Sorted gives a way through all lines in order, after the last Add; it may be gone several times. A line holds until the next one.
+func (s *Sorter) Sorted() func(visit func(*Line) error) error {
 	s.sort()
-	return func(visit func(*sortedLine) error) error {
+	return func(visit func(*Line) error) error {
 		var runs runHeap
 		begin := int64(0)
 		for i, end := range s.ends {
@@ -198,9 +198,9 @@ func (s *lineSorter) sorted() func(visit func(*sortedLine) error) error {
 
 // run is a sorted run at one of its lines.
 type run struct {
-	sortedLine
+	line   Line
 	number int
-	from   interface{ next(*sortedLine) error } // io.EOF after the last line
+	from   interface{ next(*Line) error } // io.EOF after the last line
 }
 
 // runHeap has the run with the foremost line on top.
@@ -211,10 +211,10 @@ func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h runHeap) Less(i, j int) bool {
 	x, y := h[i], h[j]
 	switch {
-	case x.customer != y.customer:
-		return x.customer < y.customer
-	case x.at != y.at:
-		return x.at < y.at
+	case x.line.Customer != y.line.Customer:
+		return x.line.Customer < y.line.Customer
+	case x.line.At != y.line.At:
+		return x.line.At < y.line.At
 	default:
 		return x.number < y.number
 	}
@@ -227,10 +227,10 @@ func (h *runHeap) Pop() any {
 	return last
 }
 
-func (h runHeap) merge(visit func(*sortedLine) error) error {
+func (h runHeap) merge(visit func(*Line) error) error {
 	var begun runHeap
 	for _, r := range h {
-		switch err := r.from.next(&r.sortedLine); {
+		switch err := r.from.next(&r.line); {
 		case err == nil:
 			begun = append(begun, r)
 		case !errors.Is(err, io.EOF):
@@ -240,10 +240,10 @@ func (h runHeap) merge(visit func(*sortedLine) error) error {
 	h = begun
 	heap.Init(&h)
 	for len(h) > 0 {
-		if err := visit(&h[0].sortedLine); err != nil {
+		if err := visit(&h[0].line); err != nil {
 			return err
 		}
-		switch err := h[0].from.next(&h[0].sortedLine); {
+		switch err := h[0].from.next(&h[0].line); {
 		case err == nil:
 			heap.Fix(&h, 0)
 		case errors.Is(err, io.EOF):
@@ -257,18 +257,18 @@ func (h runHeap) merge(visit func(*sortedLine) error) error {
 
 // memoryRun is the run in memory.
 type memoryRun struct {
-	sorter *lineSorter
+	sorter *Sorter
 	done   int
 }
 
-func (r *memoryRun) next(l *sortedLine) error {
+func (r *memoryRun) next(l *Line) error {
 	s := r.sorter
 	if r.done == len(s.lines) {
 		return io.EOF
 	}
 	from := &s.lines[r.done]
 	r.done++
-	*l = sortedLine{customer: s.customers[from.customer], at: from.at, value: from.value, bought: from.bought, row: s.rows[from.start : from.start+from.size]}
+	*l = Line{Customer: s.customers[from.customer], At: from.at, Value: from.value, Bought: from.bought, Row: s.rows[from.start : from.start+from.size]}
 	return nil
 }
 
@@ -279,21 +279,21 @@ type fileRun struct {
 	text []byte
 }
 
-func (r *fileRun) next(l *sortedLine) error {
+func (r *fileRun) next(l *Line) error {
 	if _, err := io.ReadFull(r.in, r.head[:]); err != nil {
 		return err
 	}
 	customer, row := binary.LittleEndian.Uint32(r.head[:]), int(binary.LittleEndian.Uint32(r.head[4:]))
-	l.at, l.value = int64(binary.LittleEndian.Uint64(r.head[8:])), int64(binary.LittleEndian.Uint64(r.head[16:]))
-	l.bought = r.head[headSize-1] == 1
+	l.At, l.Value = int64(binary.LittleEndian.Uint64(r.head[8:])), int64(binary.LittleEndian.Uint64(r.head[16:]))
+	l.Bought = r.head[headSize-1] == 1
 	if customer != sameCustomer {
 		if err := r.read(int(customer)); err != nil {
 			return err
 		}
-		l.customer = string(r.text)
+		l.Customer = string(r.text)
 	}
 	err := r.read(row)
-	l.row = r.text
+	l.Row = r.text
 	return err
 }
 
