@@ -146,7 +146,7 @@ type standing struct {
 
 // states reads where all customers of a store stand.
 func (s *stream) states(t *testing.T, c tb, store *engine.Store) map[string]*standing {
-	rows, err := s.pool.Query(t.Context(), `SELECT c.customer_key, s.membership, s.dominant, s.feature FROM customer_state s JOIN customer c USING (store_id, customer_id)
+	rows, err := s.pool.Query(t.Context(), `SELECT c.customer_key, memberships(s.membership), dominants(s.dominant), s.feature FROM customer_state s JOIN customer c USING (store_id, customer_id)
 WHERE s.store_id = $1 AND s.rescored_at = $2`, store.ID, clock())
 	must(c, err)
 	defer rows.Close()

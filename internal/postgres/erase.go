@@ -135,7 +135,7 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 	var date time.Time
 	var scored *time.Time
 	var features []*float32
-	err := row.Scan(&r.StateOf, &date, &scored, &s.Membership, &s.Dominant, &features, &s.ChurnRisk, &s.LTVCents)
+	err := row.Scan(&r.StateOf, &date, &scored, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &features, &s.ChurnRisk, &s.LTVCents)
 	toldRisk(s.ChurnRisk)
 	r.StateAt, r.ScoredAt, s.Features = dateOf(date), timeOf(scored), featuresOf(features)
 	return s, err

@@ -55,7 +55,6 @@ func Open(ctx context.Context, url string, maxConns int, traces trace.TracerProv
 		config.MaxConns = int32(maxConns)
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	config.AfterConnect = registerTypes
 	if traces != nil {
 		config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(traces), otelpgx.WithSpanNameFunc(statementName), otelpgx.WithDisableConnectionDetailsInAttributes())
 	}

@@ -108,7 +108,7 @@ func (db *DB) CohortSnapshots(ctx context.Context, q CohortQuery, kind engine.Sn
 	var s statement
 	value := string(measure)
 	if measure == CohortDominant {
-		value = "CASE WHEN s.model_id = " + s.arg(segment.Model) + " THEN (s.dominant[" + s.arg(segment.Axis+1) + "] = ANY (" + s.arg(segment.Positions) + "))::int END"
+		value = "CASE WHEN s.model_id = " + s.arg(segment.Model) + " THEN (dominant_at(s.dominant, " + s.arg(segment.Axis) + ") = ANY (" + s.arg(segment.Positions) + "))::int END"
 	}
 	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[CohortSum], `-- name: CohortSnapshots
 WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`)

@@ -145,7 +145,7 @@ func (q *CustomerQuery) filter(s *statement) {
 		any := "false"
 		for _, m := range q.Segments {
 			any += " OR c.store_id = " + s.arg(m.StoreID) + " AND cs.model_id = " + s.arg(m.Model) +
-				" AND cs.dominant[" + s.arg(m.Axis+1) + "] = ANY (" + s.arg(m.Positions) + ")"
+				" AND dominant_at(cs.dominant, " + s.arg(m.Axis) + ") = ANY (" + s.arg(m.Positions) + ")"
 		}
 		s.where(any)
 	}
@@ -340,7 +340,7 @@ func (db *DB) CustomerStates(ctx context.Context, refs []CustomerRef, features b
 		var s CustomerState
 		var date time.Time
 		var stored []*float32
-		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, &s.Membership, &s.Dominant, &stored, &s.UpdatedAt)
+		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &stored, &s.UpdatedAt)
 		s.Date, s.Features = dateOf(date), featuresOf(stored)
 		return &s, err
 	}, customerStates, stores, ids, features)
@@ -377,11 +377,11 @@ func (q *MemberQuery) members(s *statement) string {
 	positions := s.arg(q.Positions)
 	dominant := ""
 	if q.DominantOnly {
-		dominant = " AND cs.dominant[" + s.arg(q.Axis+1) + "] = ANY (" + positions + ")"
+		dominant = " AND dominant_at(cs.dominant, " + s.arg(q.Axis) + ") = ANY (" + positions + ")"
 	}
 	return `(SELECT ` + customerFields + `, u.units FROM customer_state cs
   JOIN customer c ON c.store_id = cs.store_id AND c.customer_id = cs.customer_id
-  CROSS JOIN LATERAL (SELECT coalesce(sum(greatest(cs.membership[p + 1], 0)), 0)::int AS units FROM unnest(` + positions + `::smallint[]) p) u
+  CROSS JOIN LATERAL (SELECT coalesce(sum(greatest(membership_at(cs.membership, p), 0)), 0)::int AS units FROM unnest(` + positions + `::smallint[]) p) u
   WHERE cs.store_id = ` + s.arg(q.StoreID) + ` AND cs.model_id = ` + s.arg(q.Model) + ` AND u.units >= ` + s.arg(max(1, q.MinUnits)) + dominant + `) c`
 }
 

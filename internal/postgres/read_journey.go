@@ -86,20 +86,20 @@ func (db *DB) EachOnAxis(ctx context.Context, q AxisQuery, f func(*AxisRow)) err
 	var s statement
 	same := "s.model_id = " + s.arg(q.Model)
 	axis := engine.Axes[q.Axis]
-	memberships := "NULL::smallint[]"
+	ofAxis := "NULL::bytea"
 	if q.Memberships {
-		memberships = "CASE WHEN " + same + " THEN s.membership[" + s.arg(q.First+1) + ":" + s.arg(q.First+q.Leaves) + "] END"
+		ofAxis = "CASE WHEN " + same + " THEN substring(s.membership FROM " + s.arg(membershipBytes*q.First+1) + " FOR " + s.arg(membershipBytes*q.Leaves) + ") END"
 	}
 	columns := `s.customer_id, s.snapshot_date - DATE '1970-01-01' AS day, s.model_id, s.orders, s.first_order - DATE '1970-01-01',
   coalesce(CASE WHEN s.feature IS NOT NULL THEN round(exp(s.feature[` + s.arg(recencyAt) + `]::float8) - 1)::int ELSE ` + silentByOrders + ` END, 0),
-  s.dominant[` + s.arg(q.Axis+1) + `], ` + memberships + `, CASE WHEN NOT ` + same + ` THEN s.feature[` + s.arg(axis.First+1) + `:` + s.arg(axis.First+len(axis.Features)) + `] END`
+  dominant_at(s.dominant, ` + s.arg(q.Axis) + `), ` + ofAxis + `, CASE WHEN NOT ` + same + ` THEN s.feature[` + s.arg(axis.First+1) + `:` + s.arg(axis.First+len(axis.Features)) + `] END`
 	rows, err := db.read(ctx).Query(ctx, "-- name: EachOnAxis\n"+q.each(&s, columns, true), s.args...)
 	if err != nil {
 		return err
 	}
 	var row AxisRow
 	var stored []*float32
-	targets := []any{&row.CustomerID, &row.Date, &row.ModelVersion, &row.Purchases, &row.FirstAt, &row.Silent, &row.Dominant, &row.Membership, &stored}
+	targets := []any{&row.CustomerID, &row.Date, &row.ModelVersion, &row.Purchases, &row.FirstAt, &row.Silent, &row.Dominant, (*memberships)(&row.Membership), &stored}
 	_, err = pgx.ForEachRow(rows, targets, func() error {
 		row.Features = featuresOf(stored)
 		f(&row)
@@ -120,7 +120,7 @@ func (db *DB) EachSnapshot(ctx context.Context, q SeriesQuery, f func(*engine.Sn
 	}
 	row := engine.Snapshot{StoreID: q.StoreID, Type: q.Type}
 	var stored []*float32
-	_, err = pgx.ForEachRow(rows, []any{&row.Date, &row.ModelVersion, &row.Purchases, &row.Membership, &stored}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&row.Date, &row.ModelVersion, &row.Purchases, membershipOf(&row.Thumbprint), &stored}, func() error {
 		row.Features = featuresOf(stored)
 		f(&row)
 		return nil

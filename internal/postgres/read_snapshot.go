@@ -25,7 +25,7 @@ func scanSnapshot(row pgx.CollectableRow) (*engine.Snapshot, error) {
 	var kind int16
 	var date, first time.Time
 	var features []*float32
-	err := row.Scan(&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, &s.Membership, &s.Dominant, &s.Purchases, &s.ValueCents, &first,
+	err := row.Scan(&s.StoreID, &s.CustomerID, &kind, &date, &s.ModelVersion, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &s.Purchases, &s.ValueCents, &first,
 		&s.Active, &s.Replayed, &s.CreatedAt, &s.ChurnRisk, &s.LTVCents, &features)
 	toldRisk(s.ChurnRisk)
 	s.Type, s.Date, s.FirstAt, s.Features = engine.SnapshotType(kind), dateOf(date), dateOf(first), featuresOf(features)

@@ -88,7 +88,7 @@ func (tx *Tx) NewestSnapshots(ctx context.Context, storeID int32, customers []in
 		var date time.Time
 		var kind int16
 		var features []*float32
-		err := row.Scan(&b.CustomerID, &date, &b.ModelVersion, &b.Membership, &b.Dominant, &kind, &b.Purchases, &features)
+		err := row.Scan(&b.CustomerID, &date, &b.ModelVersion, membershipOf(&b.Thumbprint), dominantOf(&b.Thumbprint), &kind, &b.Purchases, &features)
 		b.Date, b.Type, b.Features = dateOf(date), engine.SnapshotType(kind), featuresOf(features)
 		return b, err
 	}, newestSnapshots, args...)

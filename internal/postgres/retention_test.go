@@ -26,7 +26,7 @@ func fillLeaves(t testing.TB, pool *pgxpool.Pool, storeID int32, customers int, 
 			break
 		}
 		_, err = pool.Exec(t.Context(), `INSERT INTO snapshot (store_id, customer_id, snapshot_type, snapshot_date, model_id, membership, dominant, orders, value_cents, first_order, active, replayed)
-SELECT $1, c, 2, $2, 1, array_fill(123::smallint, ARRAY[60]), array_fill(1::smallint, ARRAY[14]), 3, 4567, '2020-01-01', false, $4 FROM generate_series(1, $3) c`,
+SELECT $1, c, 2, $2, 1, decode(repeat('007b', 60), 'hex'), decode('01' || repeat('01', 14), 'hex'), 3, 4567, '2020-01-01', false, $4 FROM generate_series(1, $3) c`,
 			storeID, date.UTC(), customers, replayed)
 	}
 	if err != nil {

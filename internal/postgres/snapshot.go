@@ -67,7 +67,7 @@ func (tx *Tx) CopySnapshots(ctx context.Context, snapshots []WrittenSnapshot) er
 	values := make([]any, len(snapshotColumns))
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"snapshot"}, snapshotColumns, pgx.CopyFromSlice(len(snapshots), func(i int) ([]any, error) {
 		s := &snapshots[i]
-		values = append(values[:0], s.StoreID, s.CustomerID, int16(s.Type), dateParam(s.Date), s.ModelVersion, s.Membership, s.Dominant, featureParam(s.Features),
+		values = append(values[:0], s.StoreID, s.CustomerID, int16(s.Type), dateParam(s.Date), s.ModelVersion, memberships(s.Membership), dominants(s.Dominant), featureParam(s.Features),
 			s.ChurnRisk, s.LTVCents, s.Purchases, s.ValueCents, dateParam(s.FirstAt), s.Drift, s.LargestDrift, s.Active, s.Replayed)
 		return values, nil
 	}))
@@ -168,7 +168,7 @@ func scanThumbprint(row pgx.CollectableRow) (StoredThumbprint, error) {
 	var t StoredThumbprint
 	var date time.Time
 	var features []*float32
-	err := row.Scan(&t.CustomerID, &date, &t.ModelVersion, &t.Membership, &t.Dominant, &t.Purchases, &features)
+	err := row.Scan(&t.CustomerID, &date, &t.ModelVersion, membershipOf(&t.Thumbprint), dominantOf(&t.Thumbprint), &t.Purchases, &features)
 	t.Date, t.Features = dateOf(date), featuresOf(features)
 	return t, err
 }
@@ -283,7 +283,7 @@ type State struct {
 }
 
 const createStateStage = `-- name: CreateStateStage
-CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership smallint[], dominant smallint[], feature real[], largest_drift real, churn_risk real,
+CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership bytea, dominant bytea, feature real[], largest_drift real, churn_risk real,
   predicted_ltv_cents bigint) ON COMMIT DROP`
 
 // A customer who was erased since a fit read the orders has no state.
@@ -324,7 +324,7 @@ func (tx *Tx) writeStates(ctx context.Context, storeID int32, model int, date en
 		if !ok {
 			return nil, nil
 		}
-		return []any{s.CustomerID, s.Membership, s.Dominant, featureParam(s.Features), s.LargestDrift, s.ChurnRisk, s.LTVCents}, nil
+		return []any{s.CustomerID, memberships(s.Membership), dominants(s.Dominant), featureParam(s.Features), s.LargestDrift, s.ChurnRisk, s.LTVCents}, nil
 	}))
 	if err != nil {
 		return err

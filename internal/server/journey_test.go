@@ -313,7 +313,7 @@ func equalRows(a, b [][]float64, tolerance float64) bool {
 
 // weeklySteps counts the steps of CDNOW's customers apart from all of ours: dominant roots from snapshots, silence from orders.
 const weeklySteps = `WITH place AS (
-  SELECT s.customer_id, s.snapshot_date, CASE WHEN s.snapshot_date - l.last >= 90 THEN -1 ELSE s.dominant[1] END AS leaf
+  SELECT s.customer_id, s.snapshot_date, CASE WHEN s.snapshot_date - l.last >= 90 THEN -1 ELSE dominant_at(s.dominant, 0) END AS leaf
   FROM snapshot s CROSS JOIN LATERAL (
     SELECT max(o.ordered_at AT TIME ZONE 'UTC')::date AS last FROM customer_order o
     WHERE o.store_id = s.store_id AND o.customer_id = s.customer_id AND o.quantity > 0 AND o.ordered_at < s.snapshot_date) l
