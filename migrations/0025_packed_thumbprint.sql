@@ -29,8 +29,8 @@ $$ SELECT coalesce(array_agg(dominant_at(d, i) ORDER BY i), '{}') FROM generate_
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION pack_memberships(m smallint[]) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-$$ SELECT coalesce(string_agg(int2send(v), '' ORDER BY i), '') FROM unnest(m) WITH ORDINALITY u(v, i) $$;
+CREATE OR REPLACE FUNCTION pack_memberships(m smallint[]) RETURNS bytea LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
+$$ DECLARE v smallint; b bytea := ''; BEGIN FOREACH v IN ARRAY m LOOP b := b || int2send(v); END LOOP; RETURN b; END $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION pack_dominants(d smallint[]) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS

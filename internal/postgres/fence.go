@@ -71,19 +71,30 @@ func (db *DB) read(ctx context.Context) querier {
 	if stores == "" {
 		return db.pool
 	}
-	return fence{db, stores}
+	return fence{db: db, stores: stores}
+}
+
+// readPlanned does the same for statements over many leaves: one plan serves a connection whatever the values. To plan looks at every leaf
+// and takes longer than to read; left alone the server does so each time, since it counts leaves that such a plan leaves out when
+// it is used.
+func (db *DB) readPlanned(ctx context.Context) querier {
+	stores, _ := ctx.Value(fenceKey{}).(string)
+	return fence{db: db, stores: stores, planned: true}
 }
 
 // fence reads in one message: the settings and the statement. Up to its end a message is one transaction (PostgreSQL's manual,
 // "Pipelining"), and so far the settings reach; to begin and to commit one as well took longer than all else.
 type fence struct {
-	db     *DB
-	stores string
+	db      *DB
+	stores  string // empty: all
+	planned bool
 }
 
 var _ querier = fence{}
 
 const setFence = "SELECT set_config('role', 'quimbi_api', true), set_config('quimbi.stores', $1, true), set_config('statement_timeout', $2, true)"
+
+const setPlanned = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 // statementTime is what is left of a request, in milliseconds, for the server to end the statement by itself; 0: any time.
 func statementTime(ctx context.Context) string {
@@ -96,23 +107,36 @@ func statementTime(ctx context.Context) string {
 
 // Query reads rows.
 func (f fence) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	works, err := f.db.Fenced(ctx)
-	if err != nil {
-		return nil, err
+	var batch pgx.Batch
+	if f.stores != "" {
+		works, err := f.db.Fenced(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if works { // else serve has said so
+			batch.Queue(setFence, f.stores, statementTime(ctx))
+		}
 	}
-	if !works {
-		return f.db.pool.Query(ctx, sql, args...) // serve has said so
+	if f.planned {
+		batch.Queue(setPlanned)
+	}
+	settings := batch.Len()
+	if settings == 0 {
+		return f.db.pool.Query(ctx, sql, args...)
 	}
 	conn, err := f.db.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var rows pgx.Rows
-	var batch pgx.Batch
-	batch.Queue(setFence, f.stores, statementTime(ctx))
 	batch.Queue(sql, args...)
 	results := conn.SendBatch(ctx, &batch)
-	if _, err = results.Exec(); err == nil {
+	for range settings {
+		if _, err = results.Exec(); err != nil {
+			break
+		}
+	}
+	if err == nil {
 		rows, err = results.Query()
 	}
 	if err != nil {

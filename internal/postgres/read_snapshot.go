@@ -48,7 +48,7 @@ CROSS JOIN LATERAL (
 // LatestSnapshots gives customers' newest snapshots; customers without one are missing.
 func (db *DB) LatestSnapshots(ctx context.Context, refs []CustomerRef, q LatestQuery) (map[CustomerRef]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.read(ctx), scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before), q.Features)
+	found, err := collect(ctx, db.readPlanned(ctx), scanSnapshot, latestSnapshots, stores, ids, int16(q.Type), dateParam(q.Before), q.Features)
 	snapshots := make(map[CustomerRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[CustomerRef{s.StoreID, s.CustomerID}] = s
@@ -140,7 +140,7 @@ func (db *DB) Snapshots(ctx context.Context, refs []CustomerRef, q SnapshotQuery
 	if q.ByCreation {
 		order = "s.created_at " + direction + ", " + order
 	}
-	found, err := collect(ctx, db.read(ctx), scanSnapshot, `-- name: Snapshots
+	found, err := collect(ctx, db.readPlanned(ctx), scanSnapshot, `-- name: Snapshots
 SELECT `+readSnapshotFields+`, CASE WHEN `+s.arg(q.Features)+`::boolean THEN s.feature END FROM `+keys+`
 CROSS JOIN LATERAL (
   SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id`+s.and()+`
@@ -192,7 +192,7 @@ ORDER BY s.snapshot_date DESC`
 // Timeline gives customers' series, oldest first.
 func (db *DB) Timeline(ctx context.Context, refs []CustomerRef, q TimelineQuery) (map[CustomerRef][]*engine.Snapshot, error) {
 	stores, ids := splitRefs(refs)
-	found, err := collect(ctx, db.read(ctx), scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit, q.Features)
+	found, err := collect(ctx, db.readPlanned(ctx), scanSnapshot, timelineRows, stores, ids, int16(q.Type), dateParam(q.From), dateParam(q.To), q.Model, q.Limit, q.Features)
 	return byCustomer(found, Window{Backward: true}), err
 }
 
