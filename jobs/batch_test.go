@@ -64,8 +64,8 @@ func manyCustomers(b *testing.B, db *postgres.DB, customers int) *engine.Store {
 }
 
 // BenchmarkWeeklyBatch takes the weekly snapshots of 200,000 customers, or as many as QUIMBI_CUSTOMERS says, a week after
-// those before: scoring alone, on features at hand and on one core, and the whole of it with two workers. It reports
-// customers a second and the bytes of the table, without its index, for each snapshot.
+// those before: scoring alone, on features at hand and on one core, and the whole of it with two workers, also behind a refit, when the
+// snapshots before are scored anew. It reports customers a second and the bytes of the table, without its index, for each snapshot.
 func BenchmarkWeeklyBatch(b *testing.B) {
 	customers := 200_000
 	if text := os.Getenv("QUIMBI_CUSTOMERS"); text != "" {
@@ -105,9 +105,12 @@ func BenchmarkWeeklyBatch(b *testing.B) {
 		}
 		return run
 	}
-	seed := uint64(1)
-	run, err := queue(true).Recluster(ctx, jobs.ReclusterRequest{Store: store, Params: engine.DefaultParams(), Seed: &seed, Trigger: engine.TriggerCLI})
-	work(queue(true), run, err)
+	cluster := func(b *testing.B, seed uint64) {
+		b.Helper()
+		run, err := queue(true).Recluster(ctx, jobs.ReclusterRequest{Store: store, Params: engine.DefaultParams(), Seed: &seed, Trigger: engine.TriggerCLI})
+		work(queue(true), run, err)
+	}
+	cluster(b, 1)
 	stored, err := db.NewestModel(ctx, store.ID)
 	if err != nil {
 		b.Fatal(err)
@@ -146,11 +149,17 @@ func BenchmarkWeeklyBatch(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.N*len(rows))/b.Elapsed().Seconds(), "customers/s")
 	})
-	for _, features := range []bool{true, false} {
-		b.Run(fmt.Sprintf("whole/features=%t", features), func(b *testing.B) {
-			q := queue(features)
+	for _, c := range []struct {
+		name            string
+		features, refit bool
+	}{{"features=true", true, false}, {"features=false", false, false}, {"refit", true, true}} {
+		b.Run("whole/"+c.name, func(b *testing.B) {
+			q := queue(c.features)
 			last := engine.NewDate(1998, time.June, 14)
 			take(b, q, last-7)
+			if c.refit {
+				cluster(b, 2)
+			}
 			var snapshots, events int64
 			b.ResetTimer()
 			for b.Loop() {
