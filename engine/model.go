@@ -191,15 +191,17 @@ type Division struct {
 
 // Profile is what the members of a segment have in common.
 type Profile struct {
-	MinOrders        int              `json:"minOrders"`
-	MedianOrders     float64          `json:"medianOrders"`
-	MaxOrders        int              `json:"maxOrders"`
-	OrdersPerMonth   float64          `json:"ordersPerMonth"` // mean, months of 30.44 days
-	MedianValueCents int64            `json:"medianValueCents"`
-	TotalValueCents  int64            `json:"totalValueCents"`
-	TenureMonths     float64          `json:"tenureMonths"` // mean
-	Features         []FeatureProfile `json:"features"`     // most telling first
-	Rule             *Rule            `json:"rule,omitempty"`
+	MinOrders        int     `json:"minOrders"`
+	MedianOrders     float64 `json:"medianOrders"`
+	MaxOrders        int     `json:"maxOrders"`
+	OrdersPerMonth   float64 `json:"ordersPerMonth"` // mean, months of 30.44 days
+	MedianValueCents int64   `json:"medianValueCents"`
+	TotalValueCents  int64   `json:"totalValueCents"`
+	TenureMonths     float64 `json:"tenureMonths"` // mean
+	// MeanChurnRisk is that of the members on the model's day; nil where nothing was predicted, and in models made before it was kept.
+	MeanChurnRisk *float64         `json:"meanChurnRisk,omitempty"`
+	Features      []FeatureProfile `json:"features"` // most telling first
+	Rule          *Rule            `json:"rule,omitempty"`
 }
 
 // NamedFor is the qualifier that a feature had when a segment was named.

@@ -1083,6 +1083,7 @@ type ComplexityRoot struct {
 	SegmentProfile struct {
 		Features         func(childComplexity int) int
 		MaxOrders        func(childComplexity int) int
+		MeanChurnRisk    func(childComplexity int) int
 		MeanTenureMonths func(childComplexity int) int
 		MedianOrders     func(childComplexity int) int
 		MedianValue      func(childComplexity int) int
@@ -5952,6 +5953,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SegmentProfile.MaxOrders(childComplexity), true
+	case "SegmentProfile.meanChurnRisk":
+		if e.ComplexityRoot.SegmentProfile.MeanChurnRisk == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SegmentProfile.MeanChurnRisk(childComplexity), true
 	case "SegmentProfile.meanTenureMonths":
 		if e.ComplexityRoot.SegmentProfile.MeanTenureMonths == nil {
 			break
@@ -10100,6 +10107,8 @@ type SegmentProfile {
   totalValue: Decimal!
   "The mean months since the first order."
   meanTenureMonths: Float!
+  "The mean churn risk of the members on the model's day, from 0 to 1; null where nothing was predicted, for segments of a part of the customers, and in models made before it was kept."
+  meanChurnRisk: Float
   "The features, most telling first."
   features: [FeatureProfile!]! @listSize(assumedSize: 5)
   "The segment as a rule on raw features; null where none has a precision of at least 0.8 and a coverage of at least 0.3."
@@ -12806,6 +12815,8 @@ func (ec *executionContext) childFields_SegmentProfile(ctx context.Context, fiel
 		return ec.fieldContext_SegmentProfile_totalValue(ctx, field)
 	case "meanTenureMonths":
 		return ec.fieldContext_SegmentProfile_meanTenureMonths(ctx, field)
+	case "meanChurnRisk":
+		return ec.fieldContext_SegmentProfile_meanChurnRisk(ctx, field)
 	case "features":
 		return ec.fieldContext_SegmentProfile_features(ctx, field)
 	case "rule":

@@ -3484,6 +3484,29 @@ func (ec *executionContext) fieldContext_SegmentProfile_meanTenureMonths(_ conte
 	return graphql.NewScalarFieldContext("SegmentProfile", field, true, false, "Float")
 }
 
+func (ec *executionContext) _SegmentProfile_meanChurnRisk(ctx context.Context, field graphql.CollectedField, obj *model.SegmentProfile) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SegmentProfile_meanChurnRisk(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MeanChurnRisk, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SegmentProfile_meanChurnRisk(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SegmentProfile", field, false, false, "Float")
+}
+
 func (ec *executionContext) _SegmentProfile_features(ctx context.Context, field graphql.CollectedField, obj *model.SegmentProfile) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5184,6 +5207,11 @@ func (ec *executionContext) _SegmentProfile(ctx context.Context, sel ast.Selecti
 		case "meanTenureMonths":
 			out.Values[i] = ec._SegmentProfile_meanTenureMonths(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "meanChurnRisk":
+			out.Values[i] = ec._SegmentProfile_meanChurnRisk(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "features":

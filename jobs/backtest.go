@@ -20,6 +20,7 @@ type BacktestRequest struct {
 	RuleDays       *int    // nil: 90
 	WarmupDays     *int    // nil: chosen by the time there is
 	Seed           *uint64 // nil: drawn
+	Splits         int     // divisions of the customers; 0: one
 	Trigger        engine.RunTrigger
 	IdempotencyKey string
 }
@@ -40,7 +41,7 @@ func (q *Queue) Backtest(ctx context.Context, r BacktestRequest) (*engine.Run, e
 		return nil, err
 	}
 	options := backtest.DefaultOptions()
-	options.HorizonDays, options.WarmupDays, options.Seed = q.settings.Prediction.HorizonDays, r.WarmupDays, drawn()
+	options.HorizonDays, options.WarmupDays, options.Seed, options.Splits = q.settings.Prediction.HorizonDays, r.WarmupDays, drawn(), r.Splits
 	if r.HorizonDays != nil {
 		options.HorizonDays = *r.HorizonDays
 	}

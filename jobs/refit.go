@@ -11,6 +11,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/fit"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -110,13 +111,10 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 			return err
 		}
 		model.Version = version
-		if err := tx.InsertModel(ctx, store.ID, run.ID, model); err != nil {
-			return err
-		}
 		if err := tx.TouchRescored(ctx, store.ID, model.AsOf); err != nil {
 			return err
 		}
-		scorer, next := model.NewScorer(), 0
+		scorer, means, next := model.NewScorer(), risk.NewMeans(model), 0
 		err = tx.WriteStates(ctx, store.ID, version, model.AsOf, func() (postgres.State, bool) {
 			if next == table.Len() {
 				return postgres.State{}, false
@@ -126,10 +124,17 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 			if r.settings.StoreScores {
 				state.ChurnRisk, state.LTVCents = model.Predictor.Scores(table.Histories[next], model.AsOf)
 			}
+			if state.ChurnRisk != nil {
+				means.Add(state.Thumbprint, *state.ChurnRisk)
+			}
 			next++
 			return state, true
 		})
 		if err != nil {
+			return err
+		}
+		means.Describe()
+		if err := tx.InsertModel(ctx, store.ID, run.ID, model); err != nil {
 			return err
 		}
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{ModelVersion: version, Customers: model.Customers}, int64(table.Len()))

@@ -137,6 +137,11 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 			if err := r.removeRows(ctx, run, p, q.IncludeReplayed); err != nil {
 				return err
 			}
+			if kind == engine.Weekly { // the type that raises alarms
+				if err := r.db.ForgetAlarms(ctx, p.store.ID, p.Cutoff); err != nil {
+					return err
+				}
+			}
 			done++
 		}
 	}

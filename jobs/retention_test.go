@@ -2,10 +2,12 @@ package jobs_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/pgtest"
+	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/jobs"
 )
 
@@ -52,6 +54,58 @@ func TestOwnRetention(t *testing.T) {
 	check(t, pool.QueryRow(ctx, "SELECT min(snapshot_date)::text FROM snapshot").Scan(&oldest))
 	if oldest != (last - 7).String() {
 		t.Errorf("the oldest snapshot is of %s, want %s", oldest, last-7)
+	}
+}
+
+// TestAlarmsExpire removes the alarms of weeks whose snapshots retention let go, and keeps those of weeks that stay.
+func TestAlarmsExpire(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgtest.DB(t)
+	q, db := newQueueOn(t, pool)
+	store := clusteredShop(t, q, db)
+	now, _ := store.Now(clock())
+	last := now - engine.Date(now.Weekday())
+	dates := []engine.Date{last - 21, last - 14, last - 7, last}
+	for _, date := range dates {
+		run, err := q.SnapshotStore(ctx, jobs.SnapshotRequest{Store: store, Type: engine.Weekly, Date: &date, Conflict: jobs.ConflictKeep, Trigger: engine.TriggerCLI})
+		check(t, err)
+		check(t, q.Work(ctx, run, nil))
+	}
+	_, err := pool.Exec(ctx, "UPDATE snapshot SET replayed = true WHERE snapshot_date = $1::date", (last - 21).String())
+	check(t, err)
+	everybody := postgres.CustomerRange{From: 1, To: 1 << 40}
+	var alarms []engine.Alarm
+	var watched []postgres.WatchCount
+	for _, date := range dates {
+		alarms = append(alarms, engine.Alarm{StoreID: store.ID, CustomerID: 1, Kind: engine.AlarmSilence, Date: date, ModelVersion: 1})
+		watched = append(watched, postgres.WatchCount{Date: date, Kind: engine.AlarmSilence, Watched: 9})
+	}
+	check(t, db.InTx(ctx, func(tx *postgres.Tx) error { return tx.ReplaceAlarms(ctx, store.ID, everybody, dates, alarms, watched) }))
+	keep := int(now-last) + 7
+	_, err = q.UpdateStore(ctx, jobs.SettingsRequest{Store: store, Retention: []jobs.Retention{{Type: engine.Weekly, KeepDays: &keep}}})
+	check(t, err)
+	for _, c := range []struct {
+		replayedToo bool
+		want        []engine.Date
+	}{
+		{false, []engine.Date{last - 21, last - 7, last}}, // the replayed week stays
+		{true, []engine.Date{last - 7, last}},
+	} {
+		run, err := q.Cleanup(ctx, jobs.CleanupRequest{IncludeReplayed: c.replayedToo, Trigger: engine.TriggerCLI})
+		check(t, err)
+		check(t, q.Work(ctx, run, nil))
+		for _, table := range []string{"alarm", "alarm_watch"} {
+			var left []string
+			check(t, pool.QueryRow(ctx, "SELECT array_agg(DISTINCT alarm_date::text ORDER BY alarm_date::text) FROM "+table).Scan(&left))
+			var want []string
+			for _, date := range c.want {
+				want = append(want, date.String())
+			}
+			if !slices.Equal(left, want) {
+				t.Errorf("replayed too %v: %s has %v left, want %v", c.replayedToo, table, left, want)
+			}
+		}
 	}
 }
 

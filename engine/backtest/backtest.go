@@ -46,6 +46,11 @@ type Result struct {
 	// Calibration is of the churn risk on those who bought at least three times, Everybody on all who had bought.
 	Calibration *Reliability `json:"calibration"`
 	Everybody   *Reliability `json:"calibration_everybody"`
+	// Past is that of the churn risk as a re-clustering on the last day would have calibrated it, by outcomes known by then, on
+	// everybody; nil where there is no purchase model.
+	Past *Reliability `json:"calibration_past_everybody"`
+	// Splits is what each of several divisions gave, of which the rest is the first; empty where there was one.
+	Splits []Split `json:"splits,omitempty"`
 	// Checks counts the observations that were worked out again with all later orders hidden, and did not change.
 	Checks int `json:"checks"`
 }
@@ -112,10 +117,16 @@ type Progress struct {
 	Done, Total int
 }
 
-// Run measures. It reads the orders twice: to fit, and to look at everybody. progress is called from this goroutine.
+// Run measures. It reads the orders twice for each division: to fit, and to look at everybody. progress is called from this goroutine.
 // Faults: INSUFFICIENT_DATA, the context's, the orders' own, and INTERNAL where a signal looks into the future.
 func Run(ctx context.Context, p *Plan, orders Orders, progress func(Progress)) (*Result, error) {
-	return run(ctx, p, orders, progress, newObserver)
+	one := func(p *Plan, progress func(Progress)) (*Result, error) {
+		return run(ctx, p, orders, progress, newObserver)
+	}
+	if p.Splits > 1 {
+		return runSplits(p, progress, one)
+	}
+	return one(p, progress)
 }
 
 func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, fitted) *observer) (*Result, error) {
@@ -159,6 +170,7 @@ func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progre
 	}
 	if predictor.Purchases != nil {
 		f.purchases = predictor.Purchases.Predictor()
+		f.past = risk.NewObserver(predictor, p.to(), third.table.Len())
 	}
 	segments := func(fit.Progress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
 	if f.segments, err = fit.Model(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
@@ -250,7 +262,7 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 			}
 		}
 	}
-	list, additions := detectors(o, predictor, p.Seed)
+	list, additions := detectors(o, predictor, p.RuleDays, p.Seed)
 	r.Additions = additions
 	for i := range list {
 		if err := ctx.Err(); err != nil {
@@ -278,7 +290,8 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 		r.Detectors = append(r.Detectors, d)
 	}
 	r.best()
-	r.calibrate(o, list)
+	r.calibrate(o)
+	r.Past = pastReliability(o, predictor)
 	return nil
 }
 
@@ -296,7 +309,7 @@ func (r *Result) best() {
 }
 
 // calibrate judges the churn risk, and the same recalibrated on everybody of the fitting third.
-func (r *Result) calibrate(o *observations, list []detector) {
+func (r *Result) calibrate(o *observations) {
 	for i := range r.Detectors {
 		if r.Detectors[i].Name == ChurnRisk {
 			r.Calibration = r.Detectors[i].Reliability
@@ -324,6 +337,22 @@ func (r *Result) calibrate(o *observations, list []detector) {
 	}
 	reliability := reliabilityOf(p, picked(everybody.lost, judged))
 	r.Everybody = &reliability
+}
+
+// pastReliability judges on everybody the churn risk that outcomes known on the last day calibrate.
+func pastReliability(o *observations, predictor *engine.Predictor) *Reliability {
+	if predictor.Calibrated == nil {
+		return nil
+	}
+	var p []float64
+	var lost []int8
+	for i, t := range o.all.third {
+		if t == judging {
+			p, lost = append(p, predictor.Calibration.Apply(o.all.noPurchase[i])), append(lost, o.all.lost[i])
+		}
+	}
+	reliability := reliabilityOf(p, lost)
+	return &reliability
 }
 
 // class judges a detector among the customers of a class.

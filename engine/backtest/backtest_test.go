@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/synth"
 )
 
@@ -236,12 +237,64 @@ func TestCDNOWSample(t *testing.T) {
 	if risk.Reliability.Brier >= byName[NoPurchase].Reliability.Brier+0.01 || r.Everybody.ECE > 0.06 || r.Everybody.Brier > r.Everybody.Base {
 		t.Errorf("the churn risk is not calibrated: %+v, everybody %+v", risk.Reliability, r.Everybody)
 	}
-	again, err := Run(t.Context(), p, s.orders(p), quiet)
+	// Whoever keeps the rule beside the model is never later than the rule, for all churn.
+	if both := byName[OrRule].Class(CadenceAll); both.Alarms < rule.Alarms || *both.Delay > 96 || both.Lead.Value < 0 {
+		t.Errorf("the rule and a model together: %+v, the rule alone %+v", both, rule)
+	}
+	if past := byName[ChurnRiskPast]; past == nil || r.Past == nil || r.Past.Count != r.Everybody.Count || r.Past.Brier > r.Past.Base {
+		t.Errorf("the churn risk as the product calibrates it: %+v", r.Past)
+	}
+	twice := *p
+	twice.Splits = 2
+	again, err := Run(t.Context(), &twice, s.orders(p), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(again.Splits) != 2 || again.Splits[0].Seed != 1 || again.Splits[1].Seed != 2 {
+		t.Fatalf("two divisions gave %+v", again.Splits)
+	}
+	lead := again.DetectorSpread(NoPurchaseRFM, func(d *SplitDetector) *float64 { return d.Lead })
+	if one := byName[NoPurchaseRFM].Class(CadenceAll).Lead.Value; lead.Count != 2 || lead.Least == lead.Most || lead.Least > one || lead.Most < one || !(lead.Least <= lead.Mean && lead.Mean <= lead.Most) {
+		t.Errorf("the spread of the lead is %+v, that of the first division %v", lead, one)
+	}
+	again.Splits = nil
 	if diff := cmp.Diff(r, again); diff != "" {
 		t.Errorf("the same seed gives another result (-first +second):\n%s", diff)
+	}
+}
+
+// What a re-clustering of the last day learns of the churn risk may not know what came after that day.
+func TestCalibrationOnThePastKnowsNoFuture(t *testing.T) {
+	t.Parallel()
+	s := sample(t)
+	p := s.plan(t, Options{HorizonDays: 180, RuleDays: 90, Seed: 1})
+	orders := s.orders(p)
+	calibrate := func(lines func([]engine.Line) []engine.Line) *engine.Predictor {
+		f, predictor, _, err := fitThird(t.Context(), p, &orders, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		builder := feature.NewBuilder(time.UTC, s.columns)
+		for _, c := range s.customers {
+			f.past.Add(builder, time.UTC, c.ID, lines(c.Lines))
+		}
+		f.past.Calibrate()
+		return predictor
+	}
+	all := calibrate(func(lines []engine.Line) []engine.Line { return lines })
+	known := calibrate(func(lines []engine.Line) (before []engine.Line) {
+		for _, l := range lines {
+			if l.OrderedAt.Before(p.to().UTC()) {
+				before = append(before, l)
+			}
+		}
+		return before
+	})
+	if all.Calibrated.Outcomes < 1000 || all.Calibrated.To != p.to()-180 {
+		t.Errorf("calibrated on %+v", all.Calibrated)
+	}
+	if diff := cmp.Diff(known.Calibrated, all.Calibrated); diff != "" {
+		t.Errorf("later orders changed the calibration (-without +with):\n%s", diff)
 	}
 }
 

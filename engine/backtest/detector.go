@@ -40,10 +40,12 @@ const (
 	Dead           = "p_alive"
 	NoPurchase     = "no_purchase"
 	ChurnRisk      = "churn_risk"
+	ChurnRiskPast  = "churn_risk_past"
 	RFM            = "rfm"
 	NoPurchaseRFM  = "no_purchase_rfm"
 	NoPurchaseGap  = "no_purchase_gap"
 	NoPurchaseFull = "no_purchase_rfm_gap"
+	OrRule         = "no_purchase_rfm_or_rule"
 	Level          = "level"
 	Drift          = "drift"
 	Directed       = "directed_drift"
@@ -65,9 +67,22 @@ func one(name, about string, signal int, probability bool) detector {
 	return detector{name, about, probability, func(o *observations, i int) float64 { return o.signal(i, signal) }}
 }
 
-// detectors makes the competitors; what has to be learned is learned on the fitting third. A detector that cannot be had is
+// orRule is a detector that alarms on the rule's day at the latest: what is gained by those who keep the rule too.
+func orRule(d detector, ruleDays int) detector {
+	score := d.score
+	d.name, d.about, d.probability = OrRule, "the same, and an alarm on the rule's day at the latest", false
+	d.score = func(o *observations, i int) float64 {
+		if o.signal(i, signalSilent) >= float64(ruleDays) {
+			return math.MaxFloat64
+		}
+		return score(o, i)
+	}
+	return d
+}
+
+// detectors makes the competitors, without OrRule where ruleDays is 0; what has to be learned is learned on the fitting third. A detector that cannot be had is
 // left out. The last one adds what of segments and drift improved the model without it.
-func detectors(o *observations, p *engine.Predictor, seed uint64) ([]detector, []Addition) {
+func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) ([]detector, []Addition) {
 	fit := o.rows(fitting)
 	list := []detector{
 		one(DaysSilent, "days since the last purchase", signalSilent, false),
@@ -86,12 +101,24 @@ func detectors(o *observations, p *engine.Predictor, seed uint64) ([]detector, [
 		list = append(list, one(NoPurchase, "the probability of no purchase within the horizon, P0", signalNoPurchase, true))
 		learned(ChurnRisk, "the same, recalibrated on the fitting third", signalLogOdds)
 	}
+	if p.Calibrated != nil {
+		about := "P0 as the product calibrates it, by the fitting third's outcomes known on the last Sunday"
+		if p.Calibrated.Reason != engine.CalibrationApplied {
+			about += "; they gave no reason to change it"
+		}
+		list = append(list, detector{ChurnRiskPast, about, true, func(o *observations, i int) float64 {
+			return p.Calibration.Apply(o.signal(i, signalNoPurchase))
+		}})
+	}
 	learned(RFM, "logistic regression on silence, repeat purchases and their mean value", signalLnSilent, signalLnRepeats, signalLnValue)
 	if p.Purchases != nil {
 		learned(NoPurchaseGap, "logistic regression on P0 and silence in own gaps", signalLogOdds, signalLnGapRatio)
 		learned(NoPurchaseRFM, "logistic regression on P0, silence, repeat purchases and their mean value",
 			signalLogOdds, signalLnSilent, signalLnRepeats, signalLnValue)
-		learned(NoPurchaseFull, "the same with silence in own gaps",
+		if last := list[len(list)-1]; last.name == NoPurchaseRFM && ruleDays > 0 {
+			list = append(list, orRule(last, ruleDays))
+		}
+		learned(NoPurchaseFull, "logistic regression on these and silence in own gaps",
 			signalLogOdds, signalLnSilent, signalLnRepeats, signalLnValue, signalLnGapRatio)
 	}
 	list = append(list,

@@ -127,6 +127,7 @@ type fitted struct {
 	purchases btyd.Model // nil where none could be fitted
 	segments  *engine.Model
 	weights   *risk.Weights
+	past      *risk.Observer // of the same customers, by what was known on the last day; nil: nothing is calibrated
 }
 
 // observer works out what is known of customers, one after another.
@@ -259,6 +260,12 @@ func (o *observer) collect(ctx context.Context, orders *Orders, progress func(do
 		if err := o.check(all, &c, views, orders.Customers); err != nil {
 			return nil, err
 		}
+		if t == fitting && o.past != nil {
+			o.past.Add(o.truth, orders.Zone, c.ID, c.Lines)
+		}
+	}
+	if o.past != nil {
+		o.past.Calibrate()
 	}
 	return all, nil
 }

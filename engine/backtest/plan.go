@@ -19,6 +19,8 @@ type Options struct {
 	WarmupDays *int `json:"warmup_days"`
 	// Seed divides the customers and draws the bootstrap's.
 	Seed uint64 `json:"seed"`
+	// Splits is the number of divisions, with this seed and those that follow it; 0 is 1.
+	Splits int `json:"splits,omitempty"`
 }
 
 // DefaultOptions are those of the specification, with seed 1.
@@ -41,6 +43,8 @@ func (o *Options) Validate() error {
 		return engine.Errorf(engine.CodeInvalid, "the horizon must be from 1 to %d days, is %d", maxDays, o.HorizonDays).At("input", "horizonDays")
 	case o.RuleDays < 1 || o.RuleDays > maxDays:
 		return engine.Errorf(engine.CodeInvalid, "the rule must be from 1 to %d days of silence, is %d", maxDays, o.RuleDays).At("input", "ruleDays")
+	case o.Splits < 0 || o.Splits > MaxSplits:
+		return engine.Errorf(engine.CodeInvalid, "there must be from 1 to %d divisions, is %d", MaxSplits, o.Splits).At("input", "splits")
 	case o.WarmupDays != nil && (*o.WarmupDays < 0 || *o.WarmupDays > 10*maxDays):
 		return engine.Errorf(engine.CodeInvalid, "the warm-up must be from 0 to %d days, is %d", 10*maxDays, *o.WarmupDays).At("input", "warmupDays")
 	}

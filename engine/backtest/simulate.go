@@ -131,12 +131,13 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 	if err != nil {
 		return nil, err
 	}
+	f.past = nil // nobody who would be calibrated on lives before the change
 	o, err := newObserver(p, &orders, f).collect(ctx, &orders, func(int) {})
 	if err != nil {
 		return nil, err
 	}
 	s := &Simulation{Seed: seed, Rates: simulatedRates, Customers: len(customers), HorizonDays: simulatedHorizon, Weeks: simulatedWatch}
-	list, _ := detectors(o, predictor, seed)
+	list, _ := detectors(o, predictor, 0, seed)
 	for i := range list {
 		s.judge(p, customers, list[i].name, seriesOf(o, list[i].scores(o), customers))
 	}

@@ -23,6 +23,7 @@ type backtestCommand struct {
 	Rule    *int    `placeholder:"DAYS" help:"The rule to compare with: silent for so many days; 90 unless set."`
 	Warmup  *int    `placeholder:"DAYS" help:"So many days at the beginning customers are not judged; the horizon, at most half of the time there is, unless set."`
 	Seed    *uint64 `placeholder:"N" help:"It divides the customers, or makes them; drawn unless set, 1 for a simulation."`
+	Splits  *int    `placeholder:"N" help:"Divide the customers so many times, by the seeds that follow, and tell the spread; at most 100, once unless set."`
 	// A simulation has no store.
 	Simulate bool   `help:"Simulate customers who change on a known day instead: how soon each detector sees it, against its false alarms."`
 	Out      string `placeholder:"FOLDER" help:"Write the page with its charts, and the figures, to this folder: backtest.md or simulation.md, the same with .json, and SVG files."`
@@ -40,7 +41,7 @@ type backtestResult struct {
 // Run measures how early churn was seen.
 func (c *backtestCommand) Run(a *app) (err error) {
 	switch {
-	case c.Simulate && (c.Store != "" || c.Horizon != nil || c.Rule != nil || c.Warmup != nil):
+	case c.Simulate && (c.Store != "" || c.Horizon != nil || c.Rule != nil || c.Warmup != nil || c.Splits != nil):
 		return engine.Errorf(engine.CodeInvalid, "--simulate goes with --seed and --out alone: it has no store")
 	case c.Simulate:
 		return c.simulate(a)
@@ -57,9 +58,15 @@ func (c *backtestCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	run, err := o.queue.Backtest(a.ctx, jobs.BacktestRequest{
+	request := jobs.BacktestRequest{
 		Store: store, HorizonDays: c.Horizon, RuleDays: c.Rule, WarmupDays: c.Warmup, Seed: c.Seed, Trigger: engine.TriggerCLI,
-	})
+	}
+	if c.Splits != nil {
+		if request.Splits = *c.Splits; request.Splits == 0 {
+			return engine.Errorf(engine.CodeInvalid, "--splits must be from 1 to %d", backtest.MaxSplits)
+		}
+	}
+	run, err := o.queue.Backtest(a.ctx, request)
 	if err != nil {
 		return err
 	}
@@ -177,6 +184,14 @@ func (r *backtestResult) describe(w io.Writer) {
 			brier = fmt.Sprintf("%.4f", *all.Brier)
 		}
 		fmt.Fprintf(w, "%-22s %21s  %22s  %4.0f %%  %s\n", d.Name, lead, precision, 100*all.Early, brier)
+	}
+	if n := len(r.Splits); n > 0 {
+		fmt.Fprintf(w, "over %d divisions: mean (least to most)\n", n)
+		for i := range r.Detectors {
+			name := r.Detectors[i].Name
+			lead := r.DetectorSpread(name, func(d *backtest.SplitDetector) *float64 { return d.Lead })
+			fmt.Fprintf(w, "%-22s %21s\n", name, fmt.Sprintf("%.1f (%.1f to %.1f)", lead.Mean, lead.Least, lead.Most))
+		}
 	}
 	if r.Everybody != nil {
 		fmt.Fprintf(w, "churn risk: Brier %.4f, calibration error %.3f; of everybody who had bought %.4f, %.3f\n",

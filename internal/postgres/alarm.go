@@ -63,6 +63,22 @@ func (tx *Tx) RankAlarms(ctx context.Context, storeID int32, dates []engine.Date
 	return err
 }
 
+// A week's alarms belong to its snapshots: replayed ones that stay keep theirs.
+const forgetAlarms = `-- name: ForgetAlarms
+WITH gone AS MATERIALIZED (
+  SELECT alarm_date FROM (
+    SELECT alarm_date FROM alarm WHERE store_id = $1 AND alarm_date < $2
+    UNION SELECT alarm_date FROM alarm_watch WHERE store_id = $1 AND alarm_date < $2) past
+  WHERE NOT EXISTS (SELECT FROM snapshot s WHERE s.store_id = $1 AND s.snapshot_type = $3 AND s.snapshot_date = past.alarm_date)),
+watches AS (DELETE FROM alarm_watch WHERE store_id = $1 AND alarm_date IN (SELECT alarm_date FROM gone))
+DELETE FROM alarm WHERE store_id = $1 AND alarm_date IN (SELECT alarm_date FROM gone)`
+
+// ForgetAlarms removes a store's alarms, and how many were watched, of dates before one whose weekly snapshots are gone.
+func (db *DB) ForgetAlarms(ctx context.Context, storeID int32, before engine.Date) error {
+	_, err := db.pool.Exec(ctx, forgetAlarms, storeID, dateParam(before), int16(engine.Weekly))
+	return err
+}
+
 // AlarmCursor is a place in a list of alarms: newest date first, within a date by rank.
 type AlarmCursor struct {
 	Date engine.Date

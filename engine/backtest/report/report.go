@@ -32,6 +32,7 @@ func Markdown(store string, r *backtest.Result, place Place) string {
 	p.line("![Lead by detector](%s)", place("lead.svg", leadChart(r)))
 	p.line("")
 	p.detectors(r)
+	p.splits(r)
 	p.additions(r)
 	p.classes(r)
 	p.line("![Precision and recall](%s)", place("precision-recall.svg", precisionRecallChart(r, have(r, shown))))
@@ -107,6 +108,37 @@ func (p *page) detectors(r *backtest.Result) {
 	p.line("")
 }
 
+func (p *page) splits(r *backtest.Result) {
+	if len(r.Splits) == 0 {
+		return
+	}
+	p.line("The same for %d divisions of the customers, by the seeds from %d on: mean (least to most).", len(r.Splits), r.Seed)
+	p.line("")
+	p.line("| detector | lead, days | precision, %% | Brier |")
+	p.line("| --- | --- | --- | --- |")
+	for i := range r.Detectors {
+		name := r.Detectors[i].Name
+		p.line("| %s | %s | %s | %s |", name,
+			spread(r.DetectorSpread(name, func(d *backtest.SplitDetector) *float64 { return d.Lead }), 1, 1),
+			spread(r.DetectorSpread(name, func(d *backtest.SplitDetector) *float64 { return d.Precision }), 100, 0),
+			spread(r.DetectorSpread(name, func(d *backtest.SplitDetector) *float64 { return d.Brier }), 1, 4))
+	}
+	p.line("")
+	p.line("The rule's precision on the threshold third: %s %%. Calibration error on everybody: recalibrated on the fitting third %s, as the product does it %s.",
+		spread(r.Spread(func(s *backtest.Split) *float64 { return &s.Rule }), 100, 0),
+		spread(r.Spread(func(s *backtest.Split) *float64 { return s.ECE }), 1, 3),
+		spread(r.Spread(func(s *backtest.Split) *float64 { return s.PastECE }), 1, 3))
+	p.line("")
+}
+
+// spread writes a spread, times a factor.
+func spread(s backtest.Spread, factor float64, digits int) string {
+	if s.Count == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.*f (%.*f to %.*f)", digits, factor*s.Mean, digits, factor*s.Least, digits, factor*s.Most)
+}
+
 func (p *page) additions(r *backtest.Result) {
 	if len(r.Additions) == 0 {
 		return
@@ -161,6 +193,10 @@ func (p *page) calibration(r *backtest.Result, place Place) {
 		curves["everybody who had bought"] = r.Everybody
 		names = append(names, "everybody who had bought")
 	}
+	if r.Past != nil {
+		curves["everybody, as the product calibrates"] = r.Past
+		names = append(names, "everybody, as the product calibrates")
+	}
 	p.line("![Reliability](%s)", place("reliability.svg", reliabilityChart(curves, names)))
 	p.line("")
 	p.line("| customers | predictions | churn, %% | Brier | Brier of the mere share | ECE |")
@@ -171,6 +207,9 @@ func (p *page) calibration(r *backtest.Result, place Place) {
 	}
 	p.line("")
 	p.line("Judged on customers other than those that the model was fitted and recalibrated on, in the same months. ECE is the mean distance of predicted and observed over ten bins.")
+	if r.Past != nil {
+		p.line("The product calibrates by what it knows: here by the fitting third's outcomes that were known on the last Sunday.")
+	}
 	if !r.Identifiable {
 		p.line("The history does not show when customers leave (%s), so everybody was taken as active.", r.IdentifiableReason)
 	}

@@ -32,8 +32,15 @@ func found() *backtest.Result {
 			{Name: backtest.NoPurchase, About: "P0", Probability: true, Classes: class(some, half), Curve: curve, Reliability: reliability},
 			{Name: backtest.Silence, About: "never alarmed", Classes: class(nil, nil)},
 		},
-		Calibration: reliability, Everybody: reliability, Identifiable: true, BaseRate: 0.4,
+		Calibration: reliability, Everybody: reliability, Past: reliability, Identifiable: true, BaseRate: 0.4,
+		Splits: []backtest.Split{division(5, 10, 0.02), division(6, 20, 0.04)},
 	}
+}
+
+// division is one in which a detector had a lead and the others none.
+func division(seed uint64, lead, ece float64) backtest.Split {
+	precision := 0.5
+	return backtest.Split{Seed: seed, Rule: 0.4, ECE: &ece, Detectors: []backtest.SplitDetector{{Name: backtest.NoPurchase, Lead: &lead, Precision: &precision}}}
 }
 
 func TestMarkdown(t *testing.T) {
@@ -46,7 +53,7 @@ func TestMarkdown(t *testing.T) {
 	text := Markdown("shop", found(), place)
 	for _, want := range []string{
 		"# How early churn was seen: shop", "12.3 (3.0 to 20.0) days before the rule", "| no_purchase | 12.3 (3.0 to 20.0) | 50 (40 to 60) | 50 | 40 | 0.600 | - | 0.2000 | 0.010 |",
-		"| silence | - | - |", "](lead.svg)", "](reliability.svg)", "](precision-recall.svg)",
+		"| silence | - | - |", "for 2 divisions", "| no_purchase | 15.0 (10.0 to 20.0) | 50 (50 to 50) | - |", "fitting third 0.030 (0.020 to 0.040), as the product does it -", "](lead.svg)", "](reliability.svg)", "](precision-recall.svg)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
@@ -97,7 +104,7 @@ func wellFormed(t *testing.T, name string, svg []byte) (elements int) {
 func TestMarkdownWithoutModelOrLead(t *testing.T) {
 	t.Parallel()
 	r := found()
-	r.Best, r.Calibration, r.Everybody, r.PredictionReason = "", nil, nil, engine.PredictionTooFew
+	r.Best, r.Calibration, r.Everybody, r.Past, r.Splits, r.PredictionReason = "", nil, nil, nil, nil, engine.PredictionTooFew
 	text := Markdown("shop", r, Inline)
 	if !strings.Contains(text, "No detector was earlier") || !strings.Contains(text, "no purchase model") || !strings.Contains(text, "data:image/svg+xml;base64,") {
 		t.Error(text)
