@@ -56,7 +56,7 @@ func (r *Resolver) storeAlarms(ctx context.Context, store *model.Store, f *model
 	node := func(a *postgres.ListedAlarm) *model.Alarm {
 		return alarmView(a, &model.Customer{Customer: &a.Customer, Store: store})
 	}
-	connection := r.alarmPage(page, rows, node, store.Store.ID, nil, q)
+	connection := r.alarmPage(ctx, page, rows, node, store.Store.ID, nil, q)
 	var customers []*model.Customer
 	for _, a := range connection.Nodes() {
 		customers = append(customers, a.Customer)
@@ -81,7 +81,7 @@ func (r *Resolver) customerAlarms(ctx context.Context, c *model.Customer, f *mod
 		return nil, err
 	}
 	node := func(a *postgres.ListedAlarm) *model.Alarm { return alarmView(a, c) }
-	return r.alarmPage(page, rows, node, c.Store.Store.ID, &c.Customer.ID, q), nil
+	return r.alarmPage(ctx, page, rows, node, c.Store.Store.ID, &c.Customer.ID, q), nil
 }
 
 // alarmsOf reads a page of a customer's alarms together with the same page of others.
@@ -100,7 +100,7 @@ func (r *Resolver) alarmsOf(ctx context.Context, c *model.Customer, q postgres.A
 	return ofPage(ctx, r.loaders(ctx), c, alarmShape(shape), nil, fetch)
 }
 
-func (r *Resolver) alarmPage(page pageArgs[postgres.AlarmCursor], rows []*postgres.ListedAlarm, node func(*postgres.ListedAlarm) *model.Alarm, storeID int32, customer *int64, q postgres.AlarmQuery) *model.AlarmConnection {
+func (r *Resolver) alarmPage(ctx context.Context, page pageArgs[postgres.AlarmCursor], rows []*postgres.ListedAlarm, node func(*postgres.ListedAlarm) *model.Alarm, storeID int32, customer *int64, q postgres.AlarmQuery) *model.AlarmConnection {
 	count := func(ctx context.Context) (int, error) {
 		n, err := r.DB.CountAlarms(ctx, storeID, customer, q)
 		return n.Alarms, err
@@ -113,7 +113,7 @@ func (r *Resolver) alarmPage(page pageArgs[postgres.AlarmCursor], rows []*postgr
 		rate := n.False / float64(n.Alarms)
 		return &rate, nil
 	}
-	return &model.AlarmConnection{Page: newPage(alarmKind, page, rows, alarmCursor, node, count), Discovery: discovery}
+	return &model.AlarmConnection{Page: newPage(ctx, alarmKind, page, rows, alarmCursor, node, count), Discovery: discovery}
 }
 
 // alarm gives one alarm. Fault: NOT_FOUND.

@@ -149,7 +149,7 @@ func (r *Resolver) auditLog(ctx context.Context, f *model.AuditFilter, first *in
 		return view
 	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountAuditLog(ctx, q) }
-	return newPage(auditKind, page, rows, cursor, node, count), nil
+	return newPage(ctx, auditKind, page, rows, cursor, node, count), nil
 }
 
 // auditedRun gives the run that a mutation started; nil where there is none, or retention has let it go.

@@ -72,7 +72,7 @@ func (r *Resolver) customers(ctx context.Context, f *model.CustomerFilter, order
 		return &model.Customer{Customer: &c.Customer, Store: stores[c.StoreID], AsOf: asOf, Computed: c.Computed}
 	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountCustomers(ctx, q) }
-	connection := newPage(kind, page, rows, cursor, node, count)
+	connection := newPage(ctx, kind, page, rows, cursor, node, count)
 	model.AsPage(connection.Nodes())
 	return connection, nil
 }
@@ -156,8 +156,11 @@ func (r *Resolver) dominantPaths(ctx context.Context, c *model.Customer, axes []
 }
 
 func (r *Resolver) latestSnapshot(ctx context.Context, c *model.Customer, kind engine.SnapshotType) (*model.Snapshot, error) {
+	return r.latest(ctx, c, postgres.LatestQuery{Type: kind, Before: until(c, postgres.EndOfDates), Features: explained(ctx)})
+}
+
+func (r *Resolver) latest(ctx context.Context, c *model.Customer, q postgres.LatestQuery) (*model.Snapshot, error) {
 	l := r.loaders(ctx)
-	q := postgres.LatestQuery{Type: kind, Before: until(c, postgres.EndOfDates), Features: explained(ctx)}
 	s, err := ofPage(ctx, l, c, q, l.latest, r.DB.LatestSnapshots)
 	if err != nil || s == nil {
 		return nil, err
@@ -195,7 +198,7 @@ func (r *Resolver) snapshots(ctx context.Context, c *model.Customer, span *model
 	}
 	node := func(s *engine.Snapshot) *model.Snapshot { return &model.Snapshot{Snapshot: s, Customer: c} }
 	count := func(ctx context.Context) (int, error) { return r.DB.CountSnapshots(ctx, refOf(c), q) }
-	return newPage(name, page, rows, cursor, node, count), nil
+	return newPage(ctx, name, page, rows, cursor, node, count), nil
 }
 
 // until ends a range after the day that everything about the customer is told for.

@@ -99,7 +99,7 @@ func (r *Resolver) driftFeed(ctx context.Context, f *model.DriftEventFilter, fir
 	}
 	node := func(e *postgres.ListedEvent) *model.DriftEvent { return eventView(e, stores[e.StoreID]) }
 	count := func(ctx context.Context) (int, error) { return r.DB.CountDriftFeed(ctx, ids, q) }
-	connection := newPage(driftKind, page, rows, eventCursor, node, count)
+	connection := newPage(ctx, driftKind, page, rows, eventCursor, node, count)
 	var customers []*model.Customer
 	for _, e := range connection.Nodes() {
 		customers = append(customers, e.Customer)
@@ -130,7 +130,7 @@ func (r *Resolver) customerDrift(ctx context.Context, c *model.Customer, f *mode
 		return &model.DriftEvent{DriftEvent: &e.DriftEvent, Customer: c}
 	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountCustomerDrift(ctx, refOf(c), q) }
-	return newPage(driftKind, page, rows, eventCursor, node, count), nil
+	return newPage(ctx, driftKind, page, rows, eventCursor, node, count), nil
 }
 
 // timelineEvents gives all stored events of a timeline's dates, oldest first.

@@ -116,6 +116,9 @@ func (r *Resolver) customerBy(ctx context.Context, by model.CustomerBy) (*model.
 		}
 		return r.customerByID(ctx, postgres.CustomerRef{StoreID: id.Store, CustomerID: id.Customer})
 	}
+	if key := *by.Key; alone(ctx) && clean(key.StoreID) == key.StoreID && clean(key.CustomerID) == key.CustomerID {
+		return r.customerAlone(ctx, key)
+	}
 	store, err := r.storeByKey(ctx, by.Key.StoreID)
 	if err != nil {
 		return nil, err
@@ -128,9 +131,33 @@ func (r *Resolver) customerBy(ctx context.Context, by model.CustomerBy) (*model.
 		return nil, err
 	}
 	if c == nil {
-		return nil, engine.Errorf(engine.CodeNotFound, "store %q has no customer %q", store.Key, short(by.Key.CustomerID))
+		return nil, noCustomer(store, by.Key.CustomerID)
 	}
 	return &model.Customer{Customer: c, Store: store}, nil
+}
+
+func noCustomer(store *model.Store, key string) error {
+	return engine.Errorf(engine.CodeNotFound, "store %q has no customer %q", store.Key, short(key))
+}
+
+// customerAlone is customerBy where a query asks for one customer and nothing else: one statement, and no loader waits for others.
+func (r *Resolver) customerAlone(ctx context.Context, key model.CustomerKeyInput) (*model.Customer, error) {
+	found, err := r.DB.StoreCustomer(ctx, key.StoreID, key.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil || len(seen(ctx, []*postgres.StoreView{found.Store})) == 0 {
+		return nil, noStore(key.StoreID)
+	}
+	store := r.storeView(found.Store)
+	touch(ctx, store)
+	r.loaders(ctx).keepStore(store)
+	if found.Customer == nil {
+		return nil, noCustomer(store, key.CustomerID)
+	}
+	c := &model.Customer{Customer: found.Customer, Store: store}
+	model.AsPage([]*model.Customer{c})
+	return c, nil
 }
 
 // snapshot gives a snapshot. Fault: NOT_FOUND.

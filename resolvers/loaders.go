@@ -96,13 +96,11 @@ func (r *Resolver) newLoaders() *loaders {
 		return stores, err
 	})
 	l.storeByKey = newLoader(func(ctx context.Context, keys []string) (map[string]*model.Store, error) {
-		found, err := r.DB.StoreViewsByKey(ctx, keys)
-		stores := make(map[string]*model.Store, len(found))
-		for _, s := range seen(ctx, found) {
-			stores[s.Key] = r.storeView(s)
-			l.storeByID.Prime(s.ID, stores[s.Key])
+		found, err := r.storesByKey(ctx, keys)
+		for _, s := range found {
+			l.storeByID.Prime(s.Store.ID, s)
 		}
-		return stores, err
+		return found, err
 	})
 	l.retention = newLoader(func(ctx context.Context, stores []int32) (map[int32]map[engine.SnapshotType]int, error) {
 		found := make(map[int32]map[engine.SnapshotType]int, len(stores))
@@ -131,6 +129,21 @@ func (r *Resolver) newLoaders() *loaders {
 	l.silent = byShape(r.silent)
 	l.ownDrifts = byShape(r.ownDrifts)
 	return l
+}
+
+func (r *Resolver) storesByKey(ctx context.Context, keys []string) (map[string]*model.Store, error) {
+	found, err := r.DB.StoreViewsByKey(ctx, keys)
+	stores := make(map[string]*model.Store, len(found))
+	for _, s := range seen(ctx, found) {
+		stores[s.Key] = r.storeView(s)
+	}
+	return stores, err
+}
+
+// keepStore lets the loaders give a store that was read without them.
+func (l *loaders) keepStore(s *model.Store) {
+	l.storeByKey.Prime(s.Key, s)
+	l.storeByID.Prime(s.Store.ID, s)
 }
 
 // ofPage reads something of all customers of a list at once, when it is first asked of one of them: a page is one
@@ -248,18 +261,42 @@ func (r *Resolver) storeView(s *postgres.StoreView) *model.Store {
 	return &model.Store{Store: s.Store, Clock: r.Now(), ModelVersion: s.ModelVersion, ModelAt: s.ModelAt}
 }
 
+// alone tells whether the present field is the only root field of a query: nothing else reads the like, so there is nothing that
+// a loader could wait for. nodes asks for many things itself.
+func alone(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Object != "Query" || field.Field.Field == nil || field.Field.Name == "nodes" {
+		return false
+	}
+	selected := graphql.GetOperationContext(ctx).Operation.SelectionSet
+	_, isField := selected[0].(*ast.Field)
+	return len(selected) == 1 && isField
+}
+
 // storeByKey gives a store. Fault: NOT_FOUND.
 func (r *Resolver) storeByKey(ctx context.Context, key string) (*model.Store, error) {
 	var store *model.Store
 	var err error
-	if clean(key) == key { // else no store can be called so
-		store, err = orNone(r.loaders(ctx).storeByKey.Load(ctx, key))
+	switch l := r.loaders(ctx); {
+	case clean(key) != key: // no store can be called so
+	case alone(ctx):
+		var found map[string]*model.Store
+		found, err = r.storesByKey(ctx, []string{key})
+		if store = found[key]; store != nil {
+			l.keepStore(store)
+		}
+	default:
+		store, err = orNone(l.storeByKey.Load(ctx, key))
 	}
 	if err == nil && store == nil {
-		return nil, engine.Errorf(engine.CodeNotFound, "there is no store %q", short(key))
+		return nil, noStore(key)
 	}
 	touch(ctx, store)
 	return store, err
+}
+
+func noStore(key string) error {
+	return engine.Errorf(engine.CodeNotFound, "there is no store %q", short(key))
 }
 
 // storeByID gives a store. Fault: NOT_FOUND.

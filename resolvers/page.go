@@ -75,13 +75,16 @@ func (p *pageArgs[C]) info(more bool, cursors []string) *model.PageInfo {
 	return i
 }
 
-// newPage makes a connection of rows in the order of the list.
-func newPage[C, R, N any](kind string, p pageArgs[C], rows []R, cursor func(R) C, node func(R) N, count func(context.Context) (int, error)) *model.Page[N] {
+// newPage makes a connection of rows in the order of the list. Cursors of all rows are worked out only where edges are selected.
+func newPage[C, R, N any](ctx context.Context, kind string, p pageArgs[C], rows []R, cursor func(R) C, node func(R) N, count func(context.Context) (int, error)) *model.Page[N] {
 	rows, more := cut(&p, rows)
 	page := &model.Page[N]{Edges: make([]*model.Edge[N], len(rows)), Count: count}
+	all := asked(ctx, "edges")
 	cursors := make([]string, len(rows))
 	for i, row := range rows {
-		cursors[i] = writeCursor(kind, cursor(row))
+		if all || i == 0 || i == len(rows)-1 {
+			cursors[i] = writeCursor(kind, cursor(row))
+		}
 		page.Edges[i] = &model.Edge[N]{Cursor: cursors[i], Node: node(row)}
 	}
 	page.PageInfo = p.info(more, cursors)

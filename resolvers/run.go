@@ -198,7 +198,7 @@ func (r *Resolver) runs(ctx context.Context, store *model.Store, f *model.RunFil
 	}
 	node := func(run *engine.Run) model.Run { return views[run.ID] }
 	count := func(ctx context.Context) (int, error) { return r.DB.CountRuns(ctx, q) }
-	return newPage(runsKind, page, rows, cursor, node, count), nil
+	return newPage(ctx, runsKind, page, rows, cursor, node, count), nil
 }
 
 func (r *Resolver) latestRun(ctx context.Context, store *model.Store, kind *engine.RunKind) (model.Run, error) {

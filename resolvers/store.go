@@ -39,7 +39,7 @@ func (r *Resolver) allStores(ctx context.Context, first *int, after *string, las
 	}
 	cursor := func(s *postgres.StoreView) string { return s.Key }
 	count := func(context.Context) (int, error) { return len(views), nil }
-	return newPage(storesKind, page, rows, cursor, r.storeView, count), nil
+	return newPage(ctx, storesKind, page, rows, cursor, r.storeView, count), nil
 }
 
 // axisOf gives an axis of a store. Fault: NOT_FOUND.

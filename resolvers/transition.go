@@ -88,7 +88,7 @@ func (r *Resolver) storeTransitions(ctx context.Context, store *model.Store, f *
 		return nil, err
 	}
 	count := func(ctx context.Context) (int, error) { return r.DB.CountTransitions(ctx, store.Store.ID, 0, q) }
-	connection := newPage(transitionKind, page, rows, transitionCursor, view, count)
+	connection := newPage(ctx, transitionKind, page, rows, transitionCursor, view, count)
 	var customers []*model.Customer
 	for _, t := range connection.Nodes() {
 		customers = append(customers, t.Customer)
@@ -140,7 +140,7 @@ func (r *Resolver) customerTransitions(ctx context.Context, c *model.Customer, f
 	count := func(ctx context.Context) (int, error) {
 		return r.DB.CountTransitions(ctx, c.Customer.StoreID, c.Customer.ID, q)
 	}
-	return newPage(transitionKind, page, rows, transitionCursor, view, count), nil
+	return newPage(ctx, transitionKind, page, rows, transitionCursor, view, count), nil
 }
 
 // timelineTransitions gives the transitions that count of a timeline's dates, oldest first.

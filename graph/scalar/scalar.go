@@ -156,6 +156,9 @@ const (
 
 // appendNumber writes x with the fewest digits that read as x again; null where it is not finite.
 func appendNumber(b []byte, x float64) []byte {
+	if b, ok := appendUnits(b, x); ok {
+		return b
+	}
 	magnitude := math.Abs(x)
 	switch {
 	case math.IsNaN(x) || math.IsInf(x, 0):
@@ -165,6 +168,32 @@ func appendNumber(b []byte, x float64) []byte {
 	default:
 		return strconv.AppendFloat(b, x, 'f', -1, 64)
 	}
+}
+
+// units is one over the precision of memberships, which are most of the numbers that are written.
+const units = 10_000
+
+// appendUnits writes x if it is a whole number of units from 0 to 1. No shorter digits read as x: two decimals of 15 digits or
+// fewer never read as the same number.
+func appendUnits(b []byte, x float64) ([]byte, bool) {
+	if !(x >= 0 && x <= 1) || math.Signbit(x) {
+		return b, false
+	}
+	n := int(x*units + 0.5)
+	switch {
+	case float64(n)/units != x:
+		return b, false
+	case n == units:
+		return append(b, '1'), true
+	case n == 0:
+		return append(b, '0'), true
+	}
+	b = append(b, '0', '.')
+	for place := units / 10; n > 0; place /= 10 {
+		b = append(b, byte('0'+n/place))
+		n %= place
+	}
+	return b, true
 }
 
 // UnmarshalFloatTable reads an array of arrays of numbers and nulls.

@@ -3,6 +3,7 @@ package scalar_test
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +107,24 @@ func TestNothingIsNull(t *testing.T) {
 			t.Errorf("%v is read as %v, %v; want a fault", v, rows, err)
 		}
 	}
+}
+
+// Memberships are written by a way of their own, and as strconv writes them.
+func TestUnits(t *testing.T) {
+	t.Parallel()
+	same := func(x float64) {
+		if got, want := text(scalar.MarshalFloatList([]float64{x})), "["+strconv.FormatFloat(x, 'f', -1, 64)+"]"; got != want {
+			t.Fatalf("%v is written %s, want %s", x, got, want)
+		}
+	}
+	for n := range 20_001 {
+		x := float64(n) / 10_000
+		same(x)
+		if x > 0.001 { // smaller ones are written with an exponent
+			same(math.Nextafter(x, 2))
+			same(math.Nextafter(x, 0))
+			same(-x)
+		}
+	}
+	same(math.Copysign(0, -1))
 }

@@ -138,7 +138,7 @@ func TestRulesAreNoticed(t *testing.T) {
 		{
 			name: "gqlgen in a use case", pkg: "jobs", file: "queue.go",
 			text: "package jobs\nimport _ \"github.com/99designs/gqlgen/graphql\"",
-			want: []string{"jobs/queue.go:2: github.com/99designs/gqlgen/graphql belongs to graph, graph/model, graph/scalar, internal/server, resolvers alone"},
+			want: []string{"jobs/queue.go:2: github.com/99designs/gqlgen/graphql belongs to graph, graph/direct, graph/model, graph/scalar, internal/server, resolvers alone"},
 		},
 		{
 			name: "SQL in a resolver", pkg: "resolvers", file: "a.go",

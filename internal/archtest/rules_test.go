@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"graph":        {"engine", "engine/backtest/...", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/..."},
 	"graph/model":  {"engine", "engine/backtest/...", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/scalar"},
 	"graph/scalar": {"engine", "engine/kselect"},
+	"graph/direct": {},
 
 	"jobs":               {"engine/...", "internal/ingest", "internal/obs", "internal/postgres"},
 	"internal/auth":      {"engine", "internal/postgres"},
@@ -77,7 +78,7 @@ var confined = map[string][]string{
 	"github.com/riverqueue/river/riverdriver/": {"internal/pgtest", "internal/postgres", "jobs/queue.go", "jobs/worker.go"},
 	"database/sql":                             {"internal/postgres"},
 	"github.com/pressly/goose/":                {"internal/postgres"},
-	"github.com/99designs/gqlgen/":             {"graph", "graph/model", "graph/scalar", "internal/server", "resolvers"},
+	"github.com/99designs/gqlgen/":             {"graph", "graph/direct", "graph/model", "graph/scalar", "internal/server", "resolvers"},
 	"github.com/vikstrous/dataloadgen":         {"resolvers"},
 	"github.com/alecthomas/kong":               {"internal/cli"},
 	"github.com/schollz/progressbar/":          {"internal/cli"},

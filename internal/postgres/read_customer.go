@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -210,7 +211,12 @@ const stateOfCustomer = ` LEFT JOIN customer_state cs ON cs.store_id = c.store_i
 // Customers gives a page.
 func (db *DB) Customers(ctx context.Context, q CustomerQuery) ([]*ListedCustomer, error) {
 	var s statement
-	stores := s.arg(q.StoreIDs)
+	var stores string
+	if len(q.StoreIDs) == 1 {
+		stores = s.arg(q.StoreIDs[0])
+	} else {
+		stores = "ANY (" + s.arg(q.StoreIDs) + ")"
+	}
 	customers, computed, states := q.from(&s)
 	if q.filter(&s); !q.NeedsState() {
 		states = ""
@@ -232,13 +238,15 @@ func (db *DB) Customers(ctx context.Context, q CustomerQuery) ([]*ListedCustomer
 		sortColumn = sort.key
 	}
 	direction := q.direction(q.Descending)
-	limit := s.arg(q.Limit)
+	// The number stands in the statement, and one store is named as one: else the server plans anew each time, since a plan for
+	// any number and any stores looks dearer to it.
+	limit := strconv.Itoa(q.Limit)
 	sql := `-- name: Customers
 SELECT ` + customerFields + `, c.computed, c.sort_text FROM store t CROSS JOIN LATERAL (
   SELECT ` + customerFields + `, ` + computed + ` AS computed, ` + sortColumn + ` AS sort, ` + value + ` AS sort_text FROM ` + customers + ` c` + states + `
   WHERE c.store_id = t.store_id` + s.and() + `
   ORDER BY ` + order + `c.customer_key ` + direction + ` LIMIT ` + limit + `) c
-WHERE t.store_id = ANY (` + stores + `)
+WHERE t.store_id = ` + stores + `
 ORDER BY ` + outer + `c.customer_key ` + direction + `, c.store_id ` + direction + ` LIMIT ` + limit
 	rows, err := collect(ctx, db.read(ctx), scanListedCustomer, sql, s.args...)
 	return inOrder(q.Window, rows), err

@@ -19,10 +19,13 @@ type StoreView struct {
 const storeView = `SELECT ` + storeFields + `, coalesce(m.model_id, 0), m.fitted_at FROM store t LEFT JOIN LATERAL (
   SELECT model_id, fitted_at FROM segment_model WHERE segment_model.store_id = t.store_id ORDER BY model_id DESC LIMIT 1) m ON true`
 
-func scanStoreView(row pgx.CollectableRow) (*StoreView, error) {
+func scanStoreView(row pgx.CollectableRow) (*StoreView, error) { return scanStoreViewAnd(row) }
+
+// scanStoreViewAnd reads storeView and what follows it.
+func scanStoreViewAnd(row pgx.CollectableRow, more ...any) (*StoreView, error) {
 	var s StoreView
 	var fitted *time.Time
-	err := scanStoreFields(row, &s.Store, &s.ModelVersion, &fitted)
+	err := scanStoreFields(row, &s.Store, append([]any{&s.ModelVersion, &fitted}, more...)...)
 	s.ModelAt = timeOf(fitted)
 	return &s, err
 }
@@ -30,9 +33,48 @@ func scanStoreView(row pgx.CollectableRow) (*StoreView, error) {
 const storeViewsByKey = `-- name: StoreViewsByKey
 ` + storeView + ` WHERE t.store_key = ANY ($1)`
 
+// A statement about one store has a plan of its own, which is kept: for a list of any length the server plans anew each time,
+// which takes longer than the reading.
+const storeViewByKey = `-- name: StoreViewByKey
+` + storeView + ` WHERE t.store_key = $1`
+
 // StoreViewsByKey gives stores by the names that callers use; those that are not there are missing.
 func (db *DB) StoreViewsByKey(ctx context.Context, keys []string) ([]*StoreView, error) {
+	if len(keys) == 1 {
+		return collect(ctx, db.read(ctx), scanStoreView, storeViewByKey, keys[0])
+	}
 	return collect(ctx, db.read(ctx), scanStoreView, storeViewsByKey, keys)
+}
+
+// StoreCustomer is a store, and one of its customers: nil where it is not there.
+type StoreCustomer struct {
+	Store    *StoreView
+	Customer *engine.Customer
+}
+
+const storeCustomer = `-- name: StoreCustomer
+SELECT s.*, c.customer_id, c.customer_key, c.first_order_at, c.last_order_at, c.orders, c.value_cents
+FROM (` + storeView + ` WHERE t.store_key = $1) s LEFT JOIN customer c ON c.store_id = s.store_id AND c.customer_key = $2`
+
+// StoreCustomer gives a store and one of its customers by the names that callers use, in one statement; nil without the store.
+func (db *DB) StoreCustomer(ctx context.Context, storeKey, customerKey string) (*StoreCustomer, error) {
+	found, err := collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*StoreCustomer, error) {
+		var id, value *int64
+		var key *string
+		var first, last *time.Time
+		var orders *int
+		store, err := scanStoreViewAnd(row, &id, &key, &first, &last, &orders, &value)
+		if err != nil || id == nil {
+			return &StoreCustomer{Store: store}, err
+		}
+		return &StoreCustomer{store, &engine.Customer{
+			StoreID: store.ID, ID: *id, Key: *key, FirstOrderAt: timeOf(first), LastOrderAt: timeOf(last), Orders: *orders, ValueCents: *value,
+		}}, nil
+	}, storeCustomer, storeKey, customerKey)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 const storeViewsByID = `-- name: StoreViewsByID

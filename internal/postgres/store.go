@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"sync"
 	"time"
 	_ "time/tzdata" // stores have time zones where the machine knows none
 
@@ -37,11 +38,11 @@ func scanStoreFields(row pgx.CollectableRow, s *engine.Store, more ...any) error
 	if err != nil {
 		return err
 	}
-	if s.Zone, err = time.LoadLocation(zone); err != nil {
+	if s.Zone, err = zoneOf(zone); err != nil {
 		return err
 	}
 	if keyZone != "" {
-		if s.KeyZone, err = time.LoadLocation(keyZone); err != nil {
+		if s.KeyZone, err = zoneOf(keyZone); err != nil {
 			return err
 		}
 	}
@@ -50,6 +51,20 @@ func scanStoreFields(row pgx.CollectableRow, s *engine.Store, more ...any) error
 		s.Name = s.Key
 	}
 	return nil
+}
+
+// zones are those that stores were seen to have, by name: to load one reads a file each time.
+var zones sync.Map
+
+func zoneOf(name string) (*time.Location, error) {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err == nil {
+		zones.Store(name, zone)
+	}
+	return zone, err
 }
 
 func noStore(key string) *engine.Error {

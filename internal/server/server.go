@@ -42,6 +42,8 @@ type Config struct {
 	Quota     Quota        // of one caller; zero: DefaultQuota
 	// Trusted, where there are any, are the only documents that run.
 	Trusted TrustedDocuments
+	// NoDirect leaves every answer to gqlgen: what is written without it is compared with that.
+	NoDirect bool
 	// NoIntrospection and NoExplorer keep the schema and the page from being served.
 	NoIntrospection, NoExplorer bool
 	Origins                     []string // other origins than its own whose pages may use the API, such as https://dash.example.com
@@ -174,6 +176,9 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.AroundOperations(m.aroundOperations)
 	gql.AroundOperations(r.AroundOperations)
 	gql.AroundRootFields(r.AroundRootFields)
+	if !s.config.NoDirect {
+		gql.AroundFields(r.Direct())
+	}
 	gql.AroundResponses(m.around)
 	gql.AroundResponses(s.bounded)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

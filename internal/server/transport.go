@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -93,6 +94,7 @@ func (a answer) write(status int, response *graphql.Response) {
 		return
 	}
 	a.w.Header().Set("Content-Type", a.media+"; charset=utf-8")
+	a.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	switch status {
 	case http.StatusTooManyRequests:
 		a.w.Header().Set("Retry-After", "1")
