@@ -26,8 +26,8 @@ ALTER TABLE bench.axis ADD PRIMARY KEY (axis_id);
 ALTER TABLE bench.segment ADD FOREIGN KEY (axis_id) REFERENCES bench.axis;
 
 CREATE TABLE bench.snapshot AS
-SELECT s.customer_id, s.snapshot_date, s.drift, s.churn_risk, s.orders, s.value_cents, s.membership,
-  (SELECT array_agg(p.path[d + 1] ORDER BY n) FROM unnest(s.dominant) WITH ORDINALITY u(d, n)) AS dominant
+SELECT s.customer_id, s.snapshot_date, s.drift, s.churn_risk, s.orders, s.value_cents, memberships(s.membership) AS membership,
+  (SELECT array_agg(p.path[d + 1] ORDER BY n) FROM unnest(dominants(s.dominant)) WITH ORDINALITY u(d, n)) AS dominant
 FROM snapshot s JOIN store t USING (store_id) CROSS JOIN (
   SELECT array_agg(path ORDER BY position) AS path FROM bench.segment WHERE leaf >= 0) p WHERE t.store_key = 'demo' AND s.snapshot_type = 2;
 ALTER TABLE bench.snapshot ADD PRIMARY KEY (customer_id, snapshot_date), ADD FOREIGN KEY (customer_id) REFERENCES bench.customer;

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"log"
 	"net/http"
@@ -24,7 +25,7 @@ type point struct {
 	Orders     int32     `json:"orders"`
 	ValueCents int64     `json:"valueCents"`
 	Membership []int16   `json:"membership"`
-	Dominant   []*string `json:"dominant"`
+	Dominant   any       `json:"dominant"`
 }
 
 type customer struct {
@@ -33,7 +34,7 @@ type customer struct {
 	ValueCents int64     `json:"valueCents"`
 	Date       time.Time `json:"date"`
 	ChurnRisk  *float32  `json:"churnRisk"`
-	Dominant   []*string `json:"dominant"`
+	Dominant   any       `json:"dominant"`
 }
 
 type segment struct {
@@ -60,8 +61,8 @@ func main() {
 		log.Fatal(err)
 	}
 	for name, read := range map[string]func(context.Context, *pgxpool.Pool, string) (any, error){
-		"flat/timeline": timeline(flatTimeline), "own/timeline": timeline(ownTimeline),
-		"flat/customers": customers(flatCustomers), "own/customers": customers(ownCustomers),
+		"flat/timeline": timeline(flatTimeline, false), "own/timeline": timeline(ownTimeline, true),
+		"flat/customers": customers(flatCustomers, false), "own/customers": customers(ownCustomers, true),
 		"flat/tree": tree(flatTree), "own/tree": tree(ownTree),
 	} {
 		http.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) { answer(w, r, pool, read) })
@@ -92,18 +93,53 @@ const flatTimeline = `SELECT snapshot_date, drift, churn_risk, orders, value_cen
 	WHERE customer_id = (SELECT customer_id FROM bench.customer WHERE customer_key = $1) ORDER BY snapshot_date`
 
 // The positions of the dominant leaves stand for their paths here: a client would have to know the model.
-const ownTimeline = `SELECT snapshot_date, drift, churn_risk, orders, value_cents, membership, dominant::text[] FROM snapshot
+const ownTimeline = `SELECT snapshot_date, drift, churn_risk, orders, value_cents, membership, dominant FROM snapshot
 	WHERE store_id = (SELECT store_id FROM store WHERE store_key = 'demo') AND snapshot_type = 2
 	AND customer_id = (SELECT customer_id FROM customer JOIN store USING (store_id) WHERE store_key = 'demo' AND customer_key = $1) ORDER BY snapshot_date`
 
-func timeline(sql string) func(context.Context, *pgxpool.Pool, string) (any, error) {
+// packed reads Quimbi's thumbprints: two bytes a membership; a byte with the width of what follows, and the dominant leaf of each axis.
+type packed struct{ membership, dominant []byte }
+
+func (p packed) memberships() []int16 { return wide(p.membership) }
+
+func (p packed) dominants() []int16 {
+	if p.dominant[0] == 2 {
+		return wide(p.dominant[1:])
+	}
+	list := make([]int16, len(p.dominant)-1)
+	for i, b := range p.dominant[1:] {
+		if list[i] = int16(b); b == 255 {
+			list[i] = -1
+		}
+	}
+	return list
+}
+
+func wide(b []byte) []int16 {
+	list := make([]int16, len(b)/2)
+	for i := range list {
+		list[i] = int16(binary.BigEndian.Uint16(b[2*i:]))
+	}
+	return list
+}
+
+func timeline(sql string, own bool) func(context.Context, *pgxpool.Pool, string) (any, error) {
 	return func(ctx context.Context, pool *pgxpool.Pool, key string) (any, error) {
 		rows, err := pool.Query(ctx, sql, key)
 		if err != nil {
 			return nil, err
 		}
 		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p point, err error) {
-			err = row.Scan(&p.Date, &p.Drift, &p.ChurnRisk, &p.Orders, &p.ValueCents, &p.Membership, &p.Dominant)
+			var print packed
+			var paths []*string
+			if !own {
+				err = row.Scan(&p.Date, &p.Drift, &p.ChurnRisk, &p.Orders, &p.ValueCents, &p.Membership, &paths)
+				p.Dominant = paths
+				return p, err
+			}
+			if err = row.Scan(&p.Date, &p.Drift, &p.ChurnRisk, &p.Orders, &p.ValueCents, &print.membership, &print.dominant); err == nil {
+				p.Membership, p.Dominant = print.memberships(), print.dominants()
+			}
 			return p, err
 		})
 	}
@@ -114,20 +150,29 @@ const flatCustomers = `SELECT c.customer_key, c.orders, c.value_cents, s.snapsho
 	CROSS JOIN LATERAL (SELECT * FROM bench.snapshot s WHERE s.customer_id = c.customer_id ORDER BY snapshot_date DESC LIMIT 1) s
 	ORDER BY c.customer_key`
 
-const ownCustomers = `SELECT c.customer_key, c.orders, c.value_cents, s.snapshot_date, s.churn_risk, s.dominant::text[]
+const ownCustomers = `SELECT c.customer_key, c.orders, c.value_cents, s.snapshot_date, s.churn_risk, s.dominant
 	FROM (SELECT c.* FROM customer c JOIN store USING (store_id) WHERE store_key = 'demo' ORDER BY customer_key LIMIT 50) c
 	CROSS JOIN LATERAL (SELECT * FROM snapshot s WHERE s.store_id = c.store_id AND s.customer_id = c.customer_id AND s.snapshot_type = 2
 		ORDER BY snapshot_date DESC LIMIT 1) s
 	ORDER BY c.customer_key`
 
-func customers(sql string) func(context.Context, *pgxpool.Pool, string) (any, error) {
+func customers(sql string, own bool) func(context.Context, *pgxpool.Pool, string) (any, error) {
 	return func(ctx context.Context, pool *pgxpool.Pool, _ string) (any, error) {
 		rows, err := pool.Query(ctx, sql)
 		if err != nil {
 			return nil, err
 		}
 		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c customer, err error) {
-			err = row.Scan(&c.Key, &c.Orders, &c.ValueCents, &c.Date, &c.ChurnRisk, &c.Dominant)
+			var print packed
+			var paths []*string
+			if !own {
+				err = row.Scan(&c.Key, &c.Orders, &c.ValueCents, &c.Date, &c.ChurnRisk, &paths)
+				c.Dominant = paths
+				return c, err
+			}
+			if err = row.Scan(&c.Key, &c.Orders, &c.ValueCents, &c.Date, &c.ChurnRisk, &print.dominant); err == nil {
+				c.Dominant = print.dominants()
+			}
 			return c, err
 		})
 	}
@@ -138,7 +183,7 @@ const flatTree = `SELECT a.axis_id, a.key, s.segment_id, s.parent_id, s.path, s.
 
 const ownTree = `WITH counted AS (
 	SELECT d.n AS axis_id, d.leaf, count(*)::int AS members, count(*)::float8 / sum(count(*)) OVER (PARTITION BY d.n) AS share
-	FROM customer_state JOIN store USING (store_id), unnest(dominant) WITH ORDINALITY d(leaf, n)
+	FROM customer_state JOIN store USING (store_id), LATERAL (SELECT a + 1 AS n, dominant_at(dominant, a) AS leaf FROM generate_series(0, 13) a) d
 	WHERE store_key = 'demo' AND d.leaf >= 0 GROUP BY 1, 2)
 	SELECT a.axis_id, a.key, s.segment_id, s.parent_id, s.path, s.name, sum(c.members)::int, sum(c.share)
 	FROM bench.axis a JOIN bench.segment s USING (axis_id)
