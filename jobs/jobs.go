@@ -165,18 +165,21 @@ func (r *Runner) finish(ctx context.Context, run *engine.Run, err error) error {
 	return err
 }
 
-// Work does a whole run in this process, whatever other processes do, and returns when it is over. Fault: what made it fail.
+// Work does a whole run in this process, whatever other processes do, and returns when it is over. Fault: what made it fail;
+// postgres.ErrRunOver where somebody cancelled it meanwhile.
 func (r *Runner) Work(ctx context.Context, run *engine.Run, progress func(*engine.Run)) error {
 	hold, err := r.begin(ctx, run)
 	if err != nil {
 		return err
 	}
 	defer hold.Release()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	watched := r.watch(ctx, run.ID, stop, progress)
-	err = r.work(ctx, run)
-	stop()
+	at, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watched := r.watch(at, run.ID, func() { stop(postgres.ErrRunOver) }, progress)
+	if err = r.work(at, run); err != nil && errors.Is(context.Cause(at), postgres.ErrRunOver) {
+		err = postgres.ErrRunOver // whatever the work says of being stopped
+	}
+	stop(nil)
 	<-watched
 	return r.finish(ctx, run, err)
 }

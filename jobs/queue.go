@@ -281,10 +281,11 @@ func (q *Queue) Cancel(ctx context.Context, runID string) (*engine.Run, error) {
 		return err
 	})
 	if errors.Is(err, postgres.ErrRunOver) {
-		if _, err := q.db.Run(ctx, runID); err != nil {
+		run, err := q.db.Run(ctx, runID)
+		if err != nil {
 			return nil, err
 		}
-		over := engine.Errorf(engine.CodeRunFinished, "the run is over already")
+		over := engine.Errorf(engine.CodeRunFinished, "the run %s already", ended[run.State])
 		over.RunID = runID
 		return nil, over
 	}
@@ -293,6 +294,9 @@ func (q *Queue) Cancel(ctx context.Context, runID string) (*engine.Run, error) {
 	}
 	return q.db.Run(ctx, runID)
 }
+
+// ended says in words how a run came to its end.
+var ended = map[engine.RunState]string{engine.RunSucceeded: "has succeeded", engine.RunFailed: "has failed", engine.RunCancelled: "was cancelled"}
 
 // Reap looks after runs whose process is dead: a command's run has failed, any other is started again.
 func (q *Queue) Reap(ctx context.Context) error {

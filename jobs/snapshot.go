@@ -82,8 +82,11 @@ func (r *Runner) planned(ctx context.Context, tx *postgres.Tx, run *engine.Run, 
 }
 
 // chunk writes a chunk's snapshots, drift events and states, and counts it, all in the transaction. After the last one the run
-// is to be settled.
+// is to be settled. Fault: ErrRunOver, at once where the run was cancelled before.
 func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) (last bool, err error) {
+	if err := tx.RunGoesOn(ctx, c.RunID); err != nil {
+		return false, err
+	}
 	counts, events, err := r.write(ctx, tx, c)
 	if err == nil {
 		err = tx.CopyDriftEvents(ctx, events)

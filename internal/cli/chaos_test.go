@@ -91,16 +91,27 @@ func (c *chaos) start(t *testing.T) *localpg.Server {
 	return server
 }
 
-// prepare makes a clustered store with a snapshot before the one that is disturbed, and keeps what is there.
+// prepare makes a clustered store with snapshots of ten weeks before the one that is disturbed, and keeps what is there. Some
+// customers buy every week, so that the batch can tell what is unusual for them, and in the last one something else.
 func (c *chaos) prepare(t *testing.T, customers int) {
 	t.Helper()
 	var text bytes.Buffer
 	text.WriteString("customer_id,order_id,ordered_at,sku,quantity,unit_price\n")
 	random := rand.New(rand.NewPCG(1, 1))
 	for n := range customers {
+		buy := func(day, most int) {
+			fmt.Fprintf(&text, "c%d,o%d,%s,s%d,%d,%d.50\n", n, text.Len(), time.Date(2025, 1, 1+day, random.IntN(24), 0, 0, 0, time.UTC).Format(time.RFC3339), random.IntN(500), 1+random.IntN(most), 1+random.IntN(30*most))
+		}
 		for range 1 + random.IntN(4) {
-			day := random.IntN(360)
-			fmt.Fprintf(&text, "c%d,o%d,%s,s%d,%d,%d.50\n", n, text.Len(), time.Date(2025, 1, 1+day, random.IntN(24), 0, 0, 0, time.UTC).Format(time.RFC3339), random.IntN(500), 1+random.IntN(3), 1+random.IntN(90))
+			buy(random.IntN(360), 3)
+		}
+		if n%50 == 0 {
+			for week := range 25 {
+				buy(178+7*week, 1)
+			}
+			for range 12 {
+				buy(353-random.IntN(6), 90)
+			}
 		}
 	}
 	file := filepath.Join(t.TempDir(), "orders.csv")
@@ -110,7 +121,7 @@ func (c *chaos) prepare(t *testing.T, customers int) {
 	for _, args := range [][]string{
 		{"import", "--store", "shop", file},
 		{"recluster", "--store", "shop", "--seed", "1", "--no-choose-k", "--no-hierarchical", "--max-iterations", "10"},
-		{"snapshot", "--store", "shop", "--type", "weekly", "--date", "2025-12-14"},
+		{"replay", "--store", "shop", "--type", "weekly", "--from", "2025-10-12", "--to", "2025-12-15"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "quimbi", args...)
 		cmd.Env = append(os.Environ(), "DATABASE_URL="+c.server.URL())
@@ -128,8 +139,10 @@ func (c *chaos) prepare(t *testing.T, customers int) {
 		t.Fatal(err)
 	}
 	c.date = engine.NewDate(2025, 12, 21)
-	if _, err := c.pool.Exec(t.Context(), "CREATE TABLE kept_state AS SELECT * FROM customer_state"); err != nil {
-		t.Fatal(err)
+	for _, w := range written {
+		if _, err := c.pool.Exec(t.Context(), "CREATE TABLE kept_"+w.table+" AS SELECT * FROM "+w.table); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -287,17 +300,33 @@ WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attn
 	return text
 }
 
-// sum is what the batch has written: snapshots, drift events, states, and the run's own counters, and how many snapshots.
+// written are the tables that a batch writes beside its snapshots; what is numbered as it comes, or dated by the clock, is left out.
+var written = []struct {
+	table, order string
+	without      []string
+}{
+	{"drift_event", "customer_id, to_date, axis", []string{"event_id", "detected_at"}},
+	{"customer_drift", "customer_id, to_date", nil},
+	{"drift_spread", "to_date", nil},
+	{"segment_transition", "customer_id, axis, first_date", []string{"transition_id"}},
+	{"alarm", "customer_id, alarm_date, kind", []string{"alarm_id"}},
+	{"alarm_watch", "alarm_date, first_customer, kind", nil},
+	{"customer_state", "customer_id", []string{"updated_at"}},
+}
+
+// sum is what the batch has written, a line a table: snapshots, what follows from them, and the run's own counters; and how many
+// snapshots.
 func (c *chaos) sum(t *testing.T) (sum string, rows int) {
 	t.Helper()
-	all := func(row, from, order string) string {
-		return "(SELECT md5(string_agg(md5(" + row + "), '' ORDER BY " + order + ")) FROM " + from + ")"
+	all := func(table, order string, without ...string) string {
+		return "'" + table + " ' || (SELECT md5(string_agg(md5(" + c.row(t, table, without...) + "), '' ORDER BY " + order + ")) FROM " + table + ")"
 	}
-	err := c.pool.QueryRow(t.Context(), "SELECT concat_ws(' ', "+
-		all(c.row(t, "snapshot", "created_at"), "snapshot WHERE snapshot_date = $1", "customer_id")+", "+
-		all(c.row(t, "drift_event", "event_id", "detected_at"), "drift_event", "customer_id, axis")+", "+
-		all(c.row(t, "customer_state", "updated_at"), "customer_state", "customer_id")+
-		", (SELECT concat_ws('/', rows, events, done, total, report) FROM run WHERE kind = 'SNAPSHOT' ORDER BY created_at DESC LIMIT 1)), "+
+	parts := []string{all("snapshot", "customer_id, snapshot_date", "created_at")}
+	for _, w := range written {
+		parts = append(parts, all(w.table, w.order, w.without...))
+	}
+	err := c.pool.QueryRow(t.Context(), "SELECT concat_ws(E'\n', "+strings.Join(parts, ", ")+
+		", (SELECT concat_ws('/', 'run', rows, events, done, total, report) FROM run WHERE kind = 'SNAPSHOT' ORDER BY created_at DESC LIMIT 1)), "+
 		"(SELECT count(*) FROM snapshot WHERE snapshot_date = $1)", c.date.UTC()).Scan(&sum, &rows)
 	if err != nil {
 		t.Fatal(err)
@@ -305,12 +334,42 @@ func (c *chaos) sum(t *testing.T) (sum string, rows int) {
 	return sum, rows
 }
 
+// substance tells whether a batch has written something of every kind that it can: rows of every table, transitions that it
+// began and such as it settled, and anomalies that only a run which is over knows.
+func (c *chaos) substance(t *testing.T) {
+	t.Helper()
+	for name, sql := range map[string]string{
+		"drift events":         "drift_event WHERE to_date = $1",
+		"drifts of customers":  "customer_drift WHERE to_date = $1",
+		"spreads":              "drift_spread WHERE to_date = $1",
+		"transitions begun":    "segment_transition WHERE first_date = $1",
+		"transitions settled":  "segment_transition WHERE settled_on = $1 AND first_date < $1",
+		"deviations":           "drift_event WHERE to_date = $1 AND robust_z IS NOT NULL",
+		"unusual moves":        "drift_event WHERE to_date = $1 AND robust_z >= 3.5 AND overall_anomaly",
+		"alarms":               "alarm WHERE alarm_date = $1 AND rank > 0",
+		"customers watched":    "alarm_watch WHERE alarm_date = $1",
+		"states of customers":  "customer_state WHERE state_date = $1",
+		"snapshots with drift": "snapshot WHERE snapshot_date = $1 AND drift IS NOT NULL",
+	} {
+		var n int
+		if err := c.pool.QueryRow(t.Context(), "SELECT count(*) FROM "+sql, c.date.UTC()).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d %s", n, name)
+		if n == 0 {
+			t.Errorf("the batch has no %s: nothing is shown of them", name)
+		}
+	}
+}
+
 // forget takes the batch back.
 func (c *chaos) forget(t *testing.T) {
 	t.Helper()
-	for _, sql := range []string{
-		"TRUNCATE snapshot_weekly_20251221", "TRUNCATE drift_event", "DELETE FROM customer_drift WHERE to_date = '2025-12-21'", "TRUNCATE customer_state", "INSERT INTO customer_state SELECT * FROM kept_state",
-	} {
+	statements := []string{"TRUNCATE snapshot_weekly_20251221"}
+	for _, w := range written {
+		statements = append(statements, "TRUNCATE "+w.table, "INSERT INTO "+w.table+" OVERRIDING SYSTEM VALUE SELECT * FROM kept_"+w.table)
+	}
+	for _, sql := range statements {
 		if _, err := c.pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
@@ -330,6 +389,7 @@ func TestKilledSnapshots(t *testing.T) {
 	if rows == 0 {
 		t.Fatal("the batch is empty")
 	}
+	c.substance(t)
 	t.Logf("an undisturbed batch of %d takes %s", rows, took.Round(time.Millisecond))
 	times := kills(t)
 	if os.Getenv("QUIMBI_CHAOS") == "" {

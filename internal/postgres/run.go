@@ -152,6 +152,21 @@ func (tx *Tx) PlanRun(ctx context.Context, runID string, stage engine.RunStage, 
 	return tx.updateRun(ctx, runID, planRun, stage, total)
 }
 
+const runGoesOn = `-- name: RunGoesOn
+SELECT EXISTS (SELECT FROM run WHERE run_id = $1 AND state = 'RUNNING')`
+
+// RunGoesOn spares work for a run that came to a final state. Fault: ErrRunOver.
+func (tx *Tx) RunGoesOn(ctx context.Context, runID string) error {
+	var goesOn bool
+	if err := tx.QueryRow(ctx, runGoesOn, runID).Scan(&goesOn); err != nil {
+		return err
+	}
+	if !goesOn {
+		return ErrRunOver
+	}
+	return nil
+}
+
 // ChunkCounts is what a chunk of snapshots wrote.
 type ChunkCounts struct{ Created, Kept, Replaced, Events int64 }
 
