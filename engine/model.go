@@ -231,3 +231,13 @@ type FitReport struct {
 	Iterations           int                 `json:"iterations"`
 	Converged            bool                `json:"converged"`
 }
+
+// RiskChange is the risk weight of one segment of an axis less that of another; nil before outcomes are known.
+func (m *Model) RiskChange(axis, from, to int) *float64 {
+	segments := m.Axes[axis].Segments
+	if min(from, to) < 0 || max(from, to) >= len(segments) || segments[from].RiskWeight == nil || segments[to].RiskWeight == nil {
+		return nil
+	}
+	change := *segments[to].RiskWeight - *segments[from].RiskWeight
+	return &change
+}

@@ -69,6 +69,8 @@ type DriftEvent struct {
 	LargestAxis    int
 	LargestScore   float64
 	ModerateAxes   int
+	// RiskChange is the risk weight of the segment after less that of the one before; nil before outcomes are known.
+	RiskChange *float64
 	// Provisional is a move since the last snapshot that orders brought; the next snapshot tells whether it stays.
 	Provisional bool
 	DetectedAt  time.Time

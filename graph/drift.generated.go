@@ -25,10 +25,11 @@ type DriftEventResolver interface {
 	FromSnapshot(ctx context.Context, obj *model.DriftEvent) (*model.Snapshot, error)
 	ToSnapshot(ctx context.Context, obj *model.DriftEvent) (*model.Snapshot, error)
 
+	Acceleration(ctx context.Context, obj *model.DriftEvent) (*float64, error)
 	FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 	ToSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error)
 
-	Direction(ctx context.Context, obj *model.DriftEvent) (*risk.Direction, error)
+	ChurnRiskChange(ctx context.Context, obj *model.DriftEvent) (*float64, error)
 }
 type OverallDriftResolver interface {
 	IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error)
@@ -1400,6 +1401,29 @@ func (ec *executionContext) fieldContext_DriftEvent_velocity(_ context.Context, 
 	return graphql.NewScalarFieldContext("DriftEvent", field, true, false, "Float")
 }
 
+func (ec *executionContext) _DriftEvent_acceleration(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftEvent_acceleration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DriftEvent().Acceleration(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftEvent_acceleration(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftEvent", field, true, true, "Float")
+}
+
 func (ec *executionContext) _DriftEvent_fromSegment(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1496,7 +1520,7 @@ func (ec *executionContext) _DriftEvent_direction(ctx context.Context, field gra
 			return ec.fieldContext_DriftEvent_direction(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.DriftEvent().Direction(ctx, obj)
+			return obj.Direction(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *risk.Direction) graphql.Marshaler {
@@ -1507,7 +1531,30 @@ func (ec *executionContext) _DriftEvent_direction(ctx context.Context, field gra
 	)
 }
 func (ec *executionContext) fieldContext_DriftEvent_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("DriftEvent", field, true, true, "RiskDirection")
+	return graphql.NewScalarFieldContext("DriftEvent", field, true, false, "RiskDirection")
+}
+
+func (ec *executionContext) _DriftEvent_churnRiskChange(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftEvent_churnRiskChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DriftEvent().ChurnRiskChange(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftEvent_churnRiskChange(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftEvent", field, true, true, "Float")
 }
 
 func (ec *executionContext) _DriftEvent_overall(ctx context.Context, field graphql.CollectedField, obj *model.DriftEvent) (ret graphql.Marshaler) {
@@ -3724,7 +3771,7 @@ func (ec *executionContext) unmarshalInputDriftEventFilter(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "axes", "minSeverity", "causes", "range", "type", "segmentChanged", "anomaliesOnly", "fromSegmentIds", "toSegmentIds"}
+	fieldsInOrder := [...]string{"storeId", "axes", "minSeverity", "causes", "range", "type", "segmentChanged", "anomaliesOnly", "directions", "fromSegmentIds", "toSegmentIds"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3787,6 +3834,13 @@ func (ec *executionContext) unmarshalInputDriftEventFilter(ctx context.Context, 
 				return it, err
 			}
 			it.AnomaliesOnly = data
+		case "directions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("directions"))
+			data, err := ec.unmarshalORiskDirection2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirectionᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Directions = data
 		case "fromSegmentIds":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fromSegmentIds"))
 			data, err := ec.unmarshalOID2ᚕstringᚄ(ctx, v)
@@ -4268,6 +4322,12 @@ func (ec *executionContext) _DriftEvent(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "acceleration":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DriftEvent_acceleration(ctx, field, obj)
+				})
 		case "fromSegment":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -4286,10 +4346,15 @@ func (ec *executionContext) _DriftEvent(ctx context.Context, sel ast.SelectionSe
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "direction":
+			out.Values[i] = ec._DriftEvent_direction(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "churnRiskChange":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
-					return ec._DriftEvent_direction(ctx, field, obj)
+					return ec._DriftEvent_churnRiskChange(ctx, field, obj)
 				})
 		case "overall":
 			out.Values[i] = ec._DriftEvent_overall(ctx, field, obj)
@@ -5423,6 +5488,21 @@ func (ec *executionContext) marshalNOverallDrift2ᚖgithubᚗcomᚋquimbiᚋquim
 	return ec._OverallDrift(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNRiskDirection2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, v any) (risk.Direction, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := risk.Direction(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRiskDirection2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, sel ast.SelectionSet, v risk.Direction) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RiskDirection!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNRiskShift2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRiskShift(ctx context.Context, sel ast.SelectionSet, v *model.RiskShift) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "RiskShift!")
@@ -5660,6 +5740,42 @@ func (ec *executionContext) marshalOModelDrift2ᚖgithubᚗcomᚋquimbiᚋquimbi
 		return graphql.Null
 	}
 	return ec._ModelDrift(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalORiskDirection2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirectionᚄ(ctx context.Context, v any) ([]risk.Direction, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]risk.Direction, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNRiskDirection2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalORiskDirection2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirectionᚄ(ctx context.Context, sel ast.SelectionSet, v []risk.Direction) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRiskDirection2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalORiskDirection2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋriskᚐDirection(ctx context.Context, v any) (*risk.Direction, error) {

@@ -152,7 +152,7 @@ func (b *touched) add(customer postgres.CustomerLines, f *engine.Features) {
 		if drift.Largest >= 0 {
 			state.LargestDrift = &drift.LargestScore
 		}
-		b.Events = append(b.Events, b.runner.driftEvents(engine.DriftEvent{
+		b.Events = append(b.Events, b.runner.driftEvents(b.model, engine.DriftEvent{
 			StoreID: b.StoreID, CustomerID: customer.CustomerID, Type: from.Type, From: from.Date, To: b.Day, ModelVersion: b.Model,
 			ByOrder: active(customer.Lines, from.Date.In(b.store.Zone), b.At), Provisional: true,
 		}, drift)...)

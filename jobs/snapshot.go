@@ -275,13 +275,13 @@ func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine
 
 // note adds an event for every axis over the threshold.
 func (b *batch) note(s *postgres.WrittenSnapshot, from engine.Date, d engine.Drift) {
-	b.events = append(b.events, b.runner.driftEvents(engine.DriftEvent{
+	b.events = append(b.events, b.runner.driftEvents(b.model, engine.DriftEvent{
 		StoreID: s.StoreID, CustomerID: s.CustomerID, Type: s.Type, From: from, To: s.Date, ModelVersion: s.ModelVersion, ByOrder: s.Active,
 	}, d)...)
 }
 
-// driftEvents gives an event for every axis over the threshold; what holds for all of them is in the base.
-func (r *Runner) driftEvents(base engine.DriftEvent, d engine.Drift) []engine.DriftEvent {
+// driftEvents gives an event for every axis over the threshold under a model; what holds for all of them is in the base.
+func (r *Runner) driftEvents(m *engine.Model, base engine.DriftEvent, d engine.Drift) []engine.DriftEvent {
 	var events []engine.DriftEvent
 	for a := range d.Axes {
 		axis := &d.Axes[a]
@@ -290,6 +290,7 @@ func (r *Runner) driftEvents(base engine.DriftEvent, d engine.Drift) []engine.Dr
 		}
 		e := base
 		e.Axis, e.Score, e.FromSegment, e.ToSegment = a, axis.Score, axis.From, axis.To
+		e.RiskChange = m.RiskChange(a, axis.From, axis.To)
 		e.AxisAnomaly = axis.Score >= r.settings.AnomalyThreshold
 		e.OverallAnomaly = d.Overall != nil && *d.Overall >= r.settings.AnomalyThreshold
 		e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes = d.Overall, d.Mean, d.Coverage, d.Largest, d.LargestScore, d.ModerateAxes

@@ -2,8 +2,10 @@ package resolvers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -26,6 +28,9 @@ func (r *Resolver) driftQuery(ctx context.Context, f *model.DriftEventFilter) (p
 	if f.AnomaliesOnly != nil {
 		q.AnomaliesOnly = *f.AnomaliesOnly
 	}
+	for _, d := range f.Directions {
+		q.RiskSigns = append(q.RiskSigns, signs[d])
+	}
 	var err error
 	if q.From, q.To, err = dates(f.Range); err != nil {
 		return q, err
@@ -41,6 +46,9 @@ func (r *Resolver) driftQuery(ctx context.Context, f *model.DriftEventFilter) (p
 	q.ToSegments, err = r.segmentsAt(ctx, f.ToSegmentIds)
 	return q, err
 }
+
+// signs are those of the change of risk.
+var signs = map[risk.Direction]int{risk.Improving: -1, risk.Unchanged: 0, risk.Worsening: 1}
 
 // causes gives what ByOrder must be, nil for any; ORDER alone where nothing is told.
 func causes(list []model.DriftCause) *bool {
@@ -257,6 +265,50 @@ func (r *Resolver) eventSnapshot(ctx context.Context, e *model.DriftEvent, date 
 		return nil, err
 	}
 	return &model.Snapshot{Snapshot: s, Customer: e.Customer}, nil
+}
+
+// eventAcceleration brings the snapshots at both ends of an event, and the one before them, under its model. What is read for a page
+// of events are two statements.
+func (r *Resolver) eventAcceleration(ctx context.Context, e *model.DriftEvent) (*float64, error) {
+	if e.Provisional {
+		return nil, nil
+	}
+	l, rows := r.loaders(ctx), make([]*engine.Snapshot, 3)
+	ref := postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
+	later := ref
+	later.Date = e.To
+	for i, load := range []func() (*engine.Snapshot, error){l.earlier.LoadThunk(ctx, ref), l.snapshot.LoadThunk(ctx, ref), l.snapshot.LoadThunk(ctx, later)} {
+		s, err := orNone(load())
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = s
+	}
+	if slices.Contains(rows, nil) {
+		return nil, nil
+	}
+	m, err := r.version(ctx, e.Customer.Store, &e.ModelVersion)
+	if err != nil {
+		return nil, err
+	}
+	return model.NewSeries(e.Customer, m, e.Type, rows).AccelerationOn(e.DriftEvent.Axis), nil
+}
+
+// eventRiskChange compares the churn risks that were stored at both ends of an event.
+func (r *Resolver) eventRiskChange(ctx context.Context, e *model.DriftEvent) (*float64, error) {
+	if e.Provisional {
+		return nil, nil
+	}
+	ref := postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
+	later := ref
+	later.Date = e.To
+	from, to := r.loaders(ctx).snapshot.LoadThunk(ctx, ref), r.loaders(ctx).snapshot.LoadThunk(ctx, later)
+	before, err := orNone(from())
+	if err != nil {
+		return nil, err
+	}
+	after, err := orNone(to())
+	return model.ChurnRiskChange(before, after), err
 }
 
 // laterSnapshot gives the snapshot that an event leads to; a provisional one leads to none yet.

@@ -8,7 +8,6 @@ package resolvers
 import (
 	"context"
 
-	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/graph/model"
 )
@@ -21,6 +20,10 @@ func (r *driftEventResolver) ToSnapshot(ctx context.Context, obj *model.DriftEve
 	return r.laterSnapshot(ctx, obj)
 }
 
+func (r *driftEventResolver) Acceleration(ctx context.Context, obj *model.DriftEvent) (*float64, error) {
+	return r.eventAcceleration(ctx, obj)
+}
+
 func (r *driftEventResolver) FromSegment(ctx context.Context, obj *model.DriftEvent) (*model.Segment, error) {
 	return r.eventSegment(ctx, obj, obj.DriftEvent.FromSegment)
 }
@@ -29,8 +32,8 @@ func (r *driftEventResolver) ToSegment(ctx context.Context, obj *model.DriftEven
 	return r.eventSegment(ctx, obj, obj.DriftEvent.ToSegment)
 }
 
-func (r *driftEventResolver) Direction(ctx context.Context, obj *model.DriftEvent) (*risk.Direction, error) {
-	return r.eventDirection(ctx, obj)
+func (r *driftEventResolver) ChurnRiskChange(ctx context.Context, obj *model.DriftEvent) (*float64, error) {
+	return r.eventRiskChange(ctx, obj)
 }
 
 func (r *overallDriftResolver) IsAnomaly(ctx context.Context, obj *model.OverallDrift) (*bool, error) {

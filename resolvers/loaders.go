@@ -30,6 +30,7 @@ type loaders struct {
 	state         *dataloadgen.Loader[shaped[stateShape], *postgres.CustomerState]
 	latest        *dataloadgen.Loader[shaped[postgres.LatestQuery], *engine.Snapshot]
 	snapshot      *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot]
+	earlier       *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot] // than the one that is named
 	snapshots     *dataloadgen.Loader[shaped[postgres.SnapshotQuery], []*engine.Snapshot]
 	timeline      *dataloadgen.Loader[shaped[postgres.TimelineQuery], []*engine.Snapshot]
 	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
@@ -118,6 +119,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.state = byShape(r.states)
 	l.lines = byShape(r.lines)
 	l.snapshot = newLoader(r.DB.SnapshotsByRef)
+	l.earlier = newLoader(r.DB.SnapshotsBefore)
 	l.latest = byShape(r.DB.LatestSnapshots)
 	l.snapshots = byShape(r.DB.Snapshots)
 	l.timeline = byShape(r.DB.Timeline)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"github.com/quimbi/quimbi/engine"
-	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/engine/versions"
 	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/graph/model"
@@ -165,19 +164,6 @@ func (r *Resolver) timelineTransitions(ctx context.Context, t *model.Timeline) (
 		list = append(list, view(rows[i]))
 	}
 	return list, nil
-}
-
-// eventDirection gives which way an event goes by risk; nil before outcomes are known.
-func (r *Resolver) eventDirection(ctx context.Context, e *model.DriftEvent) (*risk.Direction, error) {
-	m, err := r.version(ctx, e.Customer.Store, &e.ModelVersion)
-	if err != nil {
-		return nil, err
-	}
-	axis := e.DriftEvent.Axis
-	if n := len(m.Axes[axis].Segments); e.DriftEvent.FromSegment < 0 || e.DriftEvent.FromSegment >= n || e.DriftEvent.ToSegment < 0 || e.DriftEvent.ToSegment >= n {
-		return nil, nil
-	}
-	return model.DirectionBetween(m, axis, e.DriftEvent.FromSegment, e.DriftEvent.ToSegment), nil
 }
 
 // silentShape asks where customers would stand on a day had they done nothing since another.

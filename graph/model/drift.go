@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/engine/versions"
 )
 
@@ -47,6 +48,31 @@ func (e *DriftEvent) Severity() engine.Severity { return engine.SeverityOf(e.Sco
 
 // SegmentChanged tells whether the dominant segment changed.
 func (e *DriftEvent) SegmentChanged() bool { return e.DriftEvent.FromSegment != e.DriftEvent.ToSegment }
+
+// Direction is which way by risk; nil before outcomes are known.
+func (e *DriftEvent) Direction() *risk.Direction { return directionOf(e.RiskChange) }
+
+// ChurnRiskChange is the churn risk of one snapshot less that of another;
+// nil where either has none, or they are of two models.
+func ChurnRiskChange(from, to *engine.Snapshot) *float64 {
+	if from == nil || to == nil || from.ChurnRisk == nil || to.ChurnRisk == nil || from.ModelVersion != to.ModelVersion {
+		return nil
+	}
+	change := *to.ChurnRisk - *from.ChurnRisk
+	return &change
+}
+
+// AccelerationOn is the change of velocity on an axis over the last three snapshots of the series; nil with fewer, after a gap, and
+// where one has no memberships.
+func (s *Series) AccelerationOn(axis int) *float64 {
+	return s.accelerationOn(axis, s.steps())
+}
+
+func (s *Series) accelerationOn(axis int, steps []*engine.Drift) *float64 {
+	return s.acceleration(steps, func(step *engine.Drift) (float64, bool) {
+		return step.Axes[axis].Score, step.Axes[axis].Status == engine.AxisOn
+	})
+}
 
 // OverallDrift is the drift over all axes.
 type OverallDrift struct {
@@ -307,9 +333,7 @@ func (s *Series) axisDrift(axis int, d *engine.Drift, steps []*engine.Drift, day
 	if a.Status == engine.AxisOn {
 		velocity := a.AxisDrift.Score / float64(max(1, days))
 		a.Velocity = &velocity
-		a.Acceleration = s.acceleration(steps, func(step *engine.Drift) (float64, bool) {
-			return step.Axes[axis].Score, step.Axes[axis].Status == engine.AxisOn
-		})
+		a.Acceleration = s.accelerationOn(axis, steps)
 	}
 	return a
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/journey"
 	"github.com/quimbi/quimbi/engine/kselect"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/engine/watch"
 )
 
@@ -436,6 +437,8 @@ type DriftEventFilter struct {
 	SegmentChanged *bool `json:"segmentChanged,omitempty"`
 	// Only anomalous ones. Whether a move of a snapshot is unusual for its customer is known when the run over all customers is done, so a subscription tells of those over the threshold.
 	AnomaliesOnly *bool `json:"anomaliesOnly,omitempty"`
+	// Any of these ways by the risk of the two segments; events of before outcomes were known have none.
+	Directions []risk.Direction `json:"directions,omitempty"`
 	// Out of one of these segments or their descendants.
 	FromSegmentIds []string `json:"fromSegmentIds,omitempty"`
 	// Into one of these segments or their descendants.

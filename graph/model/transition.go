@@ -55,11 +55,14 @@ func (t *SegmentTransition) Direction() *risk.Direction {
 
 // DirectionBetween is the sign of the difference of two segments' risk weights; nil where they have none.
 func DirectionBetween(m *engine.Model, axis, from, to int) *risk.Direction {
-	before, after := m.Axes[axis].Segments[from].RiskWeight, m.Axes[axis].Segments[to].RiskWeight
-	if before == nil || after == nil {
+	return directionOf(m.RiskChange(axis, from, to))
+}
+
+func directionOf(change *float64) *risk.Direction {
+	if change == nil {
 		return nil
 	}
-	direction := risk.DirectionOf(*after - *before)
+	direction := risk.DirectionOf(*change)
 	return &direction
 }
 

@@ -33,6 +33,7 @@ type DriftQuery struct {
 	Type           engine.SnapshotType
 	SegmentChanged *bool
 	AnomaliesOnly  bool
+	RiskSigns      []int // of the change of risk; nil: any, and unknown ones
 	FromSegments   []SegmentAt
 	ToSegments     []SegmentAt
 	Provisional    bool // provisional ones too
@@ -47,7 +48,7 @@ type ListedEvent struct {
 }
 
 const eventFields = `e.event_id, e.axis, e.snapshot_type, e.from_date, e.to_date, e.model_id, e.score, e.from_segment, e.to_segment, e.by_order,
-  e.axis_anomaly, e.overall_anomaly, e.overall, e.mean_score, e.coverage, e.largest_axis, e.largest_score, e.moderate_axes, e.provisional, e.robust_z, e.detected_at, ` + customerFields
+  e.axis_anomaly, e.overall_anomaly, e.overall, e.mean_score, e.coverage, e.largest_axis, e.largest_score, e.moderate_axes, e.provisional, e.robust_z, e.risk_change, e.detected_at, ` + customerFields
 
 func scanEvent(row pgx.CollectableRow) (*ListedEvent, error) {
 	var e ListedEvent
@@ -56,7 +57,7 @@ func scanEvent(row pgx.CollectableRow) (*ListedEvent, error) {
 	var first, last *time.Time
 	targets := []any{
 		&e.ID, &e.Axis, &kind, &from, &to, &e.ModelVersion, &e.Score, &e.FromSegment, &e.ToSegment, &e.ByOrder, &e.AxisAnomaly, &e.OverallAnomaly, &e.Overall,
-		&e.Mean, &e.Coverage, &e.LargestAxis, &e.LargestScore, &e.ModerateAxes, &e.Provisional, &e.RobustZ, &e.DetectedAt,
+		&e.Mean, &e.Coverage, &e.LargestAxis, &e.LargestScore, &e.ModerateAxes, &e.Provisional, &e.RobustZ, &e.RiskChange, &e.DetectedAt,
 	}
 	err := row.Scan(append(targets, customerTargets(&e.Customer, &first, &last)...)...)
 	e.Type, e.From, e.To = engine.SnapshotType(kind), dateOf(from), dateOf(to)
@@ -101,6 +102,9 @@ func (q *DriftQuery) filter(s *statement) {
 	}
 	if q.AnomaliesOnly {
 		s.where("e.axis_anomaly OR e.overall_anomaly")
+	}
+	if q.RiskSigns != nil {
+		s.where("sign(e.risk_change) = ANY (?)", q.RiskSigns)
 	}
 	inSegments(s, "e.from_segment", q.FromSegments)
 	inSegments(s, "e.to_segment", q.ToSegments)

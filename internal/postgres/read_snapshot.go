@@ -69,15 +69,46 @@ JOIN snapshot s ON s.store_id = k.store_id AND s.customer_id = k.customer_id AND
 
 // SnapshotsByRef gives snapshots with their features; those that are not there are missing.
 func (db *DB) SnapshotsByRef(ctx context.Context, refs []SnapshotRef) (map[SnapshotRef]*engine.Snapshot, error) {
-	stores, ids := make([]int32, len(refs)), make([]int64, len(refs))
-	kinds, days := make([]int16, len(refs)), make([]time.Time, len(refs))
-	for i, r := range refs {
-		stores[i], ids[i], kinds[i], days[i] = r.StoreID, r.CustomerID, int16(r.Type), dateParam(r.Date)
-	}
+	stores, ids, kinds, days := columnsOf(refs)
 	found, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsByRef, stores, ids, kinds, days)
 	snapshots := make(map[SnapshotRef]*engine.Snapshot, len(found))
 	for _, s := range found {
 		snapshots[SnapshotRef{CustomerRef{s.StoreID, s.CustomerID}, s.Type, s.Date}] = s
+	}
+	return snapshots, err
+}
+
+// columnsOf gives references as the columns of a statement.
+func columnsOf(refs []SnapshotRef) (stores []int32, ids []int64, kinds []int16, days []time.Time) {
+	for _, r := range refs {
+		stores, ids = append(stores, r.StoreID), append(ids, r.CustomerID)
+		kinds, days = append(kinds, int16(r.Type)), append(days, dateParam(r.Date))
+	}
+	return stores, ids, kinds, days
+}
+
+const snapshotsBefore = `-- name: SnapshotsBefore
+SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::date[]) k(store_id, customer_id, kind, day) CROSS JOIN LATERAL (
+  SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = k.kind AND s.snapshot_date < k.day
+  ORDER BY s.snapshot_date DESC LIMIT 1) s`
+
+// SnapshotsBefore gives for each snapshot the customer's last one of the type before it, with its features; there need be none on
+// the day that is named.
+func (db *DB) SnapshotsBefore(ctx context.Context, refs []SnapshotRef) (map[SnapshotRef]*engine.Snapshot, error) {
+	stores, ids, kinds, days := columnsOf(refs)
+	found, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsBefore, stores, ids, kinds, days)
+	series := map[SnapshotRef][]*engine.Snapshot{} // by all but the date
+	for _, s := range found {
+		key := SnapshotRef{CustomerRef: CustomerRef{s.StoreID, s.CustomerID}, Type: s.Type}
+		series[key] = append(series[key], s)
+	}
+	snapshots := make(map[SnapshotRef]*engine.Snapshot, len(refs))
+	for _, r := range refs {
+		for _, s := range series[SnapshotRef{CustomerRef: r.CustomerRef, Type: r.Type}] {
+			if last := snapshots[r]; s.Date < r.Date && (last == nil || last.Date < s.Date) {
+				snapshots[r] = s
+			}
+		}
 	}
 	return snapshots, err
 }

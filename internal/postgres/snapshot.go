@@ -111,6 +111,7 @@ func featuresOf(stored []*float32) []float32 {
 var driftColumns = []string{
 	"store_id", "customer_id", "axis", "snapshot_type", "from_date", "to_date", "model_id", "score", "from_segment", "to_segment",
 	"by_order", "axis_anomaly", "overall_anomaly", "overall", "mean_score", "coverage", "largest_axis", "largest_score", "moderate_axes", "provisional", "robust_z",
+	"risk_change",
 }
 
 // DriftChannel is the channel on which the numbers of stores with new drift events are told.
@@ -143,7 +144,7 @@ func (tx *Tx) CopyDriftEvents(ctx context.Context, events []engine.DriftEvent) e
 		e := &events[i]
 		return []any{
 			e.StoreID, e.CustomerID, e.Axis, int16(e.Type), dateParam(e.From), dateParam(e.To), e.ModelVersion, e.Score, e.FromSegment, e.ToSegment,
-			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes, e.Provisional, e.RobustZ,
+			e.ByOrder, e.AxisAnomaly, e.OverallAnomaly, e.Overall, e.Mean, e.Coverage, e.LargestAxis, e.LargestScore, e.ModerateAxes, e.Provisional, e.RobustZ, e.RiskChange,
 		}, nil
 	}))
 	return err

@@ -1,14 +1,17 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/migrations"
 )
 
 // overall is what the API says of a drift over all axes.
@@ -360,5 +363,126 @@ func TestDocumentedOperations(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// directedEvent is a drift event with what belongs to its direction.
+type directedEvent struct {
+	ID, FromDate, ToDate          string
+	Direction                     *string
+	Acceleration, ChurnRiskChange *float64
+	Axis                          struct{ Key string }
+	Customer                      struct{ CustomerID string }
+	FromSegment, ToSegment        struct{ RiskWeight *float64 }
+	FromSnapshot, ToSnapshot      *struct{ ChurnRiskScore *float64 }
+}
+
+// directed reads the whole feed by direction, page by page.
+func (a *api) directed(t *testing.T, directions []string) (list []directedEvent) {
+	t.Helper()
+	for after, more := (*string)(nil), true; more; {
+		var got struct {
+			DriftEvents struct {
+				TotalCount int
+				Nodes      []directedEvent
+				PageInfo   struct {
+					HasNextPage bool
+					EndCursor   *string
+				}
+			}
+		}
+		a.data(t, &got, `query ($after: String, $directions: [RiskDirection!]) {
+  driftEvents(filter: {storeId: "cdnow", minSeverity: MINOR, causes: [ORDER, TIME], range: {from: "1998-06-07", to: "1998-06-22"}, directions: $directions}, first: 100, after: $after) {
+    totalCount nodes { id fromDate toDate direction acceleration churnRiskChange axis { key } customer { customerId }
+      fromSegment { riskWeight } toSegment { riskWeight } fromSnapshot { churnRiskScore } toSnapshot { churnRiskScore } }
+    pageInfo { hasNextPage endCursor } } }`, map[string]any{"after": after, "directions": directions})
+		list = append(list, got.DriftEvents.Nodes...)
+		after, more = got.DriftEvents.PageInfo.EndCursor, got.DriftEvents.PageInfo.HasNextPage
+		if !more && got.DriftEvents.TotalCount != len(list) {
+			t.Errorf("%v: %d events are counted, %d listed", directions, got.DriftEvents.TotalCount, len(list))
+		}
+	}
+	return list
+}
+
+// testDirections holds the feed by direction to the directions of its events, these to the segments' risk weights, and what an event
+// says of its interval to the snapshots and to an analysis of the last three.
+func (a *api) testDirections(t *testing.T) {
+	t.Helper()
+	all := a.directed(t, nil)
+	by := map[string][]string{}
+	for _, e := range all {
+		if e.Direction == nil {
+			t.Fatalf("an event without a direction, of a model with risk weights: %+v", e)
+		}
+		by[*e.Direction] = append(by[*e.Direction], e.ID)
+		change := *e.ToSegment.RiskWeight - *e.FromSegment.RiskWeight
+		if want := map[bool]string{true: "IMPROVING", false: "WORSENING"}[change < 0]; change != 0 && *e.Direction != want || change == 0 && *e.Direction != "UNCHANGED" {
+			t.Errorf("from %g to %g is %s", *e.FromSegment.RiskWeight, *e.ToSegment.RiskWeight, *e.Direction)
+		}
+		from, to := e.FromSnapshot.ChurnRiskScore, e.ToSnapshot.ChurnRiskScore
+		if from == nil || to == nil || e.ChurnRiskChange == nil || math.Abs(*to-*from-*e.ChurnRiskChange) > 1e-12 {
+			t.Errorf("the churn risk went from %v to %v, by %v", from, to, e.ChurnRiskChange)
+		}
+	}
+	t.Logf("%d events: %d improving, %d worsening, %d neither", len(all), len(by["IMPROVING"]), len(by["WORSENING"]), len(by["UNCHANGED"]))
+	if len(by["IMPROVING"]) == 0 || len(by["WORSENING"]) == 0 {
+		t.Fatal("want events of both directions")
+	}
+	for direction, want := range by {
+		var got []string
+		for _, e := range a.directed(t, []string{direction}) {
+			got = append(got, e.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %d events are listed, want %d", direction, len(got), len(want))
+		}
+	}
+	for _, e := range all[:min(20, len(all))] {
+		var got struct {
+			Customer struct {
+				DriftAnalysis struct {
+					Motion struct{ Snapshots int }
+					Axes   []struct {
+						Axis         struct{ Key string }
+						Acceleration *float64
+					}
+				}
+			}
+		}
+		a.data(t, &got, `query ($c: String!, $from: Date!, $to: Date!) { customer(by: {key: {storeId: "cdnow", customerId: $c}}) {
+  driftAnalysis(range: {from: $from, to: $to}) { motion { snapshots } axes { axis { key } acceleration } } } }`,
+			map[string]any{"c": e.Customer.CustomerID, "from": date(e.FromDate) - 7, "to": date(e.ToDate) + 1})
+		if n := got.Customer.DriftAnalysis.Motion.Snapshots; n != 3 {
+			t.Fatalf("the analysis is of %d snapshots", n)
+		}
+		for _, axis := range got.Customer.DriftAnalysis.Axes {
+			if axis.Axis.Key == e.Axis.Key && (axis.Acceleration == nil || e.Acceleration == nil || math.Abs(*axis.Acceleration-*e.Acceleration) > 1e-12) {
+				t.Errorf("%s on %s: the event says %v, the analysis %v", e.Customer.CustomerID, e.Axis.Key, e.Acceleration, axis.Acceleration)
+			}
+		}
+	}
+}
+
+// testFilledIn holds what the migration works out for events of before to what runs write with them.
+func (a *api) testFilledIn(t *testing.T) {
+	t.Helper()
+	text, err := migrations.FS.ReadFile("0029_drift_risk.sql")
+	check(t, err)
+	_, rest, _ := strings.Cut(string(text), "WITH weight")
+	fill, _, _ := strings.Cut(rest, ";")
+	tx, err := a.pool.Begin(t.Context())
+	check(t, err)
+	defer func() { check(t, tx.Rollback(context.WithoutCancel(t.Context()))) }()
+	var sums [2]string
+	for i := range sums {
+		check(t, tx.QueryRow(t.Context(), "SELECT md5(string_agg(concat(event_id, '=', risk_change), ' ' ORDER BY event_id)) FROM drift_event").Scan(&sums[i]))
+		_, err = tx.Exec(t.Context(), "UPDATE drift_event SET risk_change = NULL")
+		check(t, err)
+		_, err = tx.Exec(t.Context(), "WITH weight"+fill)
+		check(t, err)
+	}
+	if sums[0] != sums[1] {
+		t.Error("the migration fills in other changes of risk than runs write")
 	}
 }

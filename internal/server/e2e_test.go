@@ -145,6 +145,8 @@ func (a *api) testReads(t *testing.T) {
   nodes { customerId totalValue dominantPaths thumbprint { axis { key } dominant { name path } confidence } latestSnapshot { date ordersAtSnapshot dominantPaths } } pageInfo { hasNextPage endCursor } } }`,
 		"segments": `query ($first: Int!) { store(key: "cdnow") { axis(key: "purchase_frequency") { status segmentTree { path name memberCount share parent { path } children { path } subdivision { divided triggers stoppedBy } profile { medianOrders features { feature qualifier } } }
   segment(key: "seg_0") { path members(first: $first) { edges { membership node { customerId totalValue } } pageInfo { endCursor } } } } } }`,
+		"events": `query ($first: Int!) { driftEvents(filter: {storeId: "cdnow", directions: [IMPROVING, WORSENING]}, first: $first) {
+  nodes { toDate score direction acceleration churnRiskChange customer { customerId } axis { key } toSegment { name } } pageInfo { endCursor } } }`,
 		"drift": `query ($first: Int!) { driftEvents(filter: {storeId: "cdnow"}, first: $first) {
   nodes { toDate score severity customer { customerId totalValue } axis { key } fromSegment { name } toSegment { name } overall { score } } pageInfo { endCursor } } }`,
 	}
@@ -165,6 +167,8 @@ func (a *api) testReads(t *testing.T) {
 	a.testTimeline(t, names[0])
 	a.testCustomers(t)
 	a.testTree(t)
+	a.testDirections(t)
+	a.testFilledIn(t)
 	a.testSubSegments(t)
 }
 
