@@ -433,28 +433,30 @@ type ComplexityRoot struct {
 	}
 
 	DriftEvent struct {
-		Anomalies      func(childComplexity int) int
-		Axis           func(childComplexity int) int
-		Cause          func(childComplexity int) int
-		Customer       func(childComplexity int) int
-		DetectedAt     func(childComplexity int) int
-		Direction      func(childComplexity int) int
-		FromDate       func(childComplexity int) int
-		FromSegment    func(childComplexity int) int
-		FromSnapshot   func(childComplexity int) int
-		ID             func(childComplexity int) int
-		IsAnomaly      func(childComplexity int) int
-		ModelVersion   func(childComplexity int) int
-		Overall        func(childComplexity int) int
-		Provisional    func(childComplexity int) int
-		Score          func(childComplexity int) int
-		SegmentChanged func(childComplexity int) int
-		Severity       func(childComplexity int) int
-		ToDate         func(childComplexity int) int
-		ToSegment      func(childComplexity int) int
-		ToSnapshot     func(childComplexity int) int
-		Type           func(childComplexity int) int
-		Velocity       func(childComplexity int) int
+		Acceleration    func(childComplexity int) int
+		Anomalies       func(childComplexity int) int
+		Axis            func(childComplexity int) int
+		Cause           func(childComplexity int) int
+		ChurnRiskChange func(childComplexity int) int
+		Customer        func(childComplexity int) int
+		DetectedAt      func(childComplexity int) int
+		Direction       func(childComplexity int) int
+		FromDate        func(childComplexity int) int
+		FromSegment     func(childComplexity int) int
+		FromSnapshot    func(childComplexity int) int
+		ID              func(childComplexity int) int
+		IsAnomaly       func(childComplexity int) int
+		ModelVersion    func(childComplexity int) int
+		Overall         func(childComplexity int) int
+		Provisional     func(childComplexity int) int
+		Score           func(childComplexity int) int
+		SegmentChanged  func(childComplexity int) int
+		Severity        func(childComplexity int) int
+		ToDate          func(childComplexity int) int
+		ToSegment       func(childComplexity int) int
+		ToSnapshot      func(childComplexity int) int
+		Type            func(childComplexity int) int
+		Velocity        func(childComplexity int) int
 	}
 
 	DriftEventConnection struct {
@@ -3146,6 +3148,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DriftAnalysis.To(childComplexity), true
 
+	case "DriftEvent.acceleration":
+		if e.ComplexityRoot.DriftEvent.Acceleration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftEvent.Acceleration(childComplexity), true
 	case "DriftEvent.anomalies":
 		if e.ComplexityRoot.DriftEvent.Anomalies == nil {
 			break
@@ -3164,6 +3172,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftEvent.Cause(childComplexity), true
+	case "DriftEvent.churnRiskChange":
+		if e.ComplexityRoot.DriftEvent.ChurnRiskChange == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftEvent.ChurnRiskChange(childComplexity), true
 	case "DriftEvent.customer":
 		if e.ComplexityRoot.DriftEvent.Customer == nil {
 			break
@@ -8134,6 +8148,8 @@ type DriftEvent implements Node {
   severity: DriftSeverity!
   "The score a day."
   velocity: Float!
+  "The change of velocity on the axis over the last three snapshots, a day and day, as in a driftAnalysis; null with fewer, after a gap, and for a provisional event."
+  acceleration: Float @cost(weight: 5)
   "The dominant segment before."
   fromSegment: Segment!
   "The dominant segment after."
@@ -8142,6 +8158,8 @@ type DriftEvent implements Node {
   segmentChanged: Boolean!
   "Which way by the risk of the two segments; null before outcomes are known."
   direction: RiskDirection
+  "The churn risk of the later snapshot less that of the earlier one, from -1 to 1; null where one has none, where a new model lies between them, and for a provisional event."
+  churnRiskChange: Float @cost(weight: 5)
   "The drift over all axes between the same snapshots."
   overall: OverallDrift!
   "Whether the axis or the overall drift is anomalous."
@@ -8178,6 +8196,8 @@ input DriftEventFilter {
   segmentChanged: Boolean
   "Only anomalous ones. Whether a move of a snapshot is unusual for its customer is known when the run over all customers is done, so a subscription tells of those over the threshold."
   anomaliesOnly: Boolean
+  "Any of these ways by the risk of the two segments; events of before outcomes were known have none."
+  directions: [RiskDirection!]
   "Out of one of these segments or their descendants."
   fromSegmentIds: [ID!]
   "Into one of these segments or their descendants."
@@ -11707,6 +11727,8 @@ func (ec *executionContext) childFields_DriftEvent(ctx context.Context, field gr
 		return ec.fieldContext_DriftEvent_severity(ctx, field)
 	case "velocity":
 		return ec.fieldContext_DriftEvent_velocity(ctx, field)
+	case "acceleration":
+		return ec.fieldContext_DriftEvent_acceleration(ctx, field)
 	case "fromSegment":
 		return ec.fieldContext_DriftEvent_fromSegment(ctx, field)
 	case "toSegment":
@@ -11715,6 +11737,8 @@ func (ec *executionContext) childFields_DriftEvent(ctx context.Context, field gr
 		return ec.fieldContext_DriftEvent_segmentChanged(ctx, field)
 	case "direction":
 		return ec.fieldContext_DriftEvent_direction(ctx, field)
+	case "churnRiskChange":
+		return ec.fieldContext_DriftEvent_churnRiskChange(ctx, field)
 	case "overall":
 		return ec.fieldContext_DriftEvent_overall(ctx, field)
 	case "isAnomaly":

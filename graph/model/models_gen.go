@@ -854,8 +854,7 @@ type ModelParameter struct {
 }
 
 // Everything that can be changed.
-type Mutation struct {
-}
+type Mutation struct{}
 
 // When the next order is due, if the customer is still active.
 type NextOrder struct {
@@ -974,8 +973,7 @@ type PurchaseModel struct {
 }
 
 // Everything that can be read.
-type Query struct {
-}
+type Query struct{}
 
 // What to cluster, and how. What is not given is the installation's setting.
 type ReclusterInput struct {
@@ -1266,8 +1264,7 @@ type StoreSettings struct {
 }
 
 // What can be watched, over graphql-transport-ws or over server-sent events.
-type Subscription struct {
-}
+type Subscription struct{}
 
 // What to change for a store; what is not given stays. All of it is changed, or nothing.
 type UpdateStoreInput struct {
