@@ -239,7 +239,7 @@ func (r *Resolver) AroundOperations(ctx context.Context, next graphql.OperationH
 		if response := respond(fresh(ctx)); response != nil {
 			return response
 		}
-		return end.last()
+		return r.last(ctx, end)
 	}
 }
 

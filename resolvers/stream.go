@@ -2,6 +2,7 @@ package resolvers
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph/model"
 )
 
@@ -48,6 +50,7 @@ type endKey struct{}
 // streamEnd is why a subscription ended, where that is not its proper end.
 type streamEnd struct {
 	fault atomic.Pointer[gqlerror.Error]
+	told  atomic.Bool // that the context's end has a cause
 }
 
 // endStream says why a subscription ends before its proper end. Its subscriber reads it as the last message.
@@ -71,10 +74,14 @@ func withStreamEnd(ctx context.Context) (context.Context, *streamEnd) {
 	return context.WithValue(ctx, endKey{}, end), end
 }
 
-// last gives the message after the last event; nil at a proper end.
-func (e *streamEnd) last() *graphql.Response {
+// last gives the message after the last event; nil at a proper end. Where the cause of the context's end is an engine.Error, it
+// is told too: the caller may no longer come in, or the server is ending.
+func (r *Resolver) last(ctx context.Context, e *streamEnd) *graphql.Response {
 	if e == nil {
 		return nil
+	}
+	if cause, ok := errors.AsType[*engine.Error](context.Cause(ctx)); ok && e.told.CompareAndSwap(false, true) {
+		return &graphql.Response{Errors: gqlerror.List{r.Present(ctx, cause)}}
 	}
 	if fault := e.fault.Swap(nil); fault != nil {
 		return &graphql.Response{Errors: gqlerror.List{fault}}

@@ -31,7 +31,7 @@ type AccessSettings struct {
 type LimitSettings struct {
 	RateLimit        float64       `name:"rate-limit" env:"API_RATE_LIMIT" default:"100" group:"Limits" help:"Operations a second of one token, 0 for any number."`
 	MaxOperations    int           `name:"max-operations" env:"API_MAX_OPERATIONS" default:"50" group:"Limits" help:"Queries and mutations of one token at once."`
-	MaxSubscriptions int           `name:"max-subscriptions" env:"API_MAX_SUBSCRIPTIONS" default:"500" group:"Limits" help:"Subscriptions of one token at once."`
+	MaxSubscriptions int           `name:"max-subscriptions" env:"API_MAX_SUBSCRIPTIONS" default:"500" group:"Limits" help:"Subscriptions of one token at once, and sockets."`
 	RequestTimeout   time.Duration `name:"request-timeout" env:"API_REQUEST_TIMEOUT" default:"30s" group:"Limits" help:"How long a query or mutation may take."`
 	TrustedDocuments string        `name:"trusted-documents" env:"API_TRUSTED_DOCUMENTS" placeholder:"FILE" group:"Limits" help:"The only documents that run: JSON, from the SHA-256 of each to its text."`
 	Introspection    bool          `env:"API_INTROSPECTION" default:"true" negatable:"" group:"Limits" help:"Tell the schema."`

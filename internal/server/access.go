@@ -23,8 +23,6 @@ import (
 const (
 	// recheck is the time between looks whether the caller of an open stream may still come in.
 	recheck = time.Second
-	// closedUnauthenticated is the WebSocket's close code for a caller without a valid token.
-	closedUnauthenticated = 4401
 	// tokenBytes is how long a token may be; providers' are some kilobytes at most.
 	tokenBytes = 16 << 10
 )
@@ -164,9 +162,9 @@ type streaming struct {
 
 type streamingKey struct{}
 
-// initialize takes the token of a WebSocket's connection_init, where the request itself showed none.
+// initialize takes the token of a WebSocket's connection_init, where the request itself showed none, and counts the caller's sockets.
 func (s *Server) initialize(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	closed := transport.WithWebsocketCloseCode(ctx, closedUnauthenticated)
+	closeCode := closedUnauthenticated
 	stream, _ := ctx.Value(streamingKey{}).(streaming)
 	token, refused := showsToken(payload.Authorization())
 	if token == "" {
@@ -181,16 +179,22 @@ func (s *Server) initialize(ctx context.Context, payload transport.InitPayload) 
 			refused = unauthenticated(`This needs a token: send it in connection_init as {"Authorization": "Bearer TOKEN"}.`)
 		}
 	}
+	if refused == nil {
+		ctx = auth.With(ctx, caller)
+		if refused = s.quotas.socket(ctx); refused != nil {
+			closeCode = closedTryAgain
+		}
+	}
 	if refused != nil {
-		reason := refused.code + ": " + refused.message
-		return transport.AppendCloseReason(closed, refused.code), nil, errors.New(reason)
+		closed := transport.WithWebsocketCloseCode(ctx, closeCode)
+		return transport.AppendCloseReason(closed, refused.code), nil, errors.New(refused.message)
 	}
 	stream.guard(token)
-	return auth.With(ctx, caller), nil, nil
+	return ctx, nil, nil
 }
 
 // guard ends a stream once its caller may no longer come in: its token is revoked or has expired, or access was set up.
-func (s *Server) guard(ctx context.Context, end context.CancelFunc, token string, onThisMachine bool) {
+func (s *Server) guard(ctx context.Context, end func(), token string, onThisMachine bool) {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()
 	for {

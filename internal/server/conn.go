@@ -2,7 +2,9 @@ package server
 
 import (
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,14 +18,16 @@ type connections struct {
 	net.Listener
 	writeTime time.Duration
 
-	mu   sync.Mutex
-	open map[*connection]bool
+	mu     sync.Mutex
+	open   map[*connection]bool
+	ending bool
 }
 
 // connection is one of them.
 type connection struct {
 	net.Conn
-	all *connections
+	all  *connections
+	used atomic.Bool // a request came
 }
 
 // Accept is of net.Listener.
@@ -32,23 +36,47 @@ func (c *connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := &connection{conn, c}
+	one := &connection{Conn: conn, all: c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
 		c.open = map[*connection]bool{}
 	}
 	c.open[one] = true
+	if c.ending {
+		_ = one.Conn.Close()
+	}
 	return one, nil
 }
 
-// closeAll cuts off everyone.
-func (c *connections) closeAll() {
+// note is told of what the HTTP server's connections do.
+func (c *connections) note(conn net.Conn, state http.ConnState) {
+	if one, ok := conn.(*connection); ok && state == http.StateActive {
+		one.used.Store(true)
+	}
+}
+
+// closeUnused cuts off those over which nothing was asked yet: browsers connect ahead of need, and the HTTP server would wait for
+// them for five seconds when it ends.
+func (c *connections) closeUnused() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	for one := range c.open {
+		if !one.used.Load() {
+			_ = one.Conn.Close()
+		}
+	}
+}
+
+// closeAll cuts off everyone, and counts them.
+func (c *connections) closeAll() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for one := range c.open {
 		_ = one.Conn.Close()
 	}
+	return len(c.open)
 }
 
 // Write is of net.Conn. A failed one leaves a broken message behind, so the connection is closed.

@@ -54,14 +54,13 @@ var lastSunday = engine.NewDate(1998, time.June, 28)
 
 // api is a server on a database of its own.
 type api struct {
-	cutsOff bool // its requests may need all of their 5 seconds at the end, and be cut off
-	url     string
-	pool    *pgxpool.Pool // the server's alone: its statements can be counted
-	db      *postgres.DB
-	queue   *jobs.Queue
-	stop    func() error // ends the server and waits for it
-	token   string       // shown by every request; empty: none
-	log     *text        // what the server logged
+	url   string
+	pool  *pgxpool.Pool // the server's alone: its statements can be counted
+	db    *postgres.DB
+	queue *jobs.Queue
+	stop  func() error // ends the server and waits for it
+	token string       // shown by every request; empty: none
+	log   *text        // what the server logged
 }
 
 // newAPI has one store, "shop": 120 customers, a model with two axes, 26 weekly snapshots a customer. Every tenth customer
@@ -148,7 +147,7 @@ func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Li
 		return errors.Join(<-served, <-listened)
 	})
 	t.Cleanup(func() {
-		if err := a.stop(); err != nil && !(a.cutsOff && errors.Is(err, context.DeadlineExceeded)) {
+		if err := a.stop(); err != nil {
 			t.Errorf("stopping the server: %v", err)
 		}
 	})

@@ -40,7 +40,6 @@ func hostileRequests(t *testing.T) int {
 // store comes back, and legal queries are answered meanwhile. It is not parallel, since it weighs the heap.
 func TestHostileRequests(t *testing.T) {
 	a := newAPIWith(t, func(c *server.Config) { c.Quota = unlimited }, func(l net.Listener) net.Listener { return l })
-	a.cutsOff = true
 	fill(t, a.db)
 	fillStore(t, a.db, "rival", func(i int) string { return fmt.Sprintf("rival-%03d", i) })
 	h := &hostile{api: a.as(t, "shop", auth.Reader), foreign: a.as(t, "", auth.Admin).foreignIDs(t)}

@@ -19,7 +19,7 @@ import (
 type Quota struct {
 	Rate          float64 // operations a second; twice as many at once after a pause; negative: any
 	Operations    int     // queries and mutations at once
-	Subscriptions int     // subscriptions at once
+	Subscriptions int     // subscriptions at once, and sockets
 }
 
 // DefaultQuota is for a busy dashboard.
@@ -41,8 +41,8 @@ type quotas struct {
 
 // usage is what a caller does at present.
 type usage struct {
-	limit                     *rate.Limiter
-	operations, subscriptions int
+	limit                              *rate.Limiter
+	operations, subscriptions, sockets int
 }
 
 var _ interface {
@@ -68,7 +68,7 @@ func (q *quotas) of(key string) *usage {
 	}
 	if len(q.callers) >= maxCallers {
 		for key, u := range q.callers {
-			if u.operations+u.subscriptions == 0 {
+			if u.operations+u.subscriptions+u.sockets == 0 {
 				delete(q.callers, key)
 			}
 		}
@@ -128,6 +128,16 @@ func (q *quotas) InterceptOperation(ctx context.Context, next graphql.OperationH
 	}
 	context.AfterFunc(ctx, done)
 	return next(ctx)
+}
+
+// socket counts a socket for as long as its context lasts.
+func (q *quotas) socket(ctx context.Context) *failure {
+	done, err := q.take(ctx, func(u *usage) (*int, int) { return &u.sockets, q.Subscriptions })
+	if err != nil {
+		return fail(http.StatusTooManyRequests, codeTooMany, "Too many sockets at once.")
+	}
+	context.AfterFunc(ctx, done)
+	return nil
 }
 
 // InterceptResponse counts queries and mutations.

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/obs"
@@ -58,14 +59,20 @@ type Server struct {
 	streams    context.Context
 	endStreams context.CancelFunc
 	open       sync.WaitGroup
+	// requests ends a moment before those that still go on are cut off, so that they are answered.
+	requests    context.Context
+	endRequests context.CancelFunc
+	quotas      *quotas
 	// loopback is set while only this machine can connect.
 	loopback atomic.Bool
 }
 
 const (
 	defaultTimeout = 30 * time.Second
-	// shutdownTime is how long requests and subscriptions have to end.
+	// shutdownTime is how long requests and subscriptions have to end. What still works or is still awaited by then, but for
+	// answerTime, is given up and answered.
 	shutdownTime = 5 * time.Second
+	answerTime   = time.Second
 	initTimeout  = 10 * time.Second
 	pingInterval = 20 * time.Second
 	headerTime   = 10 * time.Second
@@ -95,6 +102,8 @@ func New(c Config) *Server {
 	}
 	s := &Server{config: c}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
+	s.requests, s.endRequests = context.WithCancel(context.Background())
+	s.quotas = newQuotas(c.Quota)
 	c.Resolver.Log = obs.Log(c.Resolver.Log, operationOf)
 	m := newMetrics(c.Resolver.DB, c.Resolver.Log, c.Traces)
 	mux := http.NewServeMux()
@@ -151,10 +160,10 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Directives: graph.DirectiveRoot{RequiresRole: r.RequireRole}})
 	gql := handler.New(schema)
 	// The order matters: whatever is not a stream goes to the last one.
-	var sockets transport.CoderWebsocketImplementation
-	sockets.AcceptOptions.InsecureSkipVerify = true // sharing has looked at the origin, and knows those on the list
+	var accept sockets
+	accept.AcceptOptions.InsecureSkipVerify = true // sharing has looked at the origin, and knows those on the list
 	gql.AddTransport(transport.Websocket{
-		Implementation: sockets, InitFunc: s.initialize, InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true,
+		Implementation: accept, InitFunc: s.initialize, InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true,
 	})
 	gql.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
 	gql.AddTransport(overHTTP{})
@@ -163,7 +172,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.SetErrorPresenter(r.Present)
 	gql.SetRecoverFunc(r.Recover)
 	// The order matters: first who asks how often, then what.
-	gql.Use(newQuotas(s.config.Quota))
+	gql.Use(s.quotas)
 	if s.config.Trusted != nil {
 		gql.Use(s.config.Trusted)
 	} else {
@@ -191,10 +200,11 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 			return
 		}
 		r = r.WithContext(auth.With(r.Context(), caller))
-		r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.BodyBytes)
+		if !lists(r.Header, "Upgrade", "websocket") {
+			r.Header.Del("Upgrade") // others may be left aside (RFC 9110, 7.8); some clients offer HTTP/2 with every request
+		}
 		if r.Header.Get("Upgrade") == "" {
-			// Not every writer has deadlines; then the limit of bytes is what there is.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.Timeout))
+			defer s.expectBody(w, r, s.config.Limits.BodyBytes, s.config.Timeout)()
 		}
 		if !checkStream(w, r) {
 			return
@@ -208,6 +218,15 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 		}
 		gql.ServeHTTP(w, r)
 	})
+}
+
+// expectBody bounds a request's body in bytes and in time, and by the end of the server. What it gives is called when the request
+// is answered.
+func (s *Server) expectBody(w http.ResponseWriter, r *http.Request, bytes int64, limit time.Duration) func() bool {
+	body := http.NewResponseController(w)
+	_ = body.SetReadDeadline(time.Now().Add(limit)) // not every writer has deadlines; then the limit of bytes is what there is
+	r.Body = http.MaxBytesReader(w, r.Body, bytes)
+	return context.AfterFunc(s.requests, func() { _ = body.SetReadDeadline(time.Now()) })
 }
 
 // bounded ends queries and mutations that take too long.
@@ -226,11 +245,18 @@ func (s *Server) bounded(ctx context.Context, next graphql.ResponseHandler) *gra
 func (s *Server) stream(h http.Handler, w http.ResponseWriter, r *http.Request, token string) {
 	s.open.Add(1)
 	defer s.open.Done()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.streams, cancel)()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	end := func(fault *engine.Error) {
+		if isEventStream(r) {
+			cancel(fault) // the last event tells
+		} else {
+			cancel(socketEnd{fault})
+		}
+	}
+	defer context.AfterFunc(s.streams, func() { end(serverEnds) })()
 	isLocal := s.isLocal(r)
-	guard := func(token string) { s.open.Go(func() { s.guard(ctx, cancel, token, isLocal) }) }
+	guard := func(token string) { s.open.Go(func() { s.guard(ctx, func() { end(callerOut) }, token, isLocal) }) }
 	if isEventStream(r) {
 		guard(token)
 	}
@@ -287,7 +313,8 @@ func isLoopback(hostport string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Serve answers on a listener until the context is done. Then subscriptions end first and requests have 5 seconds.
+// Serve answers on a listener until the context is done. Then subscriptions end first and requests have 5 seconds, of which the
+// last one is for answers to what was given up. Whoever still does not read or hang up is cut off; that is no fault of the server.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	h := http.Handler(s)
 	if isLoopback(listener.Addr().String()) {
@@ -296,10 +323,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	httpServer := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
-		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return s.requests },
 	}
+	defer s.endRequests()
 	go s.config.Resolver.Models.Follow(ctx, s.config.Resolver.Events)
 	conns := &connections{Listener: listener, writeTime: s.config.WriteTime}
+	httpServer.ConnState = conns.note
+	httpServer.RegisterOnShutdown(conns.closeUnused)
 	failed := make(chan error, 1)
 	go func() { failed <- httpServer.Serve(conns) }()
 	select {
@@ -311,13 +341,19 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.endStreams()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
+	defer time.AfterFunc(shutdownTime-answerTime, s.endRequests).Stop()
 	err := httpServer.Shutdown(end)
 	s.waitForStreams(end)
-	conns.closeAll()
-	if err != nil {
-		return errors.Join(err, httpServer.Close())
+	if open := conns.closeAll(); open > 0 {
+		s.config.Log.WarnContext(ctx, "connections were cut off when the server ended", slog.Int("connections", open))
 	}
-	return nil
+	if err != nil {
+		_ = httpServer.Close() // what it knows is closed already
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // waitForStreams waits for sockets too, which the HTTP server has given away.

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -511,6 +510,18 @@ func (a *api) dialBy(t *testing.T, client *http.Client) *websocket.Conn {
 	return socket
 }
 
+// rawSocket has said nothing yet.
+func (a *api) rawSocket(t *testing.T) *websocket.Conn {
+	t.Helper()
+	socket, response, err := websocket.Dial(t.Context(), strings.Replace(a.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	check(t, err)
+	if response.Body != nil {
+		defer response.Body.Close()
+	}
+	t.Cleanup(func() { _ = socket.CloseNow() })
+	return socket
+}
+
 // initMessage opens a socket, with the token where there is one.
 func (a *api) initMessage() map[string]any {
 	m := map[string]any{"type": "connection_init"}
@@ -525,34 +536,6 @@ func subscribe(t *testing.T, socket *websocket.Conn, run string) {
 	check(t, wsjson.Write(t.Context(), socket, map[string]any{"id": "1", "type": "subscribe", "payload": map[string]any{
 		"query": `subscription ($id: ID!) { runProgress(runId: $id) { state stage fraction at } }`, "variables": map[string]any{"id": run},
 	}}))
-}
-
-func TestShutdownEndsSubscriptions(t *testing.T) {
-	t.Parallel()
-	a := newAPI(t)
-	var started struct {
-		Recluster struct{ Run struct{ ID string } }
-	}
-	a.data(t, &started, `mutation { recluster(input: {storeId: "shop"}) { run { id } } }`, nil)
-	socket := a.dial(t)
-	subscribe(t, socket, started.Recluster.Run.ID)
-	var m message
-	check(t, wsjson.Read(t.Context(), socket, &m))
-	closed := make(chan error, 1)
-	go func() {
-		for {
-			if _, _, err := socket.Read(context.WithoutCancel(t.Context())); err != nil {
-				closed <- err
-				return
-			}
-		}
-	}()
-	begin := time.Now()
-	check(t, a.stop())
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("the server ended after %s", took)
-	}
-	<-closed
 }
 
 func TestASubscriptionToNothingIsACodedError(t *testing.T) {

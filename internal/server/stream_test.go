@@ -3,9 +3,11 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
 
+	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/server"
 )
 
@@ -155,22 +158,6 @@ func TestWhoeverReadsNothingIsCutOff(t *testing.T) {
 	}
 }
 
-func TestShutdownDoesNotWaitForWhoeverReadsNothing(t *testing.T) {
-	t.Parallel()
-	listener := newTight()
-	a := newAPIWith(t, func(*server.Config) {}, listener.over)
-	fill(t, a.db)
-	a.heavyEvents(t)
-	<-listener.wrote
-	begin := time.Now()
-	if err := a.stop(); err != nil {
-		t.Log(err)
-	}
-	if took := time.Since(begin); took > 7*time.Second {
-		t.Errorf("the server ended after %s", took)
-	}
-}
-
 func TestOneConnectionListensForAll(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -190,5 +177,78 @@ func TestOneConnectionListensForAll(t *testing.T) {
 	check(t, a.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`).Scan(&listening))
 	if listening != 1 {
 		t.Errorf("%d connections listen", listening)
+	}
+}
+
+// A client that breaks the protocol, or is late, is told by the protocol's codes.
+func TestSocketsHoldToTheProtocol(t *testing.T) {
+	t.Parallel()
+	a := newAPIWith(t, func(c *server.Config) { c.Quota = server.Quota{Rate: -1, Operations: 10, Subscriptions: 10} }, asItIs)
+	const begin, subscribe = `{"type":"connection_init"}`, `{"id":"1","type":"subscribe","payload":{"query":"{ health { status } }"}}`
+	var group sync.WaitGroup
+	for _, c := range []struct {
+		name string
+		code websocket.StatusCode
+		send []string
+	}{
+		{"nothing", 4408, nil},
+		{"subscribe first", 4401, []string{subscribe}},
+		{"ping first", 4400, []string{`{"type":"ping"}`}},
+		{"connection_init twice", 4429, []string{begin, begin}},
+		{"no JSON", 4400, []string{begin, "{"}},
+		{"no JSON first", 4400, []string{"{"}},
+		{"another type", 4400, []string{begin, `{"type":"start","id":"1","payload":{"query":"{ health { status } }"}}`}},
+		{"no id", 4400, []string{begin, `{"type":"subscribe","payload":{"query":"{ health { status } }"}}`}},
+	} {
+		socket := a.rawSocket(t)
+		for _, text := range c.send {
+			check(t, socket.Write(t.Context(), websocket.MessageText, []byte(text)))
+		}
+		group.Go(func() { ended(t, socket, c.code, c.name) })
+	}
+	group.Wait()
+}
+
+// One caller has so many sockets at once, and a new one when one of them is gone.
+func TestSocketsOfACallerAreBounded(t *testing.T) {
+	t.Parallel()
+	a := newAPIWith(t, func(c *server.Config) { c.Quota = server.Quota{Rate: -1, Operations: 10, Subscriptions: 2} }, asItIs)
+	reader, other := a.as(t, "", auth.Reader), a.as(t, "", auth.Reader)
+	first := reader.dial(t)
+	reader.dial(t)
+	third := a.rawSocket(t)
+	check(t, wsjson.Write(t.Context(), third, reader.initMessage()))
+	_, _, err := third.Read(t.Context())
+	if closed, ok := errors.AsType[websocket.CloseError](err); !ok || closed.Code != websocket.StatusTryAgainLater || closed.Reason != "TOO_MANY_OPERATIONS" {
+		t.Errorf("one socket too many: %v", err)
+	}
+	other.dial(t)
+	check(t, first.Close(websocket.StatusNormalClosure, ""))
+	for { // the server notices soon
+		again := a.rawSocket(t)
+		check(t, wsjson.Write(t.Context(), again, reader.initMessage()))
+		if _, _, err := again.Read(t.Context()); err == nil {
+			return
+		}
+	}
+}
+
+// What offers something else than a WebSocket is answered as if it did not; what asks for one in a wrong way is told so.
+func TestUpgrades(t *testing.T) {
+	t.Parallel()
+	a := newEmptyAPI(t)
+	r := a.send(t, http.MethodPost, "/graphql", `{"query":"{ health { status } }"}`, http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"h2c"}, "Http2-Settings": {"AAMAAABkAAQAAP__"}})
+	if r.Status != 200 || string(r.Data) != `{"health":{"status":"OK"}}` {
+		t.Errorf("an offer of HTTP/2: status %d: %s", r.Status, r.Text)
+	}
+	good := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {"graphql-transport-ws"}}
+	for name, values := range map[string][]string{
+		"Connection": {"close"}, "Sec-Websocket-Version": {"8"}, "Sec-Websocket-Key": nil, "Sec-Websocket-Protocol": {"graphql-ws, graphql-transport-ws-evil"},
+	} {
+		header := good.Clone()
+		header[name] = values
+		if r := a.send(t, http.MethodGet, "/graphql", "", header); r.Status != 400 || !slices.Equal(r.codes(), []string{"BAD_USER_INPUT"}) {
+			t.Errorf("%s %q: status %d: %s", name, values, r.Status, r.Text)
+		}
 	}
 }

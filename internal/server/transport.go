@@ -252,7 +252,11 @@ func decode(body []byte, into any) error {
 func checkStream(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case r.Header.Get("Upgrade") != "":
-		if !strings.Contains(r.Header.Get("Sec-WebSocket-Protocol"), "graphql-transport-ws") {
+		if !isUpgrade(r) {
+			fail(http.StatusBadRequest, "BAD_USER_INPUT", "This is no request for a WebSocket (RFC 6455).").send(w, mediaJSON)
+			return false
+		}
+		if !lists(r.Header, "Sec-WebSocket-Protocol", subprotocol) {
 			fail(http.StatusBadRequest, "BAD_USER_INPUT", "The WebSocket's subprotocol is graphql-transport-ws.").send(w, mediaJSON)
 			return false
 		}

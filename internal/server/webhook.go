@@ -64,9 +64,7 @@ func (s *Server) shopify(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), webhookTime)
 	defer cancel()
-	// Not every writer has deadlines; then the limit of bytes is what there is.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(webhookTime))
-	r.Body = http.MaxBytesReader(w, r.Body, webhookBytes)
+	defer s.expectBody(w, r, webhookBytes, webhookTime)()
 	body, refused := readBody(r)
 	if refused != nil {
 		refused.send(w, mediaJSON)
