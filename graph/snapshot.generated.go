@@ -261,6 +261,29 @@ func (ec *executionContext) fieldContext_CleanupReport_policies(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _CleanupReport_auditEntries(ctx context.Context, field graphql.CollectedField, obj *model.CleanupReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CleanupReport_auditEntries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AuditEntries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CleanupReport_auditEntries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CleanupReport", field, false, false, "Long")
+}
+
 func (ec *executionContext) _CleanupSnapshotsPayload_run(ctx context.Context, field graphql.CollectedField, obj *model.CleanupSnapshotsPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1983,6 +2006,11 @@ func (ec *executionContext) _CleanupReport(ctx context.Context, sel ast.Selectio
 			}
 		case "policies":
 			out.Values[i] = ec._CleanupReport_policies(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "auditEntries":
+			out.Values[i] = ec._CleanupReport_auditEntries(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -102,6 +102,7 @@ type CleanupRequest struct {
 type CleanupReport struct {
 	DeletedCount int64           `json:"deleted_count"`
 	Policies     []CleanupPolicy `json:"policies"`
+	AuditEntries int64           `json:"audit_entries"` // of the log of mutations
 }
 
 // CleanupPolicy is what one policy removed, or would remove.

@@ -54,6 +54,11 @@ func (r *Runner) policies(ctx context.Context, storeKey string, types []engine.S
 	return policies, nil
 }
 
+// auditDays is how long entries of the audit log are kept: over a year, so that a yearly review sees all of it.
+const auditDays = 400
+
+func (r *Runner) auditCutoff() time.Time { return r.now().AddDate(0, 0, -auditDays) }
+
 // PlanCleanup counts what a cleanup would remove.
 func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupReport, error) {
 	key := ""
@@ -72,7 +77,15 @@ func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupRepo
 			p.DeletedCount += p.ReplayedCount
 		}
 	}
-	return report(policies), nil
+	report := report(policies)
+	if len(q.Types) == 0 {
+		var store int32
+		if q.Store != nil {
+			store = q.Store.ID
+		}
+		report.AuditEntries, err = r.db.CountOldAudit(ctx, store, r.auditCutoff())
+	}
+	return report, err
 }
 
 func report(policies []*policy) CleanupReport {
@@ -84,10 +97,11 @@ func report(policies []*policy) CleanupReport {
 	return report
 }
 
-// cleanupBatch is how many snapshots are removed at once.
+// cleanupBatch is how many rows are removed at once.
 const cleanupBatch = 20_000
 
-// cleanup removes what retention lets go: whole leaves first, then, from leaves with rows that must stay, in batches.
+// cleanup removes what retention lets go: whole leaves first, then, from leaves with rows that must stay, in batches. Old entries of
+// the audit log go with it, unless it is about some types of snapshots.
 func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 	var q Cleanup
 	if err := decode(run, &q); err != nil {
@@ -146,9 +160,25 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 		}
 	}
 	report := report(policies)
+	if len(types) == 0 {
+		if report.AuditEntries, err = r.forgetAudit(ctx, run.StoreID); err != nil {
+			return err
+		}
+	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.DeletedCount)
 	})
+}
+
+// forgetAudit removes old entries of the audit log: a store's, or for 0 everybody's.
+func (r *Runner) forgetAudit(ctx context.Context, storeID int32) (total int64, err error) {
+	for {
+		gone, err := r.db.DeleteOldAudit(ctx, storeID, r.auditCutoff(), cleanupBatch)
+		total += gone
+		if err != nil || gone < cleanupBatch {
+			return total, err
+		}
+	}
 }
 
 func (r *Runner) removeLeaves(ctx context.Context, kind engine.SnapshotType, policies []*policy, replayedToo bool) error {

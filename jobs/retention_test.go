@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/pgtest"
@@ -105,6 +106,53 @@ func TestAlarmsExpire(t *testing.T) {
 			if !slices.Equal(left, want) {
 				t.Errorf("replayed too %v: %s has %v left, want %v", c.replayedToo, table, left, want)
 			}
+		}
+	}
+}
+
+// TestAuditRetention lets old entries of the audit log go, of one store or of all, and accounts for them.
+func TestAuditRetention(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgtest.DB(t)
+	q, db := newQueueOn(t, pool)
+	shop, err := db.EnsureStore(ctx, "shop")
+	check(t, err)
+	other, err := db.EnsureStore(ctx, "other")
+	check(t, err)
+	const day = 24 * time.Hour
+	for _, e := range []struct {
+		store int32
+		age   time.Duration
+	}{{shop.ID, 399 * day}, {shop.ID, 401 * day}, {other.ID, 401 * day}, {0, 401 * day}, {0, 2000 * day}, {0, day}} {
+		_, err := pool.Exec(ctx, "INSERT INTO audit_entry (store_id, asked_at, actor, role, mutation) VALUES ($1, $2, 'somebody', 'ADMIN', 'recluster')", e.store, clock().Add(-e.age))
+		check(t, err)
+	}
+	for _, c := range []struct {
+		name    string
+		request jobs.CleanupRequest
+		removed int64
+		left    int
+	}{
+		{"of a type", jobs.CleanupRequest{Types: []engine.SnapshotType{engine.Daily}}, 0, 6},
+		{"of a store", jobs.CleanupRequest{Store: shop}, 1, 5},
+		{"of all", jobs.CleanupRequest{}, 3, 2},
+		{"again", jobs.CleanupRequest{}, 0, 2},
+	} {
+		plan, err := q.PlanCleanup(ctx, c.request)
+		check(t, err)
+		c.request.Trigger = engine.TriggerCLI
+		run, err := q.Cleanup(ctx, c.request)
+		check(t, err)
+		check(t, q.Work(ctx, run, nil))
+		run, err = db.Run(ctx, run.ID)
+		check(t, err)
+		var report jobs.CleanupReport
+		check(t, json.Unmarshal(run.Report, &report))
+		var left int
+		check(t, pool.QueryRow(ctx, "SELECT count(*) FROM audit_entry").Scan(&left))
+		if plan.AuditEntries != c.removed || report.AuditEntries != c.removed || left != c.left {
+			t.Errorf("a cleanup %s: planned %d, removed %d, %d are left; want %d and %d", c.name, plan.AuditEntries, report.AuditEntries, left, c.removed, c.left)
 		}
 	}
 }

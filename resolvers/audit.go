@@ -22,31 +22,47 @@ const auditTime = 5 * time.Second
 
 type touchedKey struct{}
 
+// touched is what is known of a mutation while it is done.
+type touched struct {
+	entry int64
+	store atomic.Int32
+}
+
 // touch notes the first store that a mutation reaches.
 func touch(ctx context.Context, store *model.Store) {
-	if touched, ok := ctx.Value(touchedKey{}).(*atomic.Int32); ok && store != nil {
-		touched.CompareAndSwap(0, store.Store.ID)
+	if t, ok := ctx.Value(touchedKey{}).(*touched); ok && store != nil {
+		t.store.CompareAndSwap(0, store.Store.ID)
 	}
 }
 
+// concerns notes whose data a mutation is about to hand out or to erase; what cannot be noted is not done. The customer's number is
+// kept and not its name, so that an erasure leaves nothing of the person here.
+func (r *Resolver) concerns(ctx context.Context, c *model.Customer) error {
+	t, ok := ctx.Value(touchedKey{}).(*touched)
+	if !ok {
+		return nil
+	}
+	return r.DB.AuditSubject(ctx, t.entry, postgres.CustomerRef{StoreID: c.Store.Store.ID, CustomerID: c.Customer.ID})
+}
+
 // audited does a mutation and notes who asked for it, in which store, and how it ended; what cannot be noted is not done. The
-// arguments are not kept, so neither is anything of a customer.
+// arguments are not kept, but for the number of a customer that it concerns.
 func (r *Resolver) audited(ctx context.Context, mutation string, do graphql.Resolver) (any, error) {
 	caller := auth.From(ctx)
 	entry := &postgres.AuditEntry{Actor: caller.Actor, Role: caller.Role.String(), Mutation: mutation, Outcome: string(model.AuditOutcomeFailed)}
 	if err := r.DB.BeginAudit(ctx, entry); err != nil {
 		return nil, err
 	}
-	touched := new(atomic.Int32)
+	t := &touched{entry: entry.ID}
 	defer func() { // also where it panics
-		entry.StoreID = touched.Load()
+		entry.StoreID = t.store.Load()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTime)
 		defer cancel()
 		if err := r.DB.EndAudit(ctx, entry); err != nil {
 			r.Log.ErrorContext(ctx, "the end of a mutation could not be noted", slog.Int64("entry", entry.ID), slog.Any("error", err))
 		}
 	}()
-	payload, err := do(context.WithValue(ctx, touchedKey{}, touched))
+	payload, err := do(context.WithValue(ctx, touchedKey{}, t))
 	entry.Codes = []string{}
 	if err != nil {
 		outcome, code := outcomeOf(err)
@@ -145,6 +161,10 @@ func (r *Resolver) auditLog(ctx context.Context, f *model.AuditFilter, first *in
 		view := &model.AuditEntry{At: e.At, Actor: e.Actor, Role: model.Role(e.Role), Mutation: e.Mutation, Outcome: model.AuditOutcome(e.Outcome), Codes: e.Codes, RunID: e.RunID}
 		if store := stores[e.StoreID]; store != nil {
 			view.StoreID = &store.Key
+		}
+		if e.Subject != 0 {
+			id := model.ID{Kind: model.KindCustomer, Store: e.StoreID, Customer: e.Subject}.String()
+			view.Subject = &id
 		}
 		return view
 	}

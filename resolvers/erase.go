@@ -13,6 +13,9 @@ func (r *Resolver) exportCustomer(ctx context.Context, in model.ExportCustomerIn
 	customer, err := r.customerBy(ctx, *in.Customer)
 	var document *jobs.CustomerDocument
 	if err == nil {
+		err = r.concerns(ctx, customer)
+	}
+	if err == nil {
 		document, err = r.Jobs.ExportCustomer(ctx, &customer.Store.Store, customer.Customer.ID)
 	}
 	if payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "customer"), "customer"); err != nil || document == nil {
@@ -27,6 +30,9 @@ func (r *Resolver) eraseCustomer(ctx context.Context, in model.EraseCustomerInpu
 	payload := &model.EraseCustomerPayload{}
 	customer, err := r.customerBy(ctx, *in.Customer)
 	var receipt *jobs.Receipt
+	if err == nil {
+		err = r.concerns(ctx, customer)
+	}
 	if err == nil {
 		receipt, err = r.Jobs.EraseCustomer(ctx, &customer.Store.Store, customer.Customer.ID)
 	}

@@ -60,7 +60,7 @@ func (r *Resolver) codeOf(ctx context.Context, err error) (code, message string)
 		}
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), postgres.TimedOut(err):
 		return CodeTimeout, "The operation took too long. Ask for less at a time."
 	case errors.Is(err, context.Canceled):
 		return CodeUnavailable, "The request was given up, or the server is ending."

@@ -108,7 +108,7 @@ func countsView(c jobs.SnapshotCounts) *model.SnapshotCounts {
 }
 
 func cleanupView(report jobs.CleanupReport) *model.CleanupReport {
-	view := &model.CleanupReport{DeletedCount: report.DeletedCount, Policies: []*model.AppliedRetention{}}
+	view := &model.CleanupReport{DeletedCount: report.DeletedCount, AuditEntries: report.AuditEntries, Policies: []*model.AppliedRetention{}}
 	for _, p := range report.Policies {
 		kind, err := engine.ParseSnapshotType(p.Type)
 		if err != nil {

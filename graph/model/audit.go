@@ -11,5 +11,6 @@ type AuditEntry struct {
 	StoreID  *string
 	Outcome  AuditOutcome
 	Codes    []string
-	RunID    string // empty: none
+	RunID    string  // empty: none
+	Subject  *string // a customer's global identifier
 }

@@ -19,6 +19,7 @@ import (
 type ProviderConfig struct {
 	Issuer      string // URL of an OpenID Connect provider
 	Audience    string // whom the tokens are made for: "aud" must name it
+	// The claims may stand within others: realm_access.roles.
 	StoresClaim string // the claim with the keys of the stores, a text or a list; "*" for all
 	RoleClaim   string // the claim with the role, a text or a list of which the highest counts
 }
@@ -74,12 +75,12 @@ func (p *Provider) identify(ctx context.Context, token string, stores map[string
 		return nil, unknownToken
 	}
 	i := &Identity{Key: "sub " + verified.Subject, Actor: verified.Subject, Expires: verified.Expiry}
-	for _, text := range texts(claims[p.config.RoleClaim]) {
+	for _, text := range texts(claim(claims, p.config.RoleClaim)) {
 		if role, err := ParseRole(text); err == nil {
 			i.Role = max(i.Role, role)
 		}
 	}
-	keys := texts(claims[p.config.StoresClaim])
+	keys := texts(claim(claims, p.config.StoresClaim))
 	for _, key := range keys {
 		i.all = i.all || key == everyStore
 	}
@@ -90,6 +91,24 @@ func (p *Provider) identify(ctx context.Context, token string, stores map[string
 		return nil, engine.Errorf(engine.CodeUnauthenticated, "the token says no role or no stores: the claims are %s and %s", p.config.RoleClaim, p.config.StoresClaim)
 	}
 	return i, nil
+}
+
+// claim finds a claim by its name, or within objects by names with dots between: realm_access.roles. A claim with just this name
+// comes first, since names may have dots of their own: https://example.com/roles.
+func claim(claims map[string]json.RawMessage, path string) json.RawMessage {
+	if value, ok := claims[path]; ok {
+		return value
+	}
+	for i, letter := range path {
+		var inner map[string]json.RawMessage
+		if letter != '.' || json.Unmarshal(claims[path[:i]], &inner) != nil {
+			continue
+		}
+		if value := claim(inner, path[i+1:]); value != nil {
+			return value
+		}
+	}
+	return nil
 }
 
 // texts reads a claim that is a text or a list of texts; anything else is none.

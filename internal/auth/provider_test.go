@@ -10,10 +10,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -196,6 +198,41 @@ func TestProvider(t *testing.T) {
 	token, _ := give(t, db, 0, auth.Admin, time.Time{})
 	if who, err := access.Identify(t.Context(), token, false); err != nil || !who.May(auth.Admin) {
 		t.Errorf("a token beside a provider: %+v, %v", who, err)
+	}
+}
+
+// Claims may stand within others; a name with dots of its own comes first.
+func TestNestedClaims(t *testing.T) {
+	t.Parallel()
+	db := postgres.New(pgtest.DB(t))
+	shop, err := db.EnsureStore(t.Context(), "shop")
+	check(t, err)
+	_, err = db.EnsureStore(t.Context(), "other")
+	check(t, err)
+	from := newIssuer(t)
+	for name, c := range map[string]struct {
+		stores, role string
+		claims       map[string]any
+		in           bool
+	}{
+		"within":               {"realm_access.stores", "resource_access.quimbi.roles", map[string]any{"realm_access": map[string]any{"stores": "shop"}, "resource_access": map[string]any{"quimbi": map[string]any{"roles": []string{"operator"}}}}, true},
+		"a name with dots":     {"https://example.com/stores", "https://example.com/role", map[string]any{"https://example.com/stores": []string{"shop"}, "https://example.com/role": "operator"}, true},
+		"the whole name first": {"a.b", "r", map[string]any{"a.b": "shop", "a": map[string]any{"b": "other"}, "r": "operator"}, true},
+		"dots within":          {"a.b.c", "r", map[string]any{"a": "x", "a.b": map[string]any{"c": "shop"}, "r": "operator"}, true},
+		"not deep enough":      {"a.b", "r", map[string]any{"a": map[string]any{"b": map[string]any{"c": "shop"}}, "r": "operator"}, false},
+		"too deep":             {"a.b.c", "r", map[string]any{"a": map[string]any{"b": "shop"}, "r": "operator"}, false},
+		"empty names":          {"..", "r", map[string]any{"": map[string]any{"x": "shop"}, "r": "operator"}, false},
+		"null":                 {"a.b", "r", map[string]any{"a": nil, "r": "operator"}, false},
+	} {
+		config := auth.ProviderConfig{Issuer: from.url, Audience: "quimbi", StoresClaim: c.stores, RoleClaim: c.role}
+		provider, err := auth.NewProvider(t.Context(), config, slog.New(slog.DiscardHandler), time.Now)
+		check(t, err)
+		claims := map[string]any{"iss": from.url, "aud": "quimbi", "sub": "ann", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()}
+		maps.Copy(claims, c.claims)
+		who, err := auth.New(db, provider, time.Now).Identify(t.Context(), from.key.Load().sign(t, claims), false)
+		if in := err == nil && who.Role == auth.Operator && slices.Equal(who.Stores(), []int32{shop.ID}); in != c.in || err != nil && engine.CodeOf(err) != engine.CodeUnauthenticated {
+			t.Errorf("%s: %+v, %v", name, who, err)
+		}
 	}
 }
 

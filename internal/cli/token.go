@@ -22,8 +22,8 @@ import (
 type AccessSettings struct {
 	OIDCIssuer      string   `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" group:"Access" help:"An OpenID Connect provider whose tokens (JWTs) are taken."`
 	OIDCAudience    string   `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" group:"Access" help:"Whom the provider's tokens must be made for."`
-	OIDCStoresClaim string   `name:"oidc-stores-claim" env:"OIDC_STORES_CLAIM" default:"quimbi_stores" placeholder:"CLAIM" group:"Access" help:"The claim with the keys of the stores, * for all."`
-	OIDCRoleClaim   string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"quimbi_role" placeholder:"CLAIM" group:"Access" help:"The claim with the role: reader, operator or admin."`
+	OIDCStoresClaim string   `name:"oidc-stores-claim" env:"OIDC_STORES_CLAIM" default:"quimbi_stores" placeholder:"CLAIM" group:"Access" help:"The claim with the keys of the stores, * for all; within others as a.b."`
+	OIDCRoleClaim   string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"quimbi_role" placeholder:"CLAIM" group:"Access" help:"The claim with the role: reader, operator or admin; within others as a.b."`
 	CORSOrigins     []string `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN,..." group:"Access" help:"Origins of pages that may use the API, such as https://dash.example.com."`
 }
 

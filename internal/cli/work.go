@@ -181,6 +181,9 @@ func (c *cleanupCommand) Run(a *app) (err error) {
 			}
 		}
 		fmt.Fprintf(w, "%s snapshots %s\n", number(report.DeletedCount), verb)
+		if report.AuditEntries > 0 {
+			fmt.Fprintf(w, "%s old entries of the audit log %s\n", number(report.AuditEntries), verb)
+		}
 	})
 }
 

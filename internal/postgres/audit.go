@@ -18,6 +18,7 @@ type AuditEntry struct {
 	Outcome  string
 	Codes    []string
 	RunID    string // empty: it started none
+	Subject  int64  // the number of the customer whose data was handed out or erased; 0: nobody's
 }
 
 const beginAudit = `-- name: BeginAudit
@@ -28,8 +29,17 @@ func (db *DB) BeginAudit(ctx context.Context, e *AuditEntry) error {
 	return db.pool.QueryRow(ctx, beginAudit, e.Actor, e.Role, e.Mutation).Scan(&e.ID)
 }
 
+const auditSubject = `-- name: AuditSubject
+UPDATE audit_entry SET store_id = $2, subject = $3 WHERE entry_id = $1`
+
+// AuditSubject notes whose data a mutation is about to hand out or to erase.
+func (db *DB) AuditSubject(ctx context.Context, entryID int64, c CustomerRef) error {
+	_, err := db.pool.Exec(ctx, auditSubject, entryID, c.StoreID, c.CustomerID)
+	return err
+}
+
 const endAudit = `-- name: EndAudit
-UPDATE audit_entry SET store_id = $2, outcome = $3, codes = $4, run_id = nullif($5, '')::uuid WHERE store_id = 0 AND entry_id = $1`
+UPDATE audit_entry SET store_id = $2, outcome = $3, codes = $4, run_id = nullif($5, '')::uuid WHERE entry_id = $1`
 
 // EndAudit notes how it ended, and where.
 func (db *DB) EndAudit(ctx context.Context, e *AuditEntry) error {
@@ -79,10 +89,10 @@ func (db *DB) AuditLog(ctx context.Context, q AuditQuery) ([]*AuditEntry, error)
 	}
 	rows, err := collect(ctx, db.read(ctx), func(row pgx.CollectableRow) (*AuditEntry, error) {
 		var e AuditEntry
-		err := row.Scan(&e.ID, &e.StoreID, &e.At, &e.Actor, &e.Role, &e.Mutation, &e.Outcome, &e.Codes, &e.RunID)
+		err := row.Scan(&e.ID, &e.StoreID, &e.At, &e.Actor, &e.Role, &e.Mutation, &e.Outcome, &e.Codes, &e.RunID, &e.Subject)
 		return &e, err
 	}, `-- name: AuditLog
-SELECT entry_id, store_id, asked_at, actor, role, mutation, outcome, codes, coalesce(run_id::text, '') FROM audit_entry WHERE true`+s.and()+`
+SELECT entry_id, store_id, asked_at, actor, role, mutation, outcome, codes, coalesce(run_id::text, ''), coalesce(subject, 0) FROM audit_entry WHERE true`+s.and()+`
 ORDER BY entry_id `+q.direction(true)+` LIMIT `+s.arg(q.Limit), s.args...)
 	return inOrder(q.Window, rows), err
 }
@@ -94,4 +104,22 @@ func (db *DB) CountAuditLog(ctx context.Context, q AuditQuery) (int, error) {
 	var count int
 	err := db.read(ctx).QueryRow(ctx, "-- name: CountAuditLog\nSELECT count(*) FROM audit_entry WHERE true"+s.and(), s.args...).Scan(&count)
 	return count, err
+}
+
+const countOldAudit = `-- name: CountOldAudit
+SELECT count(*) FROM audit_entry WHERE asked_at < $1 AND ($2 = 0 OR store_id = $2)`
+
+// CountOldAudit counts what DeleteOldAudit would remove.
+func (db *DB) CountOldAudit(ctx context.Context, storeID int32, before time.Time) (count int64, err error) {
+	err = db.pool.QueryRow(ctx, countOldAudit, before, storeID).Scan(&count)
+	return count, err
+}
+
+const deleteOldAudit = `-- name: DeleteOldAudit
+DELETE FROM audit_entry WHERE ctid = ANY (ARRAY(SELECT ctid FROM audit_entry WHERE asked_at < $1 AND ($2 = 0 OR store_id = $2) LIMIT $3))`
+
+// DeleteOldAudit removes at most limit entries that were made before a moment: a store's, or for 0 everybody's.
+func (db *DB) DeleteOldAudit(ctx context.Context, storeID int32, before time.Time, limit int) (int64, error) {
+	tag, err := db.pool.Exec(ctx, deleteOldAudit, before, storeID, limit)
+	return tag.RowsAffected(), err
 }

@@ -263,7 +263,7 @@ func TestALoginWithoutTheRole(t *testing.T) {
 }
 
 // unfenced are the methods that resolvers call and that do not read what belongs to stores.
-var unfenced = []string{"Ping", "BeginAudit", "EndAudit"}
+var unfenced = []string{"Ping", "BeginAudit", "AuditSubject", "EndAudit"}
 
 // What resolvers read goes through db.read, or its form for plans that are kept, which hold it to the caller's stores.
 func TestResolversReadBehindTheFence(t *testing.T) {
@@ -293,6 +293,46 @@ func TestResolversReadBehindTheFence(t *testing.T) {
 	}
 	if found < 30 {
 		t.Errorf("only %d methods were looked at", found)
+	}
+}
+
+// What the API asks for ends by the database's clock too, also where the caller sees all stores; work does not.
+func TestStatementsOfTheAPIHaveALimit(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.DB(t)
+	separator := "?"
+	if strings.Contains(pool.Config().ConnString(), "?") {
+		separator = "&"
+	}
+	db, err := postgres.Open(t.Context(), pool.Config().ConnString()+separator+"options=-c%20statement_timeout%3D50min", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	work := t.Context()
+	api := postgres.WithStatementTime(postgres.WithAllStores(work), 200*time.Millisecond)
+	for i, c := range []struct {
+		ctx  context.Context
+		want string
+	}{{work, "50min"}, {api, "200ms"}, {api, "200ms"}, {work, "50min"}, {postgres.WithStatementTime(work, time.Minute), "1min"}, {work, "50min"}} {
+		var limit string
+		err := db.InTx(c.ctx, func(tx *postgres.Tx) error {
+			return tx.QueryRow(c.ctx, "SHOW statement_timeout").Scan(&limit)
+		})
+		if err != nil || limit != c.want {
+			t.Errorf("%d: the limit is %s, %v, want %s", i, limit, err, c.want)
+		}
+	}
+	tx, err := pool.Begin(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(work)) }()
+	if _, err := tx.Exec(work, "LOCK TABLE customer IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Customers(api, postgres.CustomerQuery{StoreIDs: []int32{1}, Window: postgres.Window{Limit: 1}}); !postgres.TimedOut(err) {
+		t.Errorf("a read that waits ended with %v", err)
 	}
 }
 

@@ -55,6 +55,7 @@ func Open(ctx context.Context, url string, maxConns int, traces trace.TracerProv
 		config.MaxConns = int32(maxConns)
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.PrepareConn = limitStatements
 	if traces != nil {
 		config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(traces), otelpgx.WithSpanNameFunc(statementName), otelpgx.WithDisableConnectionDetailsInAttributes())
 	}
@@ -67,6 +68,33 @@ func Open(ctx context.Context, url string, maxConns int, traces trace.TracerProv
 		return nil, unavailable(config.ConnConfig, err)
 	}
 	return New(pool), nil
+}
+
+type statementTimeKey struct{}
+
+// WithStatementTime lets each statement under the context take so long and no longer, by the database's own clock: whoever asked may
+// be gone without a word.
+func WithStatementTime(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, statementTimeKey{}, d)
+}
+
+// limitStatements gives a connection the limit of the context that takes it. That costs a message where the limit changes, which
+// it seldom does, and nothing where it is the same. Fenced reads have a limit of their own, in their own message.
+func limitStatements(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	limit, _ := ctx.Value(statementTimeKey{}).(time.Duration)
+	data := conn.PgConn().CustomData()
+	if now, _ := data["statement_timeout"].(time.Duration); now == limit {
+		return true, nil
+	}
+	sql := "RESET statement_timeout" // to what the login or the URL says
+	if limit > 0 {
+		sql = fmt.Sprintf("SET statement_timeout = %d", limit.Milliseconds())
+	}
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return false, err
+	}
+	data["statement_timeout"] = limit
+	return true, nil
 }
 
 // statementName gives the name in a statement's first line, -- name: Name; else its first word.
@@ -242,6 +270,9 @@ func isLockTimeout(err error) bool { return hasCode(err, lockNotAvailable) }
 
 // queryCanceled is the server's code for a statement that took too long, or that somebody stopped.
 const queryCanceled = "57014"
+
+// TimedOut tells whether a statement took longer than it may.
+func TimedOut(err error) bool { return hasCode(err, queryCanceled) }
 
 func isTimeout(err error) bool { return isLockTimeout(err) || hasCode(err, queryCanceled) }
 

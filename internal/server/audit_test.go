@@ -15,6 +15,7 @@ type audited struct {
 	StoreID                        *string
 	Codes                          []string
 	Run                            *struct{ ID string }
+	Subject                        *string
 }
 
 func (a *api) auditLog(t *testing.T, filter string) []audited {
@@ -25,7 +26,7 @@ func (a *api) auditLog(t *testing.T, filter string) []audited {
 			Nodes      []audited
 		}
 	}
-	a.data(t, &got, `{ auditLog(`+filter+`first: 100) { totalCount nodes { at actor role mutation storeId outcome codes run { id } } } }`, nil)
+	a.data(t, &got, `{ auditLog(`+filter+`first: 100) { totalCount nodes { at actor role mutation storeId outcome codes subject run { id } } } }`, nil)
 	if got.AuditLog.TotalCount != len(got.AuditLog.Nodes) {
 		t.Errorf("totalCount is %d beside %d entries", got.AuditLog.TotalCount, len(got.AuditLog.Nodes))
 	}
@@ -38,15 +39,18 @@ func TestAuditLog(t *testing.T) {
 	a := newAPI(t)
 	fillStore(t, a.db, "other", func(i int) string { return fmt.Sprintf("foreign-%03d", i) })
 	reader, admin, all := a.as(t, "shop", auth.Reader), a.as(t, "shop", auth.Admin), a.as(t, "", auth.Admin)
+	var before struct{ Gone, Stays struct{ ID string } }
+	admin.data(t, &before, `{ gone: customer(by: {key: {storeId: "shop", customerId: "c001"}}) { id } stays: customer(by: {key: {storeId: "shop", customerId: "c002"}}) { id } }`, nil)
 	reader.query(t, `mutation { eraseCustomer(input: {customer: {key: {storeId: "shop", customerId: "c000"}}}) { receipt { hash } } }`, nil)
 	admin.query(t, `mutation { a: eraseCustomer(input: {customer: {key: {storeId: "shop", customerId: "c001"}}}) { receipt { hash } userErrors { code } }
   b: recluster(input: {storeId: "shop"}) { run { id } userErrors { code } }
   c: recluster(input: {storeId: "shop"}) { run { id } userErrors { code } }
+  e: exportCustomer(input: {customer: {key: {storeId: "shop", customerId: "c002"}}}) { userErrors { code } }
   d: eraseCustomer(input: {customer: {key: {storeId: "other", customerId: "foreign-000"}}}) { userErrors { code } } }`, nil)
 	all.query(t, `mutation { updateStore(input: {storeId: "other", name: "renamed"}) { userErrors { code } } }`, nil)
 
 	got := admin.auditLog(t, "")
-	want := []string{"recluster RUN_IN_PROGRESS REFUSED", "recluster  SUCCEEDED", "eraseCustomer  SUCCEEDED"}
+	want := []string{"exportCustomer  SUCCEEDED", "recluster RUN_IN_PROGRESS REFUSED", "recluster  SUCCEEDED", "eraseCustomer  SUCCEEDED"}
 	var found []string
 	for _, e := range got {
 		if e.StoreID == nil || *e.StoreID != "shop" {
@@ -58,6 +62,9 @@ func TestAuditLog(t *testing.T) {
 		if e.Mutation == "recluster" && e.Outcome == "SUCCEEDED" && e.Run == nil {
 			t.Error("the run of a mutation is missing")
 		}
+		if customers := map[string]string{"exportCustomer": before.Stays.ID, "eraseCustomer": before.Gone.ID}; (e.Subject != nil) != (customers[e.Mutation] != "") || e.Subject != nil && *e.Subject != customers[e.Mutation] {
+			t.Errorf("%s is said to be about %v", e.Mutation, e.Subject)
+		}
 		found = append(found, e.Mutation+" "+strings.Join(e.Codes, ",")+" "+e.Outcome)
 	}
 	if !slices.Equal(found, want) {
@@ -65,13 +72,13 @@ func TestAuditLog(t *testing.T) {
 	}
 	// What reached no store, or is another's, is for those who see all.
 	whole := all.auditLog(t, "")
-	if len(whole) != 6 || whole[0].Mutation != "updateStore" || whole[0].StoreID == nil || *whole[0].StoreID != "other" {
+	if len(whole) != 7 || whole[0].Mutation != "updateStore" || whole[0].StoreID == nil || *whole[0].StoreID != "other" {
 		t.Errorf("the whole log: %+v", whole)
 	}
-	if e := whole[1]; e.Outcome != "REFUSED" || e.StoreID != nil || !slices.Equal(e.Codes, []string{"NOT_FOUND"}) {
+	if e := whole[1]; e.Outcome != "REFUSED" || e.StoreID != nil || e.Subject != nil || !slices.Equal(e.Codes, []string{"NOT_FOUND"}) {
 		t.Errorf("a probe of another store: %+v", e)
 	}
-	if e := whole[5]; e.Outcome != "FORBIDDEN" || e.Role != "READER" || !slices.Equal(e.Codes, []string{"FORBIDDEN"}) {
+	if e := whole[6]; e.Outcome != "FORBIDDEN" || e.Role != "READER" || !slices.Equal(e.Codes, []string{"FORBIDDEN"}) {
 		t.Errorf("a reader's attempt: %+v", e)
 	}
 	for filter, n := range map[string]int{
@@ -90,7 +97,7 @@ func TestAuditLog(t *testing.T) {
 	}
 	var rows string
 	check(t, a.pool.QueryRow(t.Context(), `SELECT string_agg(e::text, E'\n') FROM audit_entry e`).Scan(&rows))
-	for _, personal := range []string{"c000", "c001", "foreign-", admin.token, reader.token} {
+	for _, personal := range []string{"c000", "c001", "c002", "foreign-", admin.token, reader.token} {
 		if strings.Contains(rows, personal) {
 			t.Errorf("the log holds %q: %s", personal, rows)
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/quimbi/quimbi/graph"
 	"github.com/quimbi/quimbi/internal/auth"
 	"github.com/quimbi/quimbi/internal/obs"
+	"github.com/quimbi/quimbi/internal/postgres"
 	"github.com/quimbi/quimbi/resolvers"
 	"github.com/quimbi/quimbi/web"
 )
@@ -199,7 +200,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 			refused.send(w, mediaType(r))
 			return
 		}
-		r = r.WithContext(auth.With(r.Context(), caller))
+		r = r.WithContext(auth.With(postgres.WithStatementTime(r.Context(), s.config.Timeout), caller))
 		if !lists(r.Header, "Upgrade", "websocket") {
 			r.Header.Del("Upgrade") // others may be left aside (RFC 9110, 7.8); some clients offer HTTP/2 with every request
 		}
