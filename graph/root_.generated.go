@@ -94,6 +94,7 @@ type ComplexityRoot struct {
 		Role     func(childComplexity int) int
 		Run      func(childComplexity int) int
 		StoreID  func(childComplexity int) int
+		Subject  func(childComplexity int) int
 	}
 
 	AuditEntryConnection struct {
@@ -286,6 +287,7 @@ type ComplexityRoot struct {
 	}
 
 	CleanupReport struct {
+		AuditEntries func(childComplexity int) int
 		DeletedCount func(childComplexity int) int
 		Policies     func(childComplexity int) int
 	}
@@ -1546,6 +1548,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AuditEntry.StoreID(childComplexity), true
+	case "AuditEntry.subject":
+		if e.ComplexityRoot.AuditEntry.Subject == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Subject(childComplexity), true
 
 	case "AuditEntryConnection.edges":
 		if e.ComplexityRoot.AuditEntryConnection.Edges == nil {
@@ -2432,6 +2440,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CancelRunPayload.UserErrors(childComplexity), true
 
+	case "CleanupReport.auditEntries":
+		if e.ComplexityRoot.CleanupReport.AuditEntries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupReport.AuditEntries(childComplexity), true
 	case "CleanupReport.deletedCount":
 		if e.ComplexityRoot.CleanupReport.DeletedCount == nil {
 			break
@@ -7259,7 +7273,7 @@ type AlarmEdge {
 }
 `, BuiltIn: false},
 	{Name: "../schema/audit.graphqls", Input: `extend type Query {
-  "What mutations were asked for, newest first. Nothing of what they carried is kept."
+  "What mutations were asked for, newest first, in the last 400 days. Of what they carried only the customer is kept whose data was exported or erased."
   auditLog(
     "Which entries; all of the stores that the caller sees unless told."
     filter: AuditFilter
@@ -7290,6 +7304,8 @@ type AuditEntry {
   outcome: AuditOutcome!
   "The codes of its errors."
   codes: [String!]!
+  "The global identifier of the customer whose data was exported or erased; it leads nowhere once the customer is erased. Null for other mutations, and where no customer was found."
+  subject: ID
   "The run that it started; null where there is none, or none any more."
   run: Run
 }
@@ -10675,8 +10691,10 @@ type CleanupSnapshotsPayload {
 type CleanupReport {
   "Snapshots in all."
   deletedCount: Long!
-  "The same by policy."
+  "Snapshots by policy."
   policies: [AppliedRetention!]! @listSize(assumedSize: 5)
+  "Entries of the audit log that were older than 400 days; 0 where the cleanup was about some types of snapshots."
+  auditEntries: Long!
 }
 
 "What one policy removed, or would remove."
@@ -11019,6 +11037,8 @@ func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field gr
 		return ec.fieldContext_AuditEntry_outcome(ctx, field)
 	case "codes":
 		return ec.fieldContext_AuditEntry_codes(ctx, field)
+	case "subject":
+		return ec.fieldContext_AuditEntry_subject(ctx, field)
 	case "run":
 		return ec.fieldContext_AuditEntry_run(ctx, field)
 	}
@@ -11409,6 +11429,8 @@ func (ec *executionContext) childFields_CleanupReport(ctx context.Context, field
 		return ec.fieldContext_CleanupReport_deletedCount(ctx, field)
 	case "policies":
 		return ec.fieldContext_CleanupReport_policies(ctx, field)
+	case "auditEntries":
+		return ec.fieldContext_CleanupReport_auditEntries(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CleanupReport", field.Name)
 }

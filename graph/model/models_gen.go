@@ -199,8 +199,10 @@ type CancelRunPayload struct {
 type CleanupReport struct {
 	// Snapshots in all.
 	DeletedCount int64 `json:"deletedCount"`
-	// The same by policy.
+	// Snapshots by policy.
 	Policies []*AppliedRetention `json:"policies"`
+	// Entries of the audit log that were older than 400 days; 0 where the cleanup was about some types of snapshots.
+	AuditEntries int64 `json:"auditEntries"`
 }
 
 // What to clean up.

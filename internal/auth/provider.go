@@ -17,8 +17,8 @@ import (
 
 // ProviderConfig says whose tokens are taken.
 type ProviderConfig struct {
-	Issuer      string // URL of an OpenID Connect provider
-	Audience    string // whom the tokens are made for: "aud" must name it
+	Issuer   string // URL of an OpenID Connect provider
+	Audience string // whom the tokens are made for: "aud" must name it
 	// The claims may stand within others: realm_access.roles.
 	StoresClaim string // the claim with the keys of the stores, a text or a list; "*" for all
 	RoleClaim   string // the claim with the role, a text or a list of which the highest counts
