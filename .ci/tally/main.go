@@ -1,6 +1,7 @@
 // Command tally runs the checks of CI one after the other, shows the output of what fails, and closes with one line:
 // "N passed, N failed". Top-level tests are counted; a check or a package that fails without a failing test counts as
-// one failure. Its arguments are the packages that are tested a second time with vector instructions.
+// one failure. Its arguments are the packages that are tested a second time without the race detector, under which they leave
+// tests out, and with vector instructions where there are any.
 package main
 
 import (
@@ -24,10 +25,14 @@ func main() {
 	// Two packages at a time: their tests use every core already, and a database besides.
 	common := []string{"test", "-json", "-count=1", "-p=2", "-vet=off", "-timeout=15m"}
 	t.tests("tests with the race detector", exec.Command("go", append(common, "-race", "./...", "./.ci/tally")...))
-	if vector := os.Args[1:]; runtime.GOARCH == "amd64" && len(vector) > 0 {
-		again := exec.Command("go", append(common, vector...)...)
-		again.Env = append(os.Environ(), "GOEXPERIMENT=simd")
-		t.tests("tests with vector instructions", again)
+	if packages := os.Args[1:]; len(packages) > 0 {
+		again := exec.Command("go", append(common, packages...)...)
+		name := "tests without the race detector"
+		if runtime.GOARCH == "amd64" {
+			again.Env = append(os.Environ(), "GOEXPERIMENT=simd")
+			name += ", with vector instructions"
+		}
+		t.tests(name, again)
 	}
 	os.Exit(t.close())
 }

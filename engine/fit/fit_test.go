@@ -106,13 +106,17 @@ func TestFitInvariants(t *testing.T) {
 	}
 }
 
+// With more rows than one goroutine sums by itself.
 func TestFitDoesNotDependOnProcessors(t *testing.T) {
-	table := synth.Table(1500, 2)
+	unraced(t)
+	table := synth.Table(2500, 2)
+	p := engine.DefaultParams()
+	p.Starts = 3
 	all := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(all)
-	one := fitted(t, table, engine.DefaultParams())
+	one := fitted(t, table, p)
 	runtime.GOMAXPROCS(max(4, all))
-	many := fitted(t, table, engine.DefaultParams())
+	many := fitted(t, table, p)
 	if diff := cmp.Diff(one, many); diff != "" {
 		t.Error(diff)
 	}

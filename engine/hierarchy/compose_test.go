@@ -54,91 +54,83 @@ func TestComposeByHand(t *testing.T) {
 	}
 }
 
-func TestMembershipsAddUp(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		x, d, tree := randomForest(t)
-		n := len(x) / d
-		m := rapid.SampledFrom([]float64{2, 1.2, 1.7, 3.5}).Draw(t, "m")
-		hard := rapid.Bool().Draw(t, "hard")
-		c, err := NewComposer(tree, m, hard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "rows"), 6))
-		u, dst, roots, row := make([]float64, c.Len()), make([]float64, len(c.Leaves())), make([]float64, c.Roots()), make([]float64, d)
-		for range 50 {
-			switch random.IntN(4) {
-			case 0: // a fitted row
-				i := random.IntN(n)
-				copy(row, x[i*d:(i+1)*d])
-			case 1: // a centre
-				copy(row, tree.Nodes[random.IntN(len(tree.Nodes))].Center)
-			default: // any row, some far away
-				for f := range row {
-					row[f] = math.Exp(10*random.Float64()) * random.NormFloat64()
-				}
-			}
-			total := 0.0
-			for j := range roots {
-				roots[j] = random.Float64()
-				total += roots[j]
-			}
-			for j := range roots {
-				roots[j] /= total
-			}
-			c.Compose(dst, u, row, roots)
-			sum := 0.0
-			for _, v := range dst {
-				if !(v >= 0 && v <= 1) {
-					t.Fatalf("leaf membership %v", v)
-				}
-				sum += v
-			}
-			if math.Abs(sum-1) > 1e-9 {
-				t.Fatalf("leaves sum to %v", sum)
-			}
-			for i, node := range tree.Nodes {
-				if len(node.Children) == 0 {
-					continue
-				}
-				children := 0.0
-				for _, j := range node.Children {
-					children += u[j]
-				}
-				if math.Abs(children-u[i]) > 1e-9 {
-					t.Fatalf("%s has membership %v, its children sum to %v", node.Path, u[i], children)
-				}
+func membershipsAddUp(t *rapid.T, x []float64, d int, tree *Tree) {
+	n := len(x) / d
+	m := rapid.SampledFrom([]float64{2, 1.2, 1.7, 3.5}).Draw(t, "m")
+	hard := rapid.Bool().Draw(t, "hard")
+	c, err := NewComposer(tree, m, hard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "rows"), 6))
+	u, dst, roots, row := make([]float64, c.Len()), make([]float64, len(c.Leaves())), make([]float64, c.Roots()), make([]float64, d)
+	for range 50 {
+		switch random.IntN(4) {
+		case 0: // a fitted row
+			i := random.IntN(n)
+			copy(row, x[i*d:(i+1)*d])
+		case 1: // a centre
+			copy(row, tree.Nodes[random.IntN(len(tree.Nodes))].Center)
+		default: // any row, some far away
+			for f := range row {
+				row[f] = math.Exp(10*random.Float64()) * random.NormFloat64()
 			}
 		}
-	})
+		total := 0.0
+		for j := range roots {
+			roots[j] = random.Float64()
+			total += roots[j]
+		}
+		for j := range roots {
+			roots[j] /= total
+		}
+		c.Compose(dst, u, row, roots)
+		sum := 0.0
+		for _, v := range dst {
+			if !(v >= 0 && v <= 1) {
+				t.Fatalf("leaf membership %v", v)
+			}
+			sum += v
+		}
+		if math.Abs(sum-1) > 1e-9 {
+			t.Fatalf("leaves sum to %v", sum)
+		}
+		for i, node := range tree.Nodes {
+			if len(node.Children) == 0 {
+				continue
+			}
+			children := 0.0
+			for _, j := range node.Children {
+				children += u[j]
+			}
+			if math.Abs(children-u[i]) > 1e-9 {
+				t.Fatalf("%s has membership %v, its children sum to %v", node.Path, u[i], children)
+			}
+		}
+	}
 }
 
 // The leaf that a fitted row reaches level by level is the one that has it as a member.
-func TestPathLeadsToMembers(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		x, d, tree := randomForest(t)
-		c, err := NewComposer(tree, 2, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var centers []float64
-		for _, node := range tree.Nodes[:c.Roots()] {
-			centers = append(centers, node.Center...)
-		}
-		u := make([]float64, c.Len())
-		for _, leaf := range c.Leaves() {
-			for _, i := range tree.Nodes[leaf].Members {
-				row := x[int(i)*d : int(i+1)*d]
-				fcm.Memberships(u[:c.Roots()], row, centers, c.Roots(), 2)
-				c.Nodes(u, row)
-				if got := c.PathTo(u); got != leaf {
-					t.Fatalf("row %d is a member of %s, but its path ends at %s", i, tree.Nodes[leaf].Path, tree.Nodes[got].Path)
-				}
+func pathLeadsToMembers(t *rapid.T, x []float64, d int, tree *Tree) {
+	c, err := NewComposer(tree, 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var centers []float64
+	for _, node := range tree.Nodes[:c.Roots()] {
+		centers = append(centers, node.Center...)
+	}
+	u := make([]float64, c.Len())
+	for _, leaf := range c.Leaves() {
+		for _, i := range tree.Nodes[leaf].Members {
+			row := x[int(i)*d : int(i+1)*d]
+			fcm.Memberships(u[:c.Roots()], row, centers, c.Roots(), 2)
+			c.Nodes(u, row)
+			if got := c.PathTo(u); got != leaf {
+				t.Fatalf("row %d is a member of %s, but its path ends at %s", i, tree.Nodes[leaf].Path, tree.Nodes[got].Path)
 			}
 		}
-	})
+	}
 }
 
 func TestComposeDoesNotAllocate(t *testing.T) {

@@ -282,46 +282,53 @@ func randomForest(t *rapid.T) (x []float64, d int, tree *Tree) {
 	return x, d, tree
 }
 
-func TestTreeIsConsistent(t *testing.T) {
+// What holds for every forest, looked at on one after the other since making one is the work.
+func TestForests(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		x, d, tree := randomForest(t)
-		n := len(x) / d
-		for i, node := range tree.Nodes {
-			if node.Size != len(node.Members) || !slices.IsSorted(node.Members) {
-				t.Fatalf("%s: size %d, %d members", node.Path, node.Size, len(node.Members))
-			}
-			tooBroad := node.Size > 60 && node.Depth < 3 && len(node.Triggers) > 0
-			if divided := len(node.Children) > 0; (divided || node.Stop == StopNoUsefulSplit) != tooBroad || divided == (node.Stop != StopNone) {
-				t.Fatalf("%s: triggers %v, stop %q, children %v", node.Path, node.Triggers, node.Stop, node.Children)
-			}
-			if len(node.Children) == 0 {
-				continue
-			}
-			var joined []int32
-			squares, last := 0.0, math.MaxInt
-			g := grower{x: x, d: d}
-			for at, j := range node.Children {
-				child := tree.Nodes[j]
-				if j <= i || child.Parent != i || child.Index != at || child.Path != node.Path+"."+itoa(at) || child.Depth != node.Depth+1 {
-					t.Fatalf("%s: child %d is %+v", node.Path, at, child)
-				}
-				if child.Size > last || child.Size < 20 || child.Size*50 < n {
-					t.Fatalf("%s: child of %d rows after one of %d, of %d in all", node.Path, child.Size, last, n)
-				}
-				last = child.Size
-				joined = append(joined, child.Members...)
-				squares += g.sumOfSquares(child.Members)
-			}
-			slices.Sort(joined)
-			if !slices.Equal(joined, node.Members) {
-				t.Fatalf("%s: the children's members are not its own", node.Path)
-			}
-			if before := g.sumOfSquares(node.Members); squares > 0.85*before*(1+1e-12) {
-				t.Fatalf("%s: the sum of squares falls from %v to %v only", node.Path, before, squares)
-			}
-		}
+		treeIsConsistent(t, x, d, tree)
+		membershipsAddUp(t, x, d, tree)
+		pathLeadsToMembers(t, x, d, tree)
 	})
+}
+
+func treeIsConsistent(t *rapid.T, x []float64, d int, tree *Tree) {
+	n := len(x) / d
+	for i, node := range tree.Nodes {
+		if node.Size != len(node.Members) || !slices.IsSorted(node.Members) {
+			t.Fatalf("%s: size %d, %d members", node.Path, node.Size, len(node.Members))
+		}
+		tooBroad := node.Size > 60 && node.Depth < 3 && len(node.Triggers) > 0
+		if divided := len(node.Children) > 0; (divided || node.Stop == StopNoUsefulSplit) != tooBroad || divided == (node.Stop != StopNone) {
+			t.Fatalf("%s: triggers %v, stop %q, children %v", node.Path, node.Triggers, node.Stop, node.Children)
+		}
+		if len(node.Children) == 0 {
+			continue
+		}
+		var joined []int32
+		squares, last := 0.0, math.MaxInt
+		g := grower{x: x, d: d}
+		for at, j := range node.Children {
+			child := tree.Nodes[j]
+			if j <= i || child.Parent != i || child.Index != at || child.Path != node.Path+"."+itoa(at) || child.Depth != node.Depth+1 {
+				t.Fatalf("%s: child %d is %+v", node.Path, at, child)
+			}
+			if child.Size > last || child.Size < 20 || child.Size*50 < n {
+				t.Fatalf("%s: child of %d rows after one of %d, of %d in all", node.Path, child.Size, last, n)
+			}
+			last = child.Size
+			joined = append(joined, child.Members...)
+			squares += g.sumOfSquares(child.Members)
+		}
+		slices.Sort(joined)
+		if !slices.Equal(joined, node.Members) {
+			t.Fatalf("%s: the children's members are not its own", node.Path)
+		}
+		if before := g.sumOfSquares(node.Members); squares > 0.85*before*(1+1e-12) {
+			t.Fatalf("%s: the sum of squares falls from %v to %v only", node.Path, before, squares)
+		}
+	}
 }
 
 func TestSubdivideIsTheSameForAnyWorkers(t *testing.T) {
@@ -331,7 +338,7 @@ func TestSubdivideIsTheSameForAnyWorkers(t *testing.T) {
 	var first *Tree
 	for _, workers := range []int{1, 2, 5} {
 		tree := subdivide(t, x, 3, []Root{{Center: center(x, 3, all), Members: all}}, Options{
-			MaxVariance: 0.1, FCM: fcm.Options{Workers: workers}, Silhouette: kselect.SilhouetteOptions{Workers: workers},
+			MaxVariance: 0.1, FCM: fcm.Options{Workers: workers, Starts: 3}, Silhouette: kselect.SilhouetteOptions{Workers: workers, MaxExact: 600},
 		})
 		if first == nil {
 			first = tree
