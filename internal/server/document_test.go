@@ -11,6 +11,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/quimbi/quimbi/graph"
 )
 
 var graphqlBlock = regexp.MustCompile("(?s)```graphql\n(.*?)```")
@@ -140,5 +144,30 @@ func TestTypeScriptClient(t *testing.T) {
 	out, err := example(t, "typescript", "npm", "start", "--silent", "--", a.url+"/graphql", "shop", name(20))
 	if err != nil || strings.Count(out, "Purchase frequency: seg_1 (") != weeks/2 {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What may be null says when, by its own description or its type's: a client that charts numbers has to know whether 0 and
+// nothing are the same.
+func TestDescriptionsSayWhatNullMeans(t *testing.T) {
+	t.Parallel()
+	says := func(text string) bool { return strings.Contains(strings.ToLower(text), "null") }
+	looked := 0
+	for _, def := range graph.NewExecutableSchema(graph.Config{}).Schema().Types {
+		if def.BuiltIn || strings.HasPrefix(def.Name, "__") || def.Kind != ast.Object && def.Kind != ast.Interface || says(def.Description) {
+			continue
+		}
+		for _, field := range def.Fields {
+			if strings.HasPrefix(field.Name, "__") || field.Type.NonNull {
+				continue
+			}
+			looked++
+			if !says(field.Description) {
+				t.Errorf("%s.%s may be null and does not say when: %q", def.Name, field.Name, field.Description)
+			}
+		}
+	}
+	if looked < 100 {
+		t.Errorf("only %d fields were looked at", looked)
 	}
 }

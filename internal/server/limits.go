@@ -64,6 +64,8 @@ func (l limiter) MutateOperationContext(_ context.Context, op *graphql.Operation
 	switch {
 	case m.introspects && l.noIntrospection:
 		return refusal("FORBIDDEN", "This server does not tell its schema.")
+	case m.defers: // gqlgen knows it of itself, and no transport here sends what comes later
+		return refusal("BAD_USER_INPUT", "Answers come whole here: leave @defer out.")
 	case m.depth > l.Depth:
 		return refusal("DEPTH_LIMIT_EXCEEDED", "The operation is nested deeper than "+strconv.Itoa(l.Depth)+" levels.")
 	case m.aliases > l.Aliases:
@@ -97,7 +99,7 @@ type measure struct {
 	op                     *graphql.OperationContext
 	limits                 Limits
 	depth, aliases, fields int
-	introspects            bool
+	introspects, defers    bool
 }
 
 // selection gives the cost of a selection; sized are the fields that count several times.
@@ -113,9 +115,11 @@ func (m *measure) selection(set ast.SelectionSet, sized map[string]int, depth in
 			cost = saturated(cost + m.field(s, sized, depth))
 		case *ast.InlineFragment:
 			m.fields++
+			m.defers = m.defers || s.Directives.ForName("defer") != nil
 			cost = saturated(cost + m.selection(s.SelectionSet, sized, depth))
 		case *ast.FragmentSpread:
 			m.fields++
+			m.defers = m.defers || s.Directives.ForName("defer") != nil
 			cost = saturated(cost + m.selection(s.Definition.SelectionSet, sized, depth))
 		}
 	}

@@ -193,6 +193,9 @@ func TestSchemaAndExplorerBySetting(t *testing.T) {
 			t.Errorf("%s: %s", query, r.Text)
 		}
 	}
+	if r := a.query(t, `{ stors(first: 1) { totalCount } }`, nil); !slices.Equal(r.codes(), []string{"GRAPHQL_VALIDATION_FAILED"}) || strings.Contains(r.Text, "stores") {
+		t.Errorf("a slip of the pen is told names: %s", r.Text)
+	}
 	if r := a.query(t, `{ __typename stores(first: 1) { totalCount } }`, nil); len(r.Errors) > 0 {
 		t.Errorf("a query without introspection: %s", r.Text)
 	}

@@ -170,6 +170,7 @@ func (s *Server) graphQL(m *metrics) http.Handler {
 	gql.AddTransport(overHTTP{})
 	gql.SetQueryCache(shortDocuments{lru.New[*ast.QueryDocument](parsedDocuments)})
 	gql.SetParserTokenLimit(s.config.Limits.Tokens)
+	gql.SetDisableSuggestion(s.config.NoIntrospection) // "did you mean" tells the schema too
 	gql.SetErrorPresenter(r.Present)
 	gql.SetRecoverFunc(r.Recover)
 	// The order matters: first who asks how often, then what.

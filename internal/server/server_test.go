@@ -340,6 +340,8 @@ func TestBadInputIsACodedError(t *testing.T) {
 		{"subscription by POST", "POST", "/graphql", post(`subscription { runProgress(runId: "x") { state } }`), nil, 400, "BAD_USER_INPUT"},
 		{"huge body", "POST", "/graphql", strings.Repeat(" ", 1<<20+1), nil, 413, "BODY_LIMIT_EXCEEDED"},
 		{"many tokens", "POST", "/graphql", post("{" + strings.Repeat(" health { status }", 3000) + "}"), nil, 200, "TOKEN_LIMIT_EXCEEDED"},
+		{"deferred", "POST", "/graphql", post(`{ stores(first: 1) { ... @defer { totalCount } } }`), nil, 200, "BAD_USER_INPUT"},
+		{"deferred fragment", "POST", "/graphql", post(`{ stores(first: 1) { ...f @defer(label: "x") } } fragment f on StoreConnection { totalCount }`), nil, 200, "BAD_USER_INPUT"},
 		{"deep", "POST", "/graphql", post(`{ store(key: "shop") { axis(key: "x") { rootSegments { ` + strings.Repeat("children { ", 25) + "path" + strings.Repeat(" }", 25) + " } } } }"), nil, 200, "DEPTH_LIMIT_EXCEEDED"},
 		{"aliases", "POST", "/graphql", post("{" + aliases(150) + "}"), nil, 200, "ALIAS_LIMIT_EXCEEDED"},
 		{"cost", "POST", "/graphql", post(`{ customers(first: 100) { nodes { snapshots(first: 100) { nodes { customer { driftEvents(first: 100) { nodes { id } } } } } } } }`), nil, 200, "COST_LIMIT_EXCEEDED"},
