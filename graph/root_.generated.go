@@ -7427,9 +7427,9 @@ type BacktestResult {
   brier: Float
   "The mean distance of predicted and observed risk, from 0 to 1, weighted by count; null without a purchase model."
   calibrationError: Float
-  "The mean squared error among all customers with a purchase."
+  "The mean squared error among all customers with a purchase; null as brier is."
   brierEverybody: Float
-  "The mean distance of predicted and observed risk among all customers with a purchase."
+  "The mean distance of predicted and observed risk among all customers with a purchase; null as brier is."
   calibrationErrorEverybody: Float
   "How many customers were worked out again with later orders hidden, to prove that nothing looks into the future."
   checks: Int!
@@ -7455,9 +7455,9 @@ type DetectorResult {
   alarms: Int!
   "The share of its alarms that were churn, from 0 to 1; null without alarms."
   precision: Float
-  "The lower end of its 95 % interval."
+  "The lower end of its 95 % interval; null with it."
   precisionLow: Float
-  "The upper end of its 95 % interval."
+  "The upper end of its 95 % interval; null with it."
   precisionHigh: Float
   "The share of churn that it saw before the rule, from 0 to 1."
   earlyShare: Float!
@@ -7465,13 +7465,13 @@ type DetectorResult {
   medianDelayDays: Float
   "The mean days before the rule, 0 where it was not earlier; null where nothing was churn."
   leadDays: Float
-  "The lower end of its 95 % interval."
+  "The lower end of its 95 % interval; null with it."
   leadDaysLow: Float
-  "The upper end of its 95 % interval."
+  "The upper end of its 95 % interval; null with it."
   leadDaysHigh: Float
   "The area under precision and recall, from 0 to 1; null where nothing was churn."
   prAuc: Float
-  "The same among customers silent no longer than the rule."
+  "The same among customers silent no longer than the rule; null where none of their gaps was churn."
   prAucEarly: Float
   "The mean squared error, from 0 to 1; null for a detector that is no probability."
   brier: Float
@@ -7517,7 +7517,7 @@ input BacktestInput {
 
 "The answer of backtest."
 type BacktestPayload {
-  "The run to watch."
+  "The run to watch; null with userErrors."
   run: BacktestRun
   "Empty where everything went well; RunInProgressError has the run that is in the way."
   userErrors: [UserError!]!
@@ -7672,7 +7672,7 @@ input ExportCustomerInput {
 
 "The answer of exportCustomer."
 type ExportCustomerPayload {
-  "The customer with orders, snapshots, drift events and where it stands."
+  "The customer with orders, snapshots, drift events and where it stands; null with userErrors."
   document: JSON
   "Empty where everything went well."
   userErrors: [UserError!]!
@@ -7686,7 +7686,7 @@ input EraseCustomerInput {
 
 "The answer of eraseCustomer."
 type EraseCustomerPayload {
-  "What was removed."
+  "What was removed; null with userErrors."
   receipt: ErasureReceipt
   "Empty where everything went well."
   userErrors: [UserError!]!
@@ -7980,7 +7980,7 @@ type OverallDrift {
   coverage: Float!
   "The axis that moved most: one axis alone moves the score little. Null where no axis counts."
   largestAxis: Axis
-  "Its score, from 0 to 1."
+  "Its score, from 0 to 1; null where no axis counts."
   largestScore: Float
   "How many axes are MODERATE or above."
   moderateAxes: Int!
@@ -8016,9 +8016,9 @@ type DriftMotion {
   net: Float
   "The sum of the drifts from each to the next; null where a part has none."
   path: Float
-  "Net over path, from 0 (wobbling) to 1 (a steady move)."
+  "Net over path, from 0 (wobbling) to 1 (a steady move), 0 where nothing moved; null with either."
   efficiency: Float
-  "Path a day."
+  "Path a day; null with path."
   velocity: Float
   "The change of velocity over the last three snapshots, a day and day; null with fewer."
   acceleration: Float
@@ -9417,7 +9417,7 @@ input ClusteringOptionsInput {
 
 "The answer of recluster."
 type ReclusterPayload {
-  "The run to watch."
+  "The run to watch; null with userErrors."
   run: ReclusterRun
   "Empty where everything went well; RunInProgressError has the run that is in the way."
   userErrors: [UserError!]!
@@ -9431,7 +9431,7 @@ input CancelRunInput {
 
 "The answer of cancelRun."
 type CancelRunPayload {
-  "The run, CANCELLED or about to be."
+  "The run, CANCELLED or about to be; null with userErrors."
   run: Run
   "Empty where everything went well."
   userErrors: [UserError!]!
@@ -9500,7 +9500,7 @@ scalar FloatTable
 
 "Everything that can be read."
 type Query {
-  "One object by its global identifier."
+  "One object by its global identifier; null with error NOT_FOUND where there is none, or none that the caller may see."
   node(
     "The identifier."
     id: ID!
@@ -9510,7 +9510,7 @@ type Query {
     "At most 100 identifiers."
     ids: [ID!]!
   ): [Node]! @listSize(assumedSize: 100)
-  "One store."
+  "One store; null with error NOT_FOUND where there is none, or none that the caller may see."
   store(
     "The name that callers use, for example \"cdnow\"."
     key: String!
@@ -9526,7 +9526,7 @@ type Query {
     "Only what precedes this cursor."
     before: String
   ): StoreConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
-  "One customer."
+  "One customer; null with error NOT_FOUND where there is none, or none that the caller may see."
   customer(
     "By global identifier, or by store and the store's own identifier."
     by: CustomerBy!
@@ -9563,7 +9563,7 @@ type Query {
     "Only what precedes this cursor."
     before: String
   ): DriftEventConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
-  "One run."
+  "One run; null with error NOT_FOUND where there is none, or none that the caller may see."
   run(
     "The run's global identifier."
     id: ID!
@@ -9650,13 +9650,13 @@ type Health {
   oldestSnapshot: Date
   "The newest snapshot's day; null without any."
   newestSnapshot: Date
-  "How many snapshots there are, in the stores that the caller sees; so for the other figures."
+  "How many snapshots there are, in the stores that the caller sees; so for the other figures. Null without a token where one is needed."
   totalSnapshots: Long
-  "The same by type."
+  "The same by type; null where totalSnapshots is."
   snapshotsByType: [SnapshotTypeCount!]
-  "The newest run of the stores that the caller sees."
+  "The newest run of the stores that the caller sees; null without any, and where totalSnapshots is."
   lastRun: Run
-  "What was looked at."
+  "What was looked at; null where totalSnapshots is."
   checks: [HealthCheck!]
 }
 
@@ -9684,7 +9684,7 @@ type HealthCheck {
   name: String!
   "Whether it works."
   status: HealthStatus!
-  "More, for people."
+  "More, for people; null where there is nothing more to say."
   detail: String
   "How long it took, in milliseconds."
   latencyMs: Float!
@@ -9904,7 +9904,7 @@ type Axis implements Node {
     "Only segments without subdivisions."
     leavesOnly: Boolean! = false
   ): [Segment!]! @listSize(assumedSize: 50)
-  "One segment."
+  "One segment; null with error NOT_FOUND where there is none, and before the first re-clustering."
   segment(
     "Its stable key or its path."
     key: String!
@@ -10591,7 +10591,7 @@ enum SnapshotConflict {
 
 "The answer of createSnapshot."
 type CreateSnapshotPayload {
-  "The snapshot, new or kept."
+  "The snapshot, new or kept; null with userErrors."
   snapshot: Snapshot
   "False where there was one and it was kept, and where it failed."
   created: Boolean!
@@ -10645,7 +10645,7 @@ input ReplaySnapshotsInput {
 
 "The answer of replaySnapshots."
 type ReplaySnapshotsPayload {
-  "The run to watch."
+  "The run to watch; null with userErrors."
   run: ReplayRun
   "Empty where everything went well."
   userErrors: [UserError!]!
@@ -10760,7 +10760,7 @@ type Store implements Node {
     "Only these keys; all unless told."
     keys: [String!]
   ): [Axis!]! @listSize(assumedSize: 14)
-  "One axis."
+  "One axis; null with error NOT_FOUND where there is none."
   axis(
     "For example purchase_frequency."
     key: String!
@@ -10774,7 +10774,7 @@ type Store implements Node {
   purchaseModels: [PurchaseModel!]! @listSize(assumedSize: 2)
   "How churn risk comes from the purchase model in force; null before the first re-clustering, without a fitted model, and under models made before there were calibrations."
   calibration: Calibration
-  "The newest run."
+  "The newest run; null without any."
   latestRun(
     "Of this kind; of any unless told."
     kind: RunKind
@@ -10890,7 +10890,7 @@ input RetentionInput {
 
 "The answer of updateStore."
 type UpdateStorePayload {
-  "The store as it is then."
+  "The store as it is then; null with userErrors."
   store: Store
   "Empty where everything went well."
   userErrors: [UserError!]!

@@ -165,7 +165,7 @@ type BacktestInput struct {
 
 // The answer of backtest.
 type BacktestPayload struct {
-	// The run to watch.
+	// The run to watch; null with userErrors.
 	Run *BacktestRun `json:"run,omitempty"`
 	// Empty where everything went well; RunInProgressError has the run that is in the way.
 	UserErrors []UserError `json:"userErrors"`
@@ -189,7 +189,7 @@ type CancelRunInput struct {
 
 // The answer of cancelRun.
 type CancelRunPayload struct {
-	// The run, CANCELLED or about to be.
+	// The run, CANCELLED or about to be; null with userErrors.
 	Run Run `json:"run,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
@@ -305,7 +305,7 @@ type CreateSnapshotInput struct {
 
 // The answer of createSnapshot.
 type CreateSnapshotPayload struct {
-	// The snapshot, new or kept.
+	// The snapshot, new or kept; null with userErrors.
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	// False where there was one and it was kept, and where it failed.
 	Created bool `json:"created"`
@@ -455,9 +455,9 @@ type DriftMotion struct {
 	Net *float64 `json:"net,omitempty"`
 	// The sum of the drifts from each to the next; null where a part has none.
 	Path *float64 `json:"path,omitempty"`
-	// Net over path, from 0 (wobbling) to 1 (a steady move).
+	// Net over path, from 0 (wobbling) to 1 (a steady move), 0 where nothing moved; null with either.
 	Efficiency *float64 `json:"efficiency,omitempty"`
-	// Path a day.
+	// Path a day; null with path.
 	Velocity *float64 `json:"velocity,omitempty"`
 	// The change of velocity over the last three snapshots, a day and day; null with fewer.
 	Acceleration *float64 `json:"acceleration,omitempty"`
@@ -473,7 +473,7 @@ type EraseCustomerInput struct {
 
 // The answer of eraseCustomer.
 type EraseCustomerPayload struct {
-	// What was removed.
+	// What was removed; null with userErrors.
 	Receipt *ErasureReceipt `json:"receipt,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
@@ -509,7 +509,7 @@ type ExportCustomerInput struct {
 
 // The answer of exportCustomer.
 type ExportCustomerPayload struct {
-	// The customer with orders, snapshots, drift events and where it stands.
+	// The customer with orders, snapshots, drift events and where it stands; null with userErrors.
 	Document json.RawMessage `json:"document,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
@@ -607,13 +607,13 @@ type Health struct {
 	OldestSnapshot *engine.Date `json:"oldestSnapshot,omitempty"`
 	// The newest snapshot's day; null without any.
 	NewestSnapshot *engine.Date `json:"newestSnapshot,omitempty"`
-	// How many snapshots there are, in the stores that the caller sees; so for the other figures.
+	// How many snapshots there are, in the stores that the caller sees; so for the other figures. Null without a token where one is needed.
 	TotalSnapshots *int64 `json:"totalSnapshots,omitempty"`
-	// The same by type.
+	// The same by type; null where totalSnapshots is.
 	SnapshotsByType []*SnapshotTypeCount `json:"snapshotsByType,omitempty"`
-	// The newest run of the stores that the caller sees.
+	// The newest run of the stores that the caller sees; null without any, and where totalSnapshots is.
 	LastRun Run `json:"lastRun,omitempty"`
-	// What was looked at.
+	// What was looked at; null where totalSnapshots is.
 	Checks []*HealthCheck `json:"checks,omitempty"`
 }
 
@@ -623,7 +623,7 @@ type HealthCheck struct {
 	Name string `json:"name"`
 	// Whether it works.
 	Status HealthStatus `json:"status"`
-	// More, for people.
+	// More, for people; null where there is nothing more to say.
 	Detail *string `json:"detail,omitempty"`
 	// How long it took, in milliseconds.
 	LatencyMs float64 `json:"latencyMs"`
@@ -856,7 +856,8 @@ type ModelParameter struct {
 }
 
 // Everything that can be changed.
-type Mutation struct{}
+type Mutation struct {
+}
 
 // When the next order is due, if the customer is still active.
 type NextOrder struct {
@@ -975,7 +976,8 @@ type PurchaseModel struct {
 }
 
 // Everything that can be read.
-type Query struct{}
+type Query struct {
+}
 
 // What to cluster, and how. What is not given is the installation's setting.
 type ReclusterInput struct {
@@ -995,7 +997,7 @@ type ReclusterInput struct {
 
 // The answer of recluster.
 type ReclusterPayload struct {
-	// The run to watch.
+	// The run to watch; null with userErrors.
 	Run *ReclusterRun `json:"run,omitempty"`
 	// Empty where everything went well; RunInProgressError has the run that is in the way.
 	UserErrors []UserError `json:"userErrors"`
@@ -1037,7 +1039,7 @@ type ReplaySnapshotsInput struct {
 
 // The answer of replaySnapshots.
 type ReplaySnapshotsPayload struct {
-	// The run to watch.
+	// The run to watch; null with userErrors.
 	Run *ReplayRun `json:"run,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
@@ -1266,7 +1268,8 @@ type StoreSettings struct {
 }
 
 // What can be watched, over graphql-transport-ws or over server-sent events.
-type Subscription struct{}
+type Subscription struct {
+}
 
 // What to change for a store; what is not given stays. All of it is changed, or nothing.
 type UpdateStoreInput struct {
@@ -1294,7 +1297,7 @@ type UpdateStoreInput struct {
 
 // The answer of updateStore.
 type UpdateStorePayload struct {
-	// The store as it is then.
+	// The store as it is then; null with userErrors.
 	Store *Store `json:"store,omitempty"`
 	// Empty where everything went well.
 	UserErrors []UserError `json:"userErrors"`
