@@ -2,7 +2,6 @@ package resolvers
 
 import (
 	"context"
-	"slices"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/risk"
@@ -113,6 +112,7 @@ func (r *Resolver) driftFeed(ctx context.Context, f *model.DriftEventFilter, fir
 		customers = append(customers, e.Customer)
 	}
 	model.AsPage(customers)
+	model.AsEventPage(connection.Nodes())
 	return connection, nil
 }
 
@@ -155,6 +155,7 @@ func (r *Resolver) timelineEvents(ctx context.Context, t *model.Timeline) ([]*mo
 	for i := len(rows) - 1; i >= 0; i-- {
 		events = append(events, &model.DriftEvent{DriftEvent: &rows[i].DriftEvent, Customer: t.Customer})
 	}
+	model.AsEventPage(events)
 	return events, err
 }
 
@@ -267,31 +268,58 @@ func (r *Resolver) eventSnapshot(ctx context.Context, e *model.DriftEvent, date 
 	return &model.Snapshot{Snapshot: s, Customer: e.Customer}, nil
 }
 
-// eventAcceleration brings the snapshots at both ends of an event, and the one before them, under its model. What is read for a page
-// of events are two statements.
+// eventSnapshots are the snapshots at both ends of an event, and the customer's last one before; nil where one is not there.
+type eventSnapshots struct{ before, from, to *engine.Snapshot }
+
+// snapshotsOf reads them for all events of a page at once, when they are first asked of one of them.
+func (r *Resolver) snapshotsOf(ctx context.Context, e *model.DriftEvent) (eventSnapshots, error) {
+	page := e.Page
+	if page == nil {
+		page = &[]*model.DriftEvent{e}
+	}
+	found, err := onceForPage(r.loaders(ctx), pageKey{page, "snapshots"}, func() (map[int64]eventSnapshots, error) {
+		var earlier, ends []postgres.SnapshotRef
+		for _, e := range *page {
+			from, to := endsOf(e)
+			earlier, ends = append(earlier, from), append(ends, from, to)
+		}
+		before, err := r.DB.SnapshotsBefore(ctx, earlier)
+		if err != nil {
+			return nil, err
+		}
+		at, err := r.DB.SnapshotsByRef(ctx, ends)
+		found := make(map[int64]eventSnapshots, len(*page))
+		for _, e := range *page {
+			from, to := endsOf(e)
+			found[e.DriftEvent.ID] = eventSnapshots{before[from], at[from], at[to]}
+		}
+		return found, err
+	})
+	return found[e.DriftEvent.ID], err
+}
+
+// endsOf names the snapshots at both ends of an event.
+func endsOf(e *model.DriftEvent) (from, to postgres.SnapshotRef) {
+	from = postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
+	to = from
+	to.Date = e.To
+	return from, to
+}
+
+// eventAcceleration brings the last three snapshots of an event under its model.
 func (r *Resolver) eventAcceleration(ctx context.Context, e *model.DriftEvent) (*float64, error) {
 	if e.Provisional {
 		return nil, nil
 	}
-	l, rows := r.loaders(ctx), make([]*engine.Snapshot, 3)
-	ref := postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
-	later := ref
-	later.Date = e.To
-	for i, load := range []func() (*engine.Snapshot, error){l.earlier.LoadThunk(ctx, ref), l.snapshot.LoadThunk(ctx, ref), l.snapshot.LoadThunk(ctx, later)} {
-		s, err := orNone(load())
-		if err != nil {
-			return nil, err
-		}
-		rows[i] = s
-	}
-	if slices.Contains(rows, nil) {
-		return nil, nil
+	s, err := r.snapshotsOf(ctx, e)
+	if err != nil || s.before == nil || s.from == nil || s.to == nil {
+		return nil, err
 	}
 	m, err := r.version(ctx, e.Customer.Store, &e.ModelVersion)
 	if err != nil {
 		return nil, err
 	}
-	return model.NewSeries(e.Customer, m, e.Type, rows).AccelerationOn(e.DriftEvent.Axis), nil
+	return model.NewSeries(e.Customer, m, e.Type, []*engine.Snapshot{s.before, s.from, s.to}).AccelerationOn(e.DriftEvent.Axis), nil
 }
 
 // eventRiskChange compares the churn risks that were stored at both ends of an event.
@@ -299,16 +327,8 @@ func (r *Resolver) eventRiskChange(ctx context.Context, e *model.DriftEvent) (*f
 	if e.Provisional {
 		return nil, nil
 	}
-	ref := postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
-	later := ref
-	later.Date = e.To
-	from, to := r.loaders(ctx).snapshot.LoadThunk(ctx, ref), r.loaders(ctx).snapshot.LoadThunk(ctx, later)
-	before, err := orNone(from())
-	if err != nil {
-		return nil, err
-	}
-	after, err := orNone(to())
-	return model.ChurnRiskChange(before, after), err
+	s, err := r.snapshotsOf(ctx, e)
+	return model.ChurnRiskChange(s.from, s.to), err
 }
 
 // laterSnapshot gives the snapshot that an event leads to; a provisional one leads to none yet.

@@ -30,7 +30,6 @@ type loaders struct {
 	state         *dataloadgen.Loader[shaped[stateShape], *postgres.CustomerState]
 	latest        *dataloadgen.Loader[shaped[postgres.LatestQuery], *engine.Snapshot]
 	snapshot      *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot]
-	earlier       *dataloadgen.Loader[postgres.SnapshotRef, *engine.Snapshot] // than the one that is named
 	snapshots     *dataloadgen.Loader[shaped[postgres.SnapshotQuery], []*engine.Snapshot]
 	timeline      *dataloadgen.Loader[shaped[postgres.TimelineQuery], []*engine.Snapshot]
 	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
@@ -47,9 +46,9 @@ type loaders struct {
 	pages   map[pageKey]func() (any, error)
 }
 
-// pageKey is a list of customers and what is read of all of them.
+// pageKey is a list of customers or of drift events, and what is read of all of them.
 type pageKey struct {
-	page *[]*model.Customer
+	page any // a pointer to the list
 	what any
 }
 
@@ -119,7 +118,6 @@ func (r *Resolver) newLoaders() *loaders {
 	l.state = byShape(r.states)
 	l.lines = byShape(r.lines)
 	l.snapshot = newLoader(r.DB.SnapshotsByRef)
-	l.earlier = newLoader(r.DB.SnapshotsBefore)
 	l.latest = byShape(r.DB.LatestSnapshots)
 	l.snapshots = byShape(r.DB.Snapshots)
 	l.timeline = byShape(r.DB.Timeline)
@@ -156,26 +154,27 @@ func ofPage[K comparable, V any](ctx context.Context, l *loaders, c *model.Custo
 	if c.Page == nil {
 		return orNone(loader.Load(ctx, shaped[K]{refOf(c), what}))
 	}
+	found, err := onceForPage(l, pageKey{c.Page, what}, func() (map[postgres.CustomerRef]V, error) {
+		refs := make([]postgres.CustomerRef, len(*c.Page))
+		for i, sibling := range *c.Page {
+			refs[i] = refOf(sibling)
+		}
+		return fetch(ctx, refs, what)
+	})
+	return found[refOf(c)], err
+}
+
+// onceForPage reads something of a page when it is first asked for.
+func onceForPage[R any](l *loaders, key pageKey, fetch func() (R, error)) (R, error) {
 	l.mu.Lock()
-	key := pageKey{c.Page, what}
 	read := l.pages[key]
 	if read == nil {
-		read = sync.OnceValues(func() (any, error) {
-			refs := make([]postgres.CustomerRef, len(*c.Page))
-			for i, sibling := range *c.Page {
-				refs[i] = refOf(sibling)
-			}
-			return fetch(ctx, refs, what)
-		})
+		read = sync.OnceValues(func() (any, error) { return fetch() })
 		l.pages[key] = read
 	}
 	l.mu.Unlock()
 	found, err := read()
-	if err != nil {
-		var none V
-		return none, err
-	}
-	return found.(map[postgres.CustomerRef]V)[refOf(c)], nil
+	return found.(R), err
 }
 
 // driftShape tells shapes of drift queries from others.

@@ -14,6 +14,15 @@ import (
 type DriftEvent struct {
 	*engine.DriftEvent
 	Customer *Customer
+	// Page are the events that are listed together, so that what is read of them is read together; nil where it is one alone.
+	Page *[]*DriftEvent
+}
+
+// AsEventPage makes a list of events.
+func AsEventPage(events []*DriftEvent) {
+	for _, e := range events {
+		e.Page = &events
+	}
 }
 
 // IsNode marks an object with a global identifier.
