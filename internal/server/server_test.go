@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
@@ -416,7 +415,6 @@ func (a *api) finishedRun(t *testing.T) string {
 func TestReclusterIsFollowedToItsEnd(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	begin := time.Now()
 	var started struct {
 		Recluster struct {
 			Run        struct{ ID, State string }
@@ -425,11 +423,6 @@ func TestReclusterIsFollowedToItsEnd(t *testing.T) {
 	}
 	const recluster = `mutation { recluster(input: {storeId: "shop"}) { run { id state } userErrors { code ... on RunInProgressError { run { id } } } } }`
 	a.data(t, &started, recluster, nil)
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("recluster answered after %s", took)
-	} else {
-		t.Logf("recluster answered after %s", took)
-	}
 	run := started.Recluster.Run
 	if run.State != "QUEUED" || len(started.Recluster.UserErrors) > 0 {
 		t.Fatalf("%+v", started)
