@@ -37,8 +37,8 @@ func TestMeanChurnRisk(t *testing.T) {
 				continue
 			}
 			var mean *float64
-			check(t, pool.QueryRow(ctx, "SELECT avg(churn_risk) FROM customer_state WHERE store_id = $1 AND dominant[$2] = $3",
-				store.ID, a+1, axis.First+s.Leaf).Scan(&mean))
+			check(t, pool.QueryRow(ctx, "SELECT avg(churn_risk) FROM customer_state WHERE store_id = $1 AND dominant_at(dominant, $2) = $3",
+				store.ID, a, axis.First+s.Leaf).Scan(&mean))
 			switch got := s.Profile.MeanChurnRisk; {
 			case (got == nil) != (mean == nil):
 				t.Errorf("%s: mean churn risk %v, of the states %v", s.Name, got, mean)
