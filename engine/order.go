@@ -94,6 +94,8 @@ type Store struct {
 	FalseAlarmRate float64
 	// AlarmsPerWeek is how many alarms of a week are within the budget, the most certain first; nil: all.
 	AlarmsPerWeek *int
+	// Predicts is what of the settings of predictions is the store's own.
+	Predicts PredictionOverrides
 }
 
 // Orders that came within this many days of the clock make the clock the store's now.

@@ -39,6 +39,28 @@ func (s *PredictionSettings) Validate() error {
 
 const maxHorizonDays = 730
 
+// PredictionOverrides are the settings that a store has of its own; nil: the installation's.
+type PredictionOverrides struct {
+	HorizonDays *int
+	Margin      *float64
+	Discount    *float64
+}
+
+// Over gives the installation's settings with the store's own in their place.
+func (o PredictionOverrides) Over(installation PredictionSettings) PredictionSettings {
+	s := installation
+	if o.HorizonDays != nil {
+		s.HorizonDays = *o.HorizonDays
+	}
+	if o.Margin != nil {
+		s.Margin = *o.Margin
+	}
+	if o.Discount != nil {
+		s.Discount = *o.Discount
+	}
+	return s
+}
+
 // LTVOptions are the settings of lifetime value, which looks 12 months ahead.
 func (s *PredictionSettings) LTVOptions() btyd.LTVOptions {
 	o := btyd.DefaultLTVOptions()

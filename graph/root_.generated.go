@@ -1257,7 +1257,10 @@ type ComplexityRoot struct {
 
 	StoreSettings struct {
 		AlarmsPerWeek    func(childComplexity int) int
+		ChurnHorizonDays func(childComplexity int) int
 		FalseAlarmRate   func(childComplexity int) int
+		Margin           func(childComplexity int) int
+		MonthlyDiscount  func(childComplexity int) int
 		PurchaseStatuses func(childComplexity int) int
 		Scheduled        func(childComplexity int) int
 		WeekStart        func(childComplexity int) int
@@ -6789,12 +6792,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StoreSettings.AlarmsPerWeek(childComplexity), true
+	case "StoreSettings.churnHorizonDays":
+		if e.ComplexityRoot.StoreSettings.ChurnHorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.ChurnHorizonDays(childComplexity), true
 	case "StoreSettings.falseAlarmRate":
 		if e.ComplexityRoot.StoreSettings.FalseAlarmRate == nil {
 			break
 		}
 
 		return e.ComplexityRoot.StoreSettings.FalseAlarmRate(childComplexity), true
+	case "StoreSettings.margin":
+		if e.ComplexityRoot.StoreSettings.Margin == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.Margin(childComplexity), true
+	case "StoreSettings.monthlyDiscount":
+		if e.ComplexityRoot.StoreSettings.MonthlyDiscount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StoreSettings.MonthlyDiscount(childComplexity), true
 	case "StoreSettings.purchaseStatuses":
 		if e.ComplexityRoot.StoreSettings.PurchaseStatuses == nil {
 			break
@@ -10836,6 +10857,12 @@ type StoreSettings {
   falseAlarmRate: Float!
   "How many alarms a week are within the budget, the most certain first; null: all."
   alarmsPerWeek: Int
+  "The horizon of churn risk: days without an order that count as lost. The installation's CHURN_HORIZON_DAYS unless set; a model keeps what held when it was made."
+  churnHorizonDays: Int!
+  "The share of revenue that counts in lifetime value, over 0 and at most 1. The installation's LTV_MARGIN unless set; a model keeps what held when it was made."
+  margin: Float!
+  "The discount of future value a month, from 0 to under 1. The installation's LTV_MONTHLY_DISCOUNT unless set; a model keeps what held when it was made."
+  monthlyDiscount: Float!
 }
 
 "A day of the week."
@@ -10876,6 +10903,12 @@ input UpdateStoreInput {
   falseAlarmRate: Float
   "How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once."
   alarmsPerWeek: Int
+  "The horizon of churn risk in days, 7 to 730; null: the installation's. It takes effect with the next re-clustering, and is what backtests look ahead by unless told."
+  churnHorizonDays: Int
+  "The share of revenue that counts in lifetime value, over 0 and at most 1; null: the installation's. It takes effect with the next re-clustering."
+  margin: Float
+  "The discount of future value a month, from 0 to under 1; null: the installation's. It takes effect with the next re-clustering."
+  monthlyDiscount: Float
   "How long snapshots of these types are kept, each named once; it takes effect with the next cleanup."
   retention: [RetentionInput!]
 }
@@ -13185,6 +13218,12 @@ func (ec *executionContext) childFields_StoreSettings(ctx context.Context, field
 		return ec.fieldContext_StoreSettings_falseAlarmRate(ctx, field)
 	case "alarmsPerWeek":
 		return ec.fieldContext_StoreSettings_alarmsPerWeek(ctx, field)
+	case "churnHorizonDays":
+		return ec.fieldContext_StoreSettings_churnHorizonDays(ctx, field)
+	case "margin":
+		return ec.fieldContext_StoreSettings_margin(ctx, field)
+	case "monthlyDiscount":
+		return ec.fieldContext_StoreSettings_monthlyDiscount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StoreSettings", field.Name)
 }

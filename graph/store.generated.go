@@ -20,6 +20,8 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type StoreResolver interface {
+	Settings(ctx context.Context, obj *model.Store) (*model.StoreSettings, error)
+
 	Axes(ctx context.Context, obj *model.Store, keys []string) ([]*model.Axis, error)
 	Axis(ctx context.Context, obj *model.Store, key string) (*model.Axis, error)
 	Model(ctx context.Context, obj *model.Store, version *int) (*model.Model, error)
@@ -622,7 +624,7 @@ func (ec *executionContext) _Store_settings(ctx context.Context, field graphql.C
 			return ec.fieldContext_Store_settings(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Settings(), nil
+			return ec.Resolvers.Store().Settings(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.StoreSettings) graphql.Marshaler {
@@ -637,7 +639,7 @@ func (ec *executionContext) fieldContext_Store_settings(_ context.Context, field
 		Object:     "Store",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: false,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_StoreSettings(ctx, field)
 		},
@@ -1617,6 +1619,75 @@ func (ec *executionContext) fieldContext_StoreSettings_alarmsPerWeek(_ context.C
 	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Int")
 }
 
+func (ec *executionContext) _StoreSettings_churnHorizonDays(ctx context.Context, field graphql.CollectedField, obj *model.StoreSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreSettings_churnHorizonDays(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChurnHorizonDays, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StoreSettings_churnHorizonDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Int")
+}
+
+func (ec *executionContext) _StoreSettings_margin(ctx context.Context, field graphql.CollectedField, obj *model.StoreSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreSettings_margin(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Margin, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StoreSettings_margin(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Float")
+}
+
+func (ec *executionContext) _StoreSettings_monthlyDiscount(ctx context.Context, field graphql.CollectedField, obj *model.StoreSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreSettings_monthlyDiscount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MonthlyDiscount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StoreSettings_monthlyDiscount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreSettings", field, false, false, "Float")
+}
+
 func (ec *executionContext) _UpdateStorePayload_store(ctx context.Context, field graphql.CollectedField, obj *model.UpdateStorePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1745,7 +1816,7 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled", "falseAlarmRate", "alarmsPerWeek", "retention"}
+	fieldsInOrder := [...]string{"storeId", "name", "currency", "timeZone", "weekStart", "purchaseStatuses", "scheduled", "falseAlarmRate", "alarmsPerWeek", "churnHorizonDays", "margin", "monthlyDiscount", "retention"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1815,6 +1886,27 @@ func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, 
 				return it, err
 			}
 			it.AlarmsPerWeek = graphql.OmittableOf(data)
+		case "churnHorizonDays":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("churnHorizonDays"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ChurnHorizonDays = graphql.OmittableOf(data)
+		case "margin":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("margin"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Margin = graphql.OmittableOf(data)
+		case "monthlyDiscount":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("monthlyDiscount"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MonthlyDiscount = graphql.OmittableOf(data)
 		case "retention":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retention"))
 			data, err := ec.unmarshalORetentionInput2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐRetentionInputᚄ(ctx, v)
@@ -1970,10 +2062,11 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "settings":
-			out.Values[i] = ec._Store_settings(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Store_settings(ctx, field, obj)
+				})
 		case "customerCount":
 			out.Values[i] = ec._Store_customerCount(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -2221,6 +2314,21 @@ func (ec *executionContext) _StoreSettings(ctx context.Context, sel ast.Selectio
 		case "alarmsPerWeek":
 			out.Values[i] = ec._StoreSettings_alarmsPerWeek(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "churnHorizonDays":
+			out.Values[i] = ec._StoreSettings_churnHorizonDays(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "margin":
+			out.Values[i] = ec._StoreSettings_margin(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "monthlyDiscount":
+			out.Values[i] = ec._StoreSettings_monthlyDiscount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:

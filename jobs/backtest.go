@@ -41,7 +41,7 @@ func (q *Queue) Backtest(ctx context.Context, r BacktestRequest) (*engine.Run, e
 		return nil, err
 	}
 	options := backtest.DefaultOptions()
-	options.HorizonDays, options.WarmupDays, options.Seed, options.Splits = q.settings.Prediction.HorizonDays, r.WarmupDays, drawn(), r.Splits
+	options.HorizonDays, options.WarmupDays, options.Seed, options.Splits = r.Store.Predicts.Over(q.settings.Prediction).HorizonDays, r.WarmupDays, drawn(), r.Splits
 	if r.HorizonDays != nil {
 		options.HorizonDays = *r.HorizonDays
 	}

@@ -65,7 +65,7 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers, Tried: model}, 0)
 		})
 	}
-	if model.Predictor, err = engine.FitPredictor(ctx, table, r.settings.Prediction); err != nil {
+	if model.Predictor, err = engine.FitPredictor(ctx, table, store.Predicts.Over(r.settings.Prediction)); err != nil {
 		return err
 	}
 	if err := r.learn(ctx, store, model); err != nil {

@@ -35,6 +35,8 @@ const (
 	maxStatus   = 64
 	maxKeepDays = 36_500
 	maxAlarms   = 1_000_000
+	minHorizon  = 7
+	maxHorizon  = 730
 )
 
 // UpdateStore changes settings, all or none, and gives the store as it is then. New purchase statuses take effect with the
@@ -114,6 +116,15 @@ func (q *SettingsRequest) Check() error {
 	}
 	if n := q.AlarmsPerWeek; n != nil && (*n < 0 || *n > maxAlarms) {
 		return invalidAt("alarmsPerWeek", "alarms a week are from 0 to %d, not %d", maxAlarms, *n)
+	}
+	if n := q.HorizonDays; n != nil && (*n < minHorizon || *n > maxHorizon) {
+		return invalidAt("churnHorizonDays", "the days without an order that count as lost are from %d to %d, not %d", minHorizon, maxHorizon, *n)
+	}
+	if m := q.Margin; m != nil && !(*m > 0 && *m <= 1) {
+		return invalidAt("margin", "the share of revenue that counts in lifetime value is over 0 and at most 1, not %g", *m)
+	}
+	if d := q.Discount; d != nil && !(*d >= 0 && *d < 1) {
+		return invalidAt("monthlyDiscount", "the discount of future value a month is from 0 to under 1, not %g", *d)
 	}
 	for i, r := range q.Retention {
 		if r.KeepDays != nil && (*r.KeepDays < 1 || *r.KeepDays > maxKeepDays) {

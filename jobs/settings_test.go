@@ -151,11 +151,20 @@ func TestReplayUnderAModel(t *testing.T) {
 	pool := pgtest.DB(t)
 	q, db := newQueueOn(t, pool)
 	store := clusteredShop(t, q, db)
+	// What of the future the new model predicts is the store's own.
+	horizon, margin := 60, 0.25
+	store, err := q.UpdateStore(ctx, jobs.SettingsRequest{Store: store, StoreSettings: postgres.StoreSettings{SetHorizonDays: true, HorizonDays: &horizon, SetMargin: true, Margin: &margin}})
+	check(t, err)
 	params, seed := engine.DefaultParams(), uint64(2)
 	params.ChooseK, params.Hierarchical, params.Starts, params.MaxIterations = false, false, 1, 20
 	run, err := q.Recluster(ctx, jobs.ReclusterRequest{Store: store, Params: params, Seed: &seed, Trigger: engine.TriggerCLI})
 	check(t, err)
 	check(t, q.Work(ctx, run, nil))
+	newest, err := db.NewestModel(ctx, store.ID)
+	check(t, err)
+	if got, want := newest.Model.Predictor.Settings, (engine.PredictionSettings{HorizonDays: 60, Margin: 0.25, Discount: 0.01}); got != want {
+		t.Errorf("the model predicts by %+v, want %+v", got, want)
+	}
 	_, err = pool.Exec(ctx, "DELETE FROM customer_state")
 	check(t, err)
 	var rows int64

@@ -28,6 +28,8 @@ type Resolver struct {
 	SnapshotsEnabled bool
 	// Retention is how many days the installation keeps snapshots of each type.
 	Retention map[engine.SnapshotType]int
+	// Predicts are the installation's settings of predictions, for stores without their own.
+	Predicts engine.PredictionSettings
 	// AnomalyThreshold is the drift that is anomalous by itself.
 	AnomalyThreshold float64
 	// Patience is how long a subscriber may take to read an event; zero: 10 s.

@@ -66,6 +66,9 @@ func (r *Resolver) updateStore(ctx context.Context, in model.UpdateStoreInput) (
 	}
 	request.Scheduled, request.SetScheduled = in.Scheduled.ValueOK()
 	request.AlarmsPerWeek, request.SetAlarmsPerWeek = in.AlarmsPerWeek.ValueOK()
+	request.HorizonDays, request.SetHorizonDays = in.ChurnHorizonDays.ValueOK()
+	request.Margin, request.SetMargin = in.Margin.ValueOK()
+	request.Discount, request.SetDiscount = in.MonthlyDiscount.ValueOK()
 	for _, r := range in.Retention {
 		request.Retention = append(request.Retention, jobs.Retention{Type: r.Type, KeepDays: r.KeepDays})
 	}

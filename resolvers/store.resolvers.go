@@ -13,6 +13,10 @@ import (
 	"github.com/quimbi/quimbi/graph/model"
 )
 
+func (r *storeResolver) Settings(ctx context.Context, obj *model.Store) (*model.StoreSettings, error) {
+	return obj.SettingsOver(r.Predicts), nil
+}
+
 func (r *storeResolver) Axes(ctx context.Context, obj *model.Store, keys []string) ([]*model.Axis, error) {
 	indices, err := model.SelectAxes(keys)
 	axes := make([]*model.Axis, len(indices))

@@ -1265,6 +1265,12 @@ type StoreSettings struct {
 	FalseAlarmRate float64 `json:"falseAlarmRate"`
 	// How many alarms a week are within the budget, the most certain first; null: all.
 	AlarmsPerWeek *int `json:"alarmsPerWeek,omitempty"`
+	// The horizon of churn risk: days without an order that count as lost. The installation's CHURN_HORIZON_DAYS unless set; a model keeps what held when it was made.
+	ChurnHorizonDays int `json:"churnHorizonDays"`
+	// The share of revenue that counts in lifetime value, over 0 and at most 1. The installation's LTV_MARGIN unless set; a model keeps what held when it was made.
+	Margin float64 `json:"margin"`
+	// The discount of future value a month, from 0 to under 1. The installation's LTV_MONTHLY_DISCOUNT unless set; a model keeps what held when it was made.
+	MonthlyDiscount float64 `json:"monthlyDiscount"`
 }
 
 // What can be watched, over graphql-transport-ws or over server-sent events.
@@ -1291,6 +1297,12 @@ type UpdateStoreInput struct {
 	FalseAlarmRate *float64 `json:"falseAlarmRate,omitempty"`
 	// How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once.
 	AlarmsPerWeek graphql.Omittable[*int] `json:"alarmsPerWeek,omitempty"`
+	// The horizon of churn risk in days, 7 to 730; null: the installation's. It takes effect with the next re-clustering, and is what backtests look ahead by unless told.
+	ChurnHorizonDays graphql.Omittable[*int] `json:"churnHorizonDays,omitempty"`
+	// The share of revenue that counts in lifetime value, over 0 and at most 1; null: the installation's. It takes effect with the next re-clustering.
+	Margin graphql.Omittable[*float64] `json:"margin,omitempty"`
+	// The discount of future value a month, from 0 to under 1; null: the installation's. It takes effect with the next re-clustering.
+	MonthlyDiscount graphql.Omittable[*float64] `json:"monthlyDiscount,omitempty"`
 	// How long snapshots of these types are kept, each named once; it takes effect with the next cleanup.
 	Retention []*RetentionInput `json:"retention,omitempty"`
 }

@@ -24,9 +24,13 @@ func (s *Store) ID() string { return ID{Kind: KindStore, Store: s.Store.ID}.Stri
 // Currency is null where the orders do not say.
 func (s *Store) Currency() *string { return textOrNull(s.Store.Currency) }
 
-// Settings are what can be set beside name, currency and time zone.
-func (s *Store) Settings() *StoreSettings {
-	return &StoreSettings{WeekStart: s.WeekStart, PurchaseStatuses: s.PurchaseStatuses, Scheduled: s.Scheduled, FalseAlarmRate: s.FalseAlarmRate, AlarmsPerWeek: s.AlarmsPerWeek}
+// SettingsOver are what can be set beside name, currency and time zone; what is not the store's own is the installation's.
+func (s *Store) SettingsOver(installation engine.PredictionSettings) *StoreSettings {
+	predicts := s.Predicts.Over(installation)
+	return &StoreSettings{
+		WeekStart: s.WeekStart, PurchaseStatuses: s.PurchaseStatuses, Scheduled: s.Scheduled, FalseAlarmRate: s.FalseAlarmRate, AlarmsPerWeek: s.AlarmsPerWeek,
+		ChurnHorizonDays: predicts.HorizonDays, Margin: predicts.Margin, MonthlyDiscount: predicts.Discount,
+	}
 }
 
 // TimeZone is the IANA name.

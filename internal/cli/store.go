@@ -35,6 +35,9 @@ type (
 		Retention        *string  `placeholder:"LIST" help:"Days that snapshots are kept, for example daily=30,weekly=auto; auto: as long as the installation keeps them."`
 		FalseAlarmRate   *float64 `placeholder:"SHARE" help:"The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95."`
 		AlarmsPerWeek    *string  `placeholder:"N|all" help:"How many alarms a week are within the budget, the most certain first; all: all."`
+		ChurnHorizonDays *string  `placeholder:"DAYS|auto" help:"Days without an order that count as lost, 7 to 730, from the next re-clustering on; auto: the installation's."`
+		Margin           *string  `placeholder:"SHARE|auto" help:"The share of revenue that counts in lifetime value, from the next re-clustering on; auto: the installation's."`
+		MonthlyDiscount  *string  `placeholder:"SHARE|auto" help:"The discount of future value a month, from the next re-clustering on; auto: the installation's."`
 		Scheduled        string   `enum:"auto,yes,no," default:"" placeholder:"auto|yes|no" help:"Whether the schedule serves the store; auto: as long as it is live, with an order within 90 days."`
 	}
 )
@@ -51,7 +54,10 @@ type storeResult struct {
 	Live             bool           `json:"live"`              // whether the schedule serves it
 	Retention        map[string]int `json:"retention"`         // days by type, where the store has its own
 	FalseAlarmRate   float64        `json:"false_alarm_rate"`
-	AlarmsPerWeek    *int           `json:"alarms_per_week"` // null: all
+	AlarmsPerWeek    *int           `json:"alarms_per_week"`    // null: all
+	ChurnHorizonDays *int           `json:"churn_horizon_days"` // null: the installation's, as the next two
+	Margin           *float64       `json:"margin"`
+	MonthlyDiscount  *float64       `json:"monthly_discount"`
 	Customers        int            `json:"customers"`
 	FirstOrderAt     *time.Time     `json:"first_order_at"`
 	LastOrderAt      *time.Time     `json:"last_order_at"`
@@ -63,6 +69,7 @@ func (a *app) storeResult(db *postgres.DB, s *engine.Store) (storeResult, error)
 		Key: s.Key, Name: s.Name, TimeZone: s.Zone.String(), Currency: orNil(s.Currency), WeekStart: strings.ToLower(s.WeekStart.String()),
 		PurchaseStatuses: append([]string{}, s.PurchaseStatuses...), Scheduled: s.Scheduled, Live: s.Live(a.now()),
 		FalseAlarmRate: s.FalseAlarmRate, AlarmsPerWeek: s.AlarmsPerWeek,
+		ChurnHorizonDays: s.Predicts.HorizonDays, Margin: s.Predicts.Margin, MonthlyDiscount: s.Predicts.Discount,
 		Customers: s.Customers, FirstOrderAt: orNil(s.FirstAt), LastOrderAt: orNil(s.LastAt),
 	}
 	if now, ok := s.Now(a.now()); ok {
@@ -102,8 +109,18 @@ func (r *storeResult) describe(w io.Writer) {
 	}
 	line("false alarms", fmt.Sprintf("%g of unchanged customers a year and detector", r.FalseAlarmRate))
 	line("alarms a week", alarms)
+	line("lost after days", ownOr(r.ChurnHorizonDays))
+	line("margin", ownOr(r.Margin))
+	line("monthly discount", ownOr(r.MonthlyDiscount))
 	line("customers", number(int64(r.Customers)))
 	line("now", now)
+}
+
+func ownOr[T any](own *T) string {
+	if own == nil {
+		return "the installation's"
+	}
+	return fmt.Sprint(*own)
 }
 
 func (r *storeResult) scheduled() string {
@@ -245,8 +262,18 @@ func (c *storeSet) request() (jobs.SettingsRequest, error) {
 			q.AlarmsPerWeek = &n
 		}
 	}
+	var err error
+	if q.HorizonDays, q.SetHorizonDays, err = autoOr(c.ChurnHorizonDays, "--churn-horizon-days", strconv.Atoi); err != nil {
+		return q, err
+	}
+	float := func(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
+	if q.Margin, q.SetMargin, err = autoOr(c.Margin, "--margin", float); err != nil {
+		return q, err
+	}
+	if q.Discount, q.SetDiscount, err = autoOr(c.MonthlyDiscount, "--monthly-discount", float); err != nil {
+		return q, err
+	}
 	if c.Retention != nil {
-		var err error
 		if q.Retention, err = retentionOf(*c.Retention); err != nil {
 			return q, err
 		}
@@ -255,6 +282,18 @@ func (c *storeSet) request() (jobs.SettingsRequest, error) {
 		return q, engine.Errorf(engine.CodeInvalid, "say what to set, for example --time-zone Europe/Berlin; see quimbi store set --help")
 	}
 	return q, nil
+}
+
+// autoOr reads a setting that is a number or auto; set is false where it was not given, and auto gives nil.
+func autoOr[T any](text *string, flag string, parse func(string) (T, error)) (value *T, set bool, err error) {
+	if text == nil || *text == "auto" {
+		return nil, text != nil, nil
+	}
+	number, err := parse(*text)
+	if err != nil {
+		return nil, false, engine.Errorf(engine.CodeInvalid, "%s must be a number or auto, is %q", flag, *text)
+	}
+	return &number, true, nil
 }
 
 // retentionOf reads a list such as daily=30,weekly=auto.

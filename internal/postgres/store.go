@@ -11,7 +11,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-const storeFields = `store_id, store_key, name, currency, time_zone, key_zone, columns, scheduled, week_start, purchase_statuses, false_alarm_rate, alarms_per_week, customers, first_order_at, last_order_at, created_at`
+const storeFields = `store_id, store_key, name, currency, time_zone, key_zone, columns, scheduled, week_start, purchase_statuses, false_alarm_rate, alarms_per_week, churn_horizon_days, ltv_margin, ltv_monthly_discount, customers, first_order_at, last_order_at, created_at`
 
 const storeByKey = `-- name: StoreByKey
 SELECT ` + storeFields + ` FROM store WHERE store_key = $1`
@@ -33,7 +33,8 @@ func scanStoreFields(row pgx.CollectableRow, s *engine.Store, more ...any) error
 	var columns, weekStart int16
 	var first, last *time.Time
 	err := row.Scan(append([]any{
-		&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &keyZone, &columns, &s.Scheduled, &weekStart, &s.PurchaseStatuses, &s.FalseAlarmRate, &s.AlarmsPerWeek, &s.Customers, &first, &last, &s.CreatedAt,
+		&s.ID, &s.Key, &s.Name, &s.Currency, &zone, &keyZone, &columns, &s.Scheduled, &weekStart, &s.PurchaseStatuses, &s.FalseAlarmRate, &s.AlarmsPerWeek,
+		&s.Predicts.HorizonDays, &s.Predicts.Margin, &s.Predicts.Discount, &s.Customers, &first, &last, &s.CreatedAt,
 	}, more...)...)
 	if err != nil {
 		return err
@@ -103,12 +104,20 @@ type StoreSettings struct {
 	FalseAlarmRate   *float64
 	SetAlarmsPerWeek bool // whether AlarmsPerWeek is to be changed
 	AlarmsPerWeek    *int // nil: all
+	SetHorizonDays   bool // whether HorizonDays is to be changed, and so on; nil: as the installation says
+	HorizonDays      *int
+	SetMargin        bool
+	Margin           *float64
+	SetDiscount      bool
+	Discount         *float64
 }
 
 const updateStore = `-- name: UpdateStore
 UPDATE store SET name = coalesce($2, name), currency = coalesce($3, currency), week_start = coalesce($4, week_start),
   purchase_statuses = coalesce($5, purchase_statuses), scheduled = CASE WHEN $6 THEN $7 ELSE scheduled END,
-  false_alarm_rate = coalesce($8, false_alarm_rate), alarms_per_week = CASE WHEN $9 THEN $10 ELSE alarms_per_week END
+  false_alarm_rate = coalesce($8, false_alarm_rate), alarms_per_week = CASE WHEN $9 THEN $10 ELSE alarms_per_week END,
+  churn_horizon_days = CASE WHEN $11 THEN $12 ELSE churn_horizon_days END, ltv_margin = CASE WHEN $13 THEN $14 ELSE ltv_margin END,
+  ltv_monthly_discount = CASE WHEN $15 THEN $16 ELSE ltv_monthly_discount END
 WHERE store_id = $1`
 
 // UpdateStore changes settings that change nothing else.
@@ -119,6 +128,7 @@ func (tx *Tx) UpdateStore(ctx context.Context, storeID int32, s StoreSettings) e
 		weekStart = &number
 	}
 	_, err := tx.Exec(ctx, updateStore, storeID, s.Name, s.Currency, weekStart, s.PurchaseStatuses, s.SetScheduled, s.Scheduled,
-		s.FalseAlarmRate, s.SetAlarmsPerWeek, s.AlarmsPerWeek)
+		s.FalseAlarmRate, s.SetAlarmsPerWeek, s.AlarmsPerWeek,
+		s.SetHorizonDays, s.HorizonDays, s.SetMargin, s.Margin, s.SetDiscount, s.Discount)
 	return err
 }

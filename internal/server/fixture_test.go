@@ -129,7 +129,7 @@ func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Li
 	config := server.Config{
 		Log: log, Resolver: &resolvers.Resolver{
 			DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
-			Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), AnomalyThreshold: settings().AnomalyThreshold,
+			Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), Predicts: engine.DefaultPredictionSettings(), AnomalyThreshold: settings().AnomalyThreshold,
 		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify},
 		Access: auth.New(postgres.New(uncounted(t, pool)), nil, time.Now), Origins: []string{"https://dash.example"},
 	}

@@ -29,10 +29,13 @@ func TestUpdateStore(t *testing.T) {
 			WeekStart        string
 			PurchaseStatuses []string
 			Scheduled        *bool
+			ChurnHorizonDays int
+			Margin           float64
+			MonthlyDiscount  float64
 		}
 		RetentionPolicies []retentionPolicy
 	}
-	const fields = `{ name timeZone currency live settings { weekStart purchaseStatuses scheduled } retentionPolicies { type keepDays overridden } }`
+	const fields = `{ name timeZone currency live settings { weekStart purchaseStatuses scheduled churnHorizonDays margin monthlyDiscount } retentionPolicies { type keepDays overridden } }`
 	update := func(changes string) store {
 		t.Helper()
 		var got struct {
@@ -56,6 +59,7 @@ func TestUpdateStore(t *testing.T) {
 	euro := "EUR"
 	var want store
 	want.Name, want.TimeZone, want.Settings.WeekStart, want.Settings.PurchaseStatuses = "shop", "UTC", "SUNDAY", []string{}
+	want.Settings.ChurnHorizonDays, want.Settings.Margin, want.Settings.MonthlyDiscount = 90, 1, 0.01
 	want.RetentionPolicies = []retentionPolicy{{"DAILY", 7, false}, {"WEEKLY", 60, false}, {"MONTHLY", 365, false}, {"QUARTERLY", 730, false}, {"YEARLY", 1826, false}}
 	for _, step := range []struct {
 		changes string
@@ -73,6 +77,10 @@ func TestUpdateStore(t *testing.T) {
 			want.RetentionPolicies[0], want.RetentionPolicies[4] = retentionPolicy{"DAILY", 7, true}, retentionPolicy{"YEARLY", 1826, false}
 		}},
 		{`, retention: [{type: DAILY}]`, func() { want.RetentionPolicies[0].Overridden = false }},
+		{`, churnHorizonDays: 60, margin: 0.4, monthlyDiscount: 0`, func() {
+			want.Settings.ChurnHorizonDays, want.Settings.Margin, want.Settings.MonthlyDiscount = 60, 0.4, 0
+		}},
+		{`, churnHorizonDays: null, margin: null`, func() { want.Settings.ChurnHorizonDays, want.Settings.Margin = 90, 1 }},
 		{`, timeZone: "Asia/Kolkata"`, func() { want.TimeZone = "Asia/Kolkata" }},
 		{`, scheduled: null, purchaseStatuses: [], name: null`, func() {
 			want.Settings.PurchaseStatuses, want.Settings.Scheduled, want.Live = []string{}, nil, false
@@ -87,6 +95,8 @@ func TestUpdateStore(t *testing.T) {
 		`retention: [{type: DAILY, keepDays: 0}]`: "retention", `retention: [{type: DAILY, keepDays: 36501}]`: "retention",
 		`retention: [{type: DAILY, keepDays: 8}, {type: DAILY, keepDays: 9}]`: "retention",
 		`name: " "`: "name", `currency: "euro"`: "currency", `timeZone: "Nowhere/Else"`: "timeZone", `purchaseStatuses: [""]`: "purchaseStatuses",
+		`churnHorizonDays: 6`: "churnHorizonDays", `churnHorizonDays: 731`: "churnHorizonDays", `margin: 0`: "margin", `margin: 1.1`: "margin",
+		`monthlyDiscount: 1`: "monthlyDiscount", `monthlyDiscount: -0.1`: "monthlyDiscount",
 	} {
 		r := a.query(t, `mutation { updateStore(input: {storeId: "shop", weekStart: FRIDAY, `+changes+`}) { store { key } userErrors { __typename code field message } } }`, nil)
 		if len(r.Errors) > 0 || !strings.Contains(r.Text, `"InvalidInputError"`) || !strings.Contains(r.Text, `["input","`+field+`"]`) || !strings.Contains(r.Text, `"store":null`) {
