@@ -427,8 +427,20 @@ func smallDisk(t *testing.T) string {
 		t.Skipf("a small disk cannot be mounted here: %s", out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", folder).CombinedOutput(); err != nil {
-			t.Errorf("unmounting: %v\n%s", err, out)
+		// A process that another test just started holds this one's open files until it runs its program.
+		until, every := time.After(10*time.Second), time.NewTicker(50*time.Millisecond)
+		defer every.Stop()
+		for {
+			out, err := exec.Command("umount", folder).CombinedOutput()
+			if err == nil {
+				return
+			}
+			select {
+			case <-every.C:
+			case <-until:
+				t.Errorf("unmounting: %v\n%s", err, out)
+				return
+			}
 		}
 	})
 	return folder
