@@ -75,7 +75,7 @@ func (p *Predictor) value(m btyd.Model, h PurchaseHistory, repeats btyd.History)
 	if p.Spend == nil {
 		return nil, nil
 	}
-	value := p.Spend.ExpectedValue(h.Spend())
+	value, _ := p.Spend.ExpectedValue(h.Spend())
 	order, ltv := toCents(value), toCents(btyd.LTV(m, repeats, value, p.Settings.LTVOptions()))
 	return &order, &ltv
 }

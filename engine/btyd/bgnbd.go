@@ -62,7 +62,10 @@ func (m BGNBD) dropoutOdds(h History) float64 {
 
 // NoPurchase is 1 - P(alive) (1 - ((alpha+T)/(alpha+T+weeks))^(r+x)).
 func (m BGNBD) NoPurchase(h History, weeks float64) float64 {
-	return noPurchase(m.PAlive(h), m.R+float64(h.X), weeks/(m.Alpha+h.T))
+	if !(weeks > 0) {
+		return 1
+	}
+	return noPurchase(m.dropoutOdds(h), m.Active().NoPurchase(h, weeks))
 }
 
 // Expected is eq. 10 of Fader, Hardie, Lee 2005 in a form that stays finite for large x.
@@ -118,7 +121,10 @@ func (m MBGNBD) dropoutOdds(h History) float64 {
 
 // NoPurchase is 1 - P(alive) (1 - ((alpha+T)/(alpha+T+weeks))^(r+x)).
 func (m MBGNBD) NoPurchase(h History, weeks float64) float64 {
-	return noPurchase(m.PAlive(h), m.R+float64(h.X), weeks/(m.Alpha+h.T))
+	if !(weeks > 0) {
+		return 1
+	}
+	return noPurchase(m.dropoutOdds(h), m.Active().NoPurchase(h, weeks))
 }
 
 // Expected has the form of BG/NBD with b+1 in the place of b.
@@ -153,11 +159,6 @@ func logRisingBeta(a, b float64, n int) float64 {
 
 // logRatio is ln((alpha+T)/(alpha+t_x)).
 func logRatio(alpha, t, tx float64) float64 { return math.Log1p((t - tx) / (alpha + tx)) }
-
-// noPurchase is 1 - alive (1 - (1+w)^-m).
-func noPurchase(alive, m, w float64) float64 {
-	return 1 + alive*math.Expm1(-m*math.Log1p(w))
-}
 
 // logProbability is the logarithm of the negative binomial probability of n purchases in the weeks.
 func (m NBD) logProbability(n int, weeks float64) float64 {

@@ -102,6 +102,15 @@ func survival(odds float64) float64 {
 	return 1 / (1 + math.Exp(math.Min(odds, 700)))
 }
 
+// noPurchase is 1 - P(alive) (1 - active), active the chance that a living customer makes no purchase, as the sum of two
+// positive terms: 1 less a product would lose all digits of a small probability. It comes close to certainty, never there.
+func noPurchase(odds, active float64) float64 {
+	return math.Min(survival(-odds)+survival(odds)*active, almostOne)
+}
+
+// almostOne is the largest number under 1.
+var almostOne = math.Nextafter(1, 0)
+
 // softplus is ln(1+e^v) without overflow.
 func softplus(v float64) float64 {
 	if v > 36 {

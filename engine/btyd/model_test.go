@@ -3,6 +3,7 @@ package btyd
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"testing"
 
 	"gonum.org/v1/gonum/integrate/quad"
@@ -121,6 +122,73 @@ func TestNoPurchaseIsARatioOfLikelihoods(t *testing.T) {
 			t.Fatalf("ln P0 = %.12g, ratio of likelihoods %.12g", got, want)
 		}
 	})
+}
+
+// Small probabilities of no purchase keep their digits. With a whole r everything is rational, so the exact value can be had.
+func TestNoPurchaseKeepsDigits(t *testing.T) {
+	t.Parallel()
+	power := func(base *big.Rat, n int) *big.Rat {
+		result := big.NewRat(1, 1)
+		for range n {
+			result.Mul(result, base)
+		}
+		return result
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		r, alpha := rapid.IntRange(1, 5).Draw(t, "r"), rapid.IntRange(1, 40).Draw(t, "alpha")
+		a, b := math.Pow(10, -rapid.Float64Range(-1, 12).Draw(t, "-log a")), rapid.IntRange(1, 999).Draw(t, "b")
+		x, tx := rapid.IntRange(1, 300).Draw(t, "x"), rapid.IntRange(1, 100).Draw(t, "t_x")
+		gap, weeks := rapid.IntRange(0, 3).Draw(t, "gap"), rapid.IntRange(1, 60).Draw(t, "weeks")
+		h := History{X: x, Tx: float64(tx), T: float64(tx + gap)}
+		for first, m := range []Model{ // the second one has a chance more to drop out
+			BGNBD{float64(r), float64(alpha), a, float64(b)},
+			MBGNBD{float64(r), float64(alpha), a, float64(b)},
+		} {
+			odds := new(big.Rat).SetFloat64(a)
+			odds.Quo(odds, big.NewRat(int64(b+x-1+first), 1))
+			odds.Mul(odds, power(big.NewRat(int64(alpha+tx+gap), int64(alpha+tx)), r+x))
+			alive := new(big.Rat).Inv(odds.Add(odds, big.NewRat(1, 1)))
+			active := power(big.NewRat(int64(alpha+tx+gap), int64(alpha+tx+gap+weeks)), r+x)
+			buys := alive.Mul(alive, active.Sub(big.NewRat(1, 1), active))
+			want, _ := buys.Sub(big.NewRat(1, 1), buys).Float64()
+			if got := m.NoPurchase(h, float64(weeks)); !(math.Abs(got-want) <= 1e-12*want) {
+				t.Errorf("%s: %.17g, want %.17g", m.Name(), got, want)
+			}
+		}
+	})
+}
+
+// The same of Pareto/NBD: the customer leaves in the gap, leaves later before a purchase, or stays without one.
+func TestParetoNoPurchaseKeepsDigits(t *testing.T) {
+	t.Parallel()
+	for _, h := range []History{{1, 20, 20.5}, {10, 30, 30}, {100, 50, 50.1}, {300, 100, 100}, {3, 5, 5.2}, {0, 0, 0}} {
+		for _, m := range []ParetoNBD{{0.553, 10.578, 0.606, 11.669}, {3, 2, 1e-3, 900}, {2, 1, 1e-9, 5000}} {
+			power := m.R + float64(h.X)
+			seen := func(u float64) float64 {
+				return math.Exp(-power*math.Log((m.Alpha+u)/(m.Alpha+h.T)) - m.S*math.Log((m.Beta+u)/(m.Beta+h.T)))
+			}
+			leaving := func(u float64) float64 { return m.S / (m.Beta + u) * seen(u) }
+			const weeks = 12.0
+			gone := panels(leaving, h.Tx, h.T, 20)
+			want := (gone + panels(leaving, h.T, h.T+weeks, 400) + seen(h.T+weeks)) / (gone + 1)
+			near(t, fmt.Sprint(m, h), m.NoPurchase(h, weeks), want, 1e-11*want)
+		}
+	}
+}
+
+// However sure it is that a customer is gone, or that one buys, no probability is 0 or 1.
+func TestNoPurchaseIsNeverCertain(t *testing.T) {
+	t.Parallel()
+	for _, m := range []Model{BGNBD{0.243, 4.414, 0.793, 2.426}, MBGNBD{0.525, 6.183, 0.891, 1.614}, ParetoNBD{0.553, 10.578, 0.606, 11.669}} {
+		for _, h := range []History{{0, 0, 0}, {0, 0, 2000}, {60, 10, 400}, {400, 100, 2000}, {60, 100, 100}} {
+			for _, weeks := range []float64{1e-9, 1, 520} {
+				if p := m.NoPurchase(h, weeks); !(p > 0 && p < 1) {
+					t.Errorf("%s %v: P0 = %g in %g weeks", m.Name(), h, p, weeks)
+				}
+			}
+			near(t, "P0 of no time", m.NoPurchase(h, 0), 1, 0)
+		}
+	}
 }
 
 // gammaMean is the mean of f over a Gamma(shape, rate) variable, by Gauss-Legendre panels in its logarithm.

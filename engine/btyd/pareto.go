@@ -54,7 +54,7 @@ func (m ParetoNBD) NoPurchase(h History, weeks float64) float64 {
 	d := dropout{m: m.R + float64(h.X), s: m.S, alpha: m.Alpha + h.T, beta: m.Beta + h.T, to: weeks}
 	stays := math.Exp(-d.m*math.Log1p(weeks/d.alpha) - d.s*math.Log1p(weeks/d.beta))
 	leaves := d.s / d.beta * d.integral()
-	return 1 - m.PAlive(h)*math.Max(0, 1-stays-leaves)
+	return noPurchase(m.dropoutOdds(h), stays+leaves)
 }
 
 // Expected is eq. 41 of the note of Fader, Hardie 2005, continued through its removable 0/0 at s = 1.

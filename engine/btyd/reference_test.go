@@ -132,7 +132,7 @@ func TestGammaGammaOnCDNOW(t *testing.T) {
 	if fit.Customers != 946 || !fit.Identifiable || !fit.Independent() {
 		t.Errorf("fit = %+v", fit)
 	}
-	population := fit.ExpectedValue(Spend{})
+	population, _ := fit.ExpectedValue(Spend{})
 	near(t, "mean spend of the population", population, 35.2, 0.1)
 }
 

@@ -93,12 +93,12 @@ type SpendFit struct {
 // Independent tells whether frequency and spend are uncorrelated enough for the model.
 func (f *SpendFit) Independent() bool { return math.Abs(f.Correlation) <= MaxSpendCorrelation }
 
-// ExpectedValue is that of the model, or the median where the model has none.
-func (f *SpendFit) ExpectedValue(s Spend) float64 {
+// ExpectedValue is that of the model, or the median where the model has none; modelled is false then.
+func (f *SpendFit) ExpectedValue(s Spend) (value float64, modelled bool) {
 	if v, ok := f.Model.ExpectedValue(s); ok {
-		return v
+		return v, true
 	}
-	return f.Median
+	return f.Median, false
 }
 
 // FitGammaGamma fits the spend model by maximum likelihood on the customers with x >= 1 and a mean above 0. Errors:

@@ -77,8 +77,17 @@ func TestGammaGammaDensity(t *testing.T) {
 func TestSpendWithoutMean(t *testing.T) {
 	t.Parallel()
 	fit := SpendFit{Model: GammaGamma{P: 2, Q: 0.8, Gamma: 10}, Median: 33}
-	near(t, "population", fit.ExpectedValue(Spend{}), 33, 0)
-	near(t, "one purchase", fit.ExpectedValue(Spend{X: 1, Mean: 20}), 2*30/1.8, 1e-9)
+	for _, c := range []struct {
+		spend    Spend
+		want     float64
+		modelled bool
+	}{{Spend{}, 33, false}, {Spend{X: 1, Mean: 20}, 2 * 30 / 1.8, true}} {
+		value, modelled := fit.ExpectedValue(c.spend)
+		near(t, "expected value", value, c.want, 1e-9)
+		if modelled != c.modelled {
+			t.Errorf("%+v: by the model %v", c.spend, modelled)
+		}
+	}
 }
 
 func TestSpendRefusals(t *testing.T) {

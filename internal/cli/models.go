@@ -1,15 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
-	"strconv"
 	"strings"
 
 	"github.com/quimbi/quimbi/engine"
@@ -19,12 +14,16 @@ import (
 
 type modelsCommand struct {
 	predictionFlags
-	Store   string  `required:"" placeholder:"KEY" help:"The store."`
-	Until   string  `placeholder:"DATE" help:"Fit on the purchases up to and including this day; the store's now unless set."`
-	Predict float64 `placeholder:"WEEKS" help:"Predict the purchases of so many weeks; --csv names the file."`
-	CSV     string  `name:"csv" placeholder:"FILE" help:"Where the predictions are written, one row a customer."`
-	Model   string  `default:"mbg_nbd" enum:"bg_nbd,mbg_nbd,pareto_nbd" placeholder:"NAME" help:"The purchase model to predict with: bg_nbd, mbg_nbd (unless set) or pareto_nbd."`
+	Store       string  `required:"" placeholder:"KEY" help:"The store."`
+	Until       string  `placeholder:"DATE" help:"Fit on the purchases up to and including this day; the store's now unless set."`
+	Predict     float64 `placeholder:"WEEKS" help:"Predict the purchases of so many weeks; --csv names the file."`
+	CSV         string  `name:"csv" placeholder:"FILE" help:"Where the predictions are written, one row a customer."`
+	Model       string  `enum:",bg_nbd,mbg_nbd,pareto_nbd" default:"" placeholder:"NAME" help:"Fit this model of purchases alone and predict with it: bg_nbd, mbg_nbd or pareto_nbd. Unless set, all are fitted, and mbg_nbd predicts."`
+	Calibration bool    `help:"Calibrate mbg_nbd on past days too, which reads the orders once more."`
 }
+
+// scoring is the model that scores come from, unless another is asked for.
+var scoring = btyd.MBGNBD{}.Name()
 
 // modelResult is one model of what models prints; a model that could not be fitted has null for what it lacks.
 type modelResult struct {
@@ -36,60 +35,13 @@ type modelResult struct {
 	Identifiable   bool                `json:"identifiable"`
 	Correlation    *float64            `json:"correlation"`
 
-	names  []string
-	reason string
+	names []string
+	notes []string // for people: why it could not be fitted, or what to beware of
 }
 
 type modelsResult struct {
-	Models      []modelResult     `json:"models"`
-	Calibration calibrationResult `json:"calibration"`
-}
-
-// calibrationResult tells how the probabilities of mbg_nbd are calibrated; what is null was not fitted.
-type calibrationResult struct {
-	Applied     bool     `json:"applied"`
-	Reason      *string  `json:"reason"`
-	Intercept   float64  `json:"intercept"`
-	Slope       float64  `json:"slope"`
-	HorizonDays int      `json:"horizon_days"`
-	Customers   int      `json:"customers"`
-	Outcomes    int      `json:"outcomes"`
-	Lost        int      `json:"lost"`
-	BrierBefore *float64 `json:"brier_before"`
-	BrierAfter  *float64 `json:"brier_after"`
-	ECEBefore   *float64 `json:"ece_before"`
-	ECEAfter    *float64 `json:"ece_after"`
-}
-
-func newCalibrationResult(p *engine.Predictor) calibrationResult {
-	report := p.Calibrated
-	r := calibrationResult{
-		Applied: report.Reason == engine.CalibrationApplied, Intercept: p.Calibration.Intercept, Slope: p.Calibration.Slope,
-		HorizonDays: p.Settings.HorizonDays, Customers: report.Customers, Outcomes: report.Outcomes, Lost: report.Lost,
-	}
-	if !r.Applied {
-		reason := string(report.Reason)
-		r.Reason = &reason
-	}
-	if report.Before != nil {
-		r.BrierBefore, r.ECEBefore = &report.Before.Brier, &report.Before.Error
-		r.BrierAfter, r.ECEAfter = &report.After.Brier, &report.After.Error
-	}
-	return r
-}
-
-func (r *calibrationResult) describe(w io.Writer) {
-	fmt.Fprintf(w, "  calibration of mbg_nbd at %d days, %s outcomes of %s customers: ", r.HorizonDays, number(int64(r.Outcomes)), number(int64(r.Customers)))
-	switch {
-	case r.Applied:
-		fmt.Fprintf(w, "intercept %.3f, slope %.3f", r.Intercept, r.Slope)
-	default:
-		fmt.Fprintf(w, "none (%s)", strings.ToLower(strings.ReplaceAll(*r.Reason, "_", " ")))
-	}
-	if r.BrierBefore != nil {
-		fmt.Fprintf(w, "; by customers left out, Brier %.4f to %.4f, calibration error %.4f to %.4f", *r.BrierBefore, *r.BrierAfter, *r.ECEBefore, *r.ECEAfter)
-	}
-	fmt.Fprintln(w)
+	Models      []modelResult      `json:"models"`
+	Calibration *calibrationResult `json:"calibration,omitempty"` // only where it is asked for
 }
 
 // Run fits the models.
@@ -118,35 +70,69 @@ func (c *modelsCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	fitted, err := fitModels(a.ctx, histories, *until)
+	fitted, err := fitModels(a.ctx, histories, *until, c.Model)
 	if err != nil {
 		return err
 	}
-	calibrated := &engine.Predictor{Settings: c.prediction(), Purchases: fitted.mbg}
-	if err := o.runner.Calibrate(a.ctx, store, calibrated, *until+1, len(histories)); err != nil {
-		return err
+	result := modelsResult{Models: fitted.models}
+	if c.Calibration {
+		if result.Calibration, err = c.calibrate(a, o, store, fitted, *until, len(histories)); err != nil {
+			return err
+		}
 	}
+	written := ""
 	if c.CSV != "" {
-		keys, err := o.db.CustomerKeys(a.ctx, store.ID)
-		if err != nil {
-			return err
-		}
-		p := predictions{until: *until, weeks: c.Predict, ltv: c.prediction(), model: fitted.predictors[c.Model], spend: fitted.spend}
-		if err := p.writeFile(c.CSV, histories, keys); err != nil {
+		if written, err = c.predict(a, o, store, fitted, *until, histories); err != nil {
 			return err
 		}
 	}
-	calibration := newCalibrationResult(calibrated)
-	return a.print(modelsResult{fitted.models, calibration}, func(w io.Writer) {
+	return a.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: purchases up to %s of %s customers; time in weeks, standard errors in brackets\n", store.Key, *until, number(int64(len(histories))))
-		for i := range fitted.models {
-			fitted.models[i].describe(w)
+		for i := range result.Models {
+			result.Models[i].describe(w)
 		}
-		calibration.describe(w)
-		if c.CSV != "" {
-			fmt.Fprintf(w, "%s predictions of %g weeks by %s are in %s\n", number(int64(len(histories))), c.Predict, c.Model, c.CSV)
+		if result.Calibration != nil {
+			result.Calibration.describe(w)
 		}
+		fmt.Fprint(w, written)
 	})
+}
+
+// calibrate reads the orders once more.
+func (c *modelsCommand) calibrate(a *app, o *office, store *engine.Store, fitted *fittedModels, until engine.Date, customers int) (*calibrationResult, error) {
+	if fitted.mbg == nil {
+		return nil, fitted.unfit(scoring)
+	}
+	p := &engine.Predictor{Settings: c.prediction(), Purchases: fitted.mbg}
+	if err := o.runner.Calibrate(a.ctx, store, p, until+1, customers); err != nil {
+		return nil, err
+	}
+	return newCalibrationResult(p), nil
+}
+
+// predict writes the file of predictions and says so.
+func (c *modelsCommand) predict(a *app, o *office, store *engine.Store, fitted *fittedModels, until engine.Date, histories []jobs.CustomerHistory) (string, error) {
+	name := c.Model
+	if name == "" {
+		name = scoring
+	}
+	model, ok := fitted.predictors[name]
+	if !ok {
+		return "", fitted.unfit(name)
+	}
+	keys, err := o.db.CustomerKeys(a.ctx, store.ID)
+	if err != nil {
+		return "", err
+	}
+	p := predictions{until: until, weeks: c.Predict, ltv: c.prediction(), model: model, spend: fitted.spend}
+	if err := p.writeFile(c.CSV, histories, keys); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("%s predictions of %g weeks by %s are in %s\n", number(int64(len(histories))), c.Predict, name, c.CSV)
+	if p.medians > 0 {
+		text += fmt.Sprintf("  of %s the store's median stands in for the expected value, since the model of spend has none\n", number(int64(p.medians)))
+	}
+	return text, nil
 }
 
 // maxPredictWeeks is far beyond what any shop plans for.
@@ -163,6 +149,9 @@ func (c *modelsCommand) check() (until *engine.Date, err error) {
 	if c.CSV != "" && !(c.Predict > 0 && c.Predict <= maxPredictWeeks) {
 		return nil, engine.Errorf(engine.CodeInvalid, "--predict must be over 0 and at most %d weeks, is %g", maxPredictWeeks, c.Predict)
 	}
+	if c.Calibration && c.Model != "" && c.Model != scoring {
+		return nil, engine.Errorf(engine.CodeInvalid, "--calibration is of %s, not of %s: leave one of them out", scoring, c.Model)
+	}
 	return day(c.Until, "until")
 }
 
@@ -170,80 +159,119 @@ func (c *modelsCommand) check() (until *engine.Date, err error) {
 type fittedModels struct {
 	models     []modelResult
 	predictors map[string]predictor
-	mbg        *btyd.Fit[btyd.MBGNBD]
-	spend      *btyd.SpendFit // nil where it could not be fitted
+	mbg        *btyd.Fit[btyd.MBGNBD] // nil where it was not asked for or could not be fitted
+	spend      *btyd.SpendFit         // nil where it could not be fitted
+	causes     map[string]error       // of those that could not be fitted
 }
 
-// predictor is the model to predict with; without dropout where that is not identifiable.
+// predictor is the model to predict with; without dropout where that is not visible.
 type predictor struct {
 	btyd.Model
 	identifiable bool
 }
 
-// fitModels fits all models. Fault: INSUFFICIENT_DATA where there are too few customers for a purchase model.
-func fitModels(ctx context.Context, histories []jobs.CustomerHistory, until engine.Date) (*fittedModels, error) {
+// fitModels fits all models, or the one of purchases that only names and that of spend, each for itself: one that cannot be
+// fitted takes nothing from the others. Fault: INSUFFICIENT_DATA where none can be.
+func fitModels(ctx context.Context, histories []jobs.CustomerHistory, until engine.Date, only string) (*fittedModels, error) {
 	repeats, spends := make([]btyd.History, len(histories)), make([]btyd.Spend, len(histories))
 	for i, h := range histories {
 		repeats[i], spends[i] = h.Repeats(until), h.Spend()
 	}
 	groups, _ := btyd.GroupHistories(repeats) // none is rejected: days are in order
-	f := &fittedModels{predictors: map[string]predictor{}}
-	bg, err := btyd.FitBGNBD(ctx, groups, btyd.FitOptions{})
-	if err == nil {
-		addFit(f, bg)
-		var mbg *btyd.Fit[btyd.MBGNBD]
-		if mbg, err = btyd.FitMBGNBD(ctx, groups, btyd.FitOptions{}); err == nil {
-			addFit(f, mbg)
-			f.mbg = mbg
-			var pareto *btyd.Fit[btyd.ParetoNBD]
-			if pareto, err = btyd.FitParetoNBD(ctx, groups, btyd.FitOptions{}); err == nil {
-				addFit(f, pareto)
-			}
+	f := &fittedModels{predictors: map[string]predictor{}, causes: map[string]error{}}
+	asked := func(m btyd.Model) bool { return only == "" || only == m.Name() }
+	var err error
+	if asked(btyd.BGNBD{}) {
+		if _, err = addFit(ctx, f, groups, btyd.FitBGNBD); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, unfit(err)
+	if asked(btyd.MBGNBD{}) {
+		if f.mbg, err = addFit(ctx, f, groups, btyd.FitMBGNBD); err != nil {
+			return nil, err
+		}
 	}
-	return f, f.addSpend(ctx, spends)
+	if asked(btyd.ParetoNBD{}) {
+		if _, err = addFit(ctx, f, groups, btyd.FitParetoNBD); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.addSpend(ctx, spends); err != nil {
+		return nil, err
+	}
+	if len(f.causes) == len(f.models) {
+		return nil, f.unfit(f.models[0].Name)
+	}
+	return f, nil
 }
 
-func unfit(err error) error {
-	if errors.Is(err, btyd.ErrTooFew) || errors.Is(err, btyd.ErrNoOptimum) {
-		return engine.Errorf(engine.CodeInsufficientData, "%s", err)
-	}
-	return err
+// unfit is the fault of a model that could not be fitted.
+func (f *fittedModels) unfit(name string) error {
+	return engine.Errorf(engine.CodeInsufficientData, "%s could not be fitted: %s", name, f.causes[name])
 }
 
-func addFit[M btyd.Model](f *fittedModels, fit *btyd.Fit[M]) {
-	r := modelResult{
-		Name: fit.Name, LogLikelihood: &fit.LogLikelihood, Customers: fit.Customers, Identifiable: fit.Identifiable,
-		names: fit.Model.ParameterNames(), reason: fit.Reason,
+// unfittable tells the faults of the data from others.
+func unfittable(err error) bool {
+	return errors.Is(err, btyd.ErrTooFew) || errors.Is(err, btyd.ErrNoOptimum) || errors.Is(err, btyd.ErrDegenerateSpend)
+}
+
+// addFit adds a model of purchases; the fit is nil where the data do not allow one.
+func addFit[M btyd.Model](
+	ctx context.Context, f *fittedModels, groups []btyd.Group,
+	fitting func(context.Context, []btyd.Group, btyd.FitOptions) (*btyd.Fit[M], error),
+) (*btyd.Fit[M], error) {
+	var m M
+	r := modelResult{Name: m.Name(), names: m.ParameterNames()}
+	fit, err := fitting(ctx, groups, btyd.FitOptions{})
+	switch {
+	case unfittable(err):
+		f.addUnfit(r, err)
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
+	r.LogLikelihood, r.Customers, r.Identifiable = &fit.LogLikelihood, fit.Customers, fit.Identifiable
+	r.note(fit.Reason)
 	r.setParameters(fit.Model.Parameters(), fit.StandardErrors)
 	f.models = append(f.models, r)
-	f.predictors[fit.Name] = predictor{fit.Predictor(), fit.Identifiable}
+	f.predictors[r.Name] = predictor{fit.Predictor(), fit.Identifiable}
+	return fit, nil
 }
 
-// addSpend fits Gamma-Gamma. That it cannot be fitted takes nothing from the others.
+// addSpend fits Gamma-Gamma.
 func (f *fittedModels) addSpend(ctx context.Context, spends []btyd.Spend) error {
 	r := modelResult{Name: btyd.GammaGamma{}.Name(), names: btyd.GammaGamma{}.ParameterNames()}
 	fit, err := btyd.FitGammaGamma(ctx, spends, btyd.FitOptions{})
 	switch {
-	case errors.Is(err, btyd.ErrTooFew), errors.Is(err, btyd.ErrDegenerateSpend):
-		r.reason = err.Error()
-		r.setParameters(nil, nil)
+	case unfittable(err):
+		f.addUnfit(r, err)
+		return nil
 	case err != nil:
 		return err
-	default:
-		f.spend = fit
-		r.LogLikelihood, r.Customers, r.Identifiable, r.Correlation, r.reason = &fit.LogLikelihood, fit.Customers, fit.Identifiable, &fit.Correlation, fit.Reason
-		if !fit.Independent() {
-			r.reason = strings.TrimPrefix(r.reason+"; ", "; ") + "frequency and value go together, which the model takes for independent"
-		}
-		r.setParameters(fit.Model.Parameters(), fit.StandardErrors)
 	}
+	f.spend = fit
+	r.LogLikelihood, r.Customers, r.Identifiable, r.Correlation = &fit.LogLikelihood, fit.Customers, fit.Identifiable, &fit.Correlation
+	r.note(fit.Reason)
+	if !fit.Independent() {
+		r.note("frequency and value go together, which the model takes for independent")
+	}
+	r.setParameters(fit.Model.Parameters(), fit.StandardErrors)
 	f.models = append(f.models, r)
 	return nil
+}
+
+// addUnfit adds a model with nothing but its name and, for people, the cause.
+func (f *fittedModels) addUnfit(r modelResult, cause error) {
+	f.causes[r.Name] = cause
+	r.note("not fitted: " + cause.Error())
+	r.setParameters(nil, nil)
+	f.models = append(f.models, r)
+}
+
+func (r *modelResult) note(text string) {
+	if text != "" {
+		r.notes = append(r.notes, text)
+	}
 }
 
 // setParameters names values and their errors; what is missing becomes null.
@@ -262,87 +290,27 @@ func at(values []float64, i int) *float64 {
 }
 
 func (r *modelResult) describe(w io.Writer) {
-	fmt.Fprintf(w, "  %-12s", r.Name)
+	var line strings.Builder
 	for _, name := range r.names {
 		if v := r.Parameters[name]; v != nil {
-			fmt.Fprintf(w, "%s %.4g", name, *v)
+			fmt.Fprintf(&line, "%s %.4g", name, *v)
 			if e := r.StandardErrors[name]; e != nil {
-				fmt.Fprintf(w, " (%.2g)", *e)
+				fmt.Fprintf(&line, " (%.2g)", *e)
 			}
-			fmt.Fprint(w, "  ")
+			line.WriteString("  ")
 		}
 	}
 	if r.LogLikelihood != nil {
-		fmt.Fprintf(w, "log-likelihood %.2f, %s customers", *r.LogLikelihood, number(int64(r.Customers)))
+		fmt.Fprintf(&line, "log-likelihood %.2f, %s customers", *r.LogLikelihood, number(int64(r.Customers)))
 	}
 	if r.Correlation != nil {
-		fmt.Fprintf(w, ", correlation of frequency and value %.2f", *r.Correlation)
+		fmt.Fprintf(&line, ", correlation of frequency and value %.2f", *r.Correlation)
 	}
-	if r.reason != "" {
-		fmt.Fprintf(w, "\n  %-12s%s", "", r.reason)
-	}
-	fmt.Fprintln(w)
-}
-
-// predictions are what --predict writes.
-type predictions struct {
-	until engine.Date
-	weeks float64
-	ltv   engine.PredictionSettings
-	model predictor
-	spend *btyd.SpendFit
-}
-
-var predictionColumns = []string{"customer_id", "x", "t_x", "T", "p_alive", "expected_purchases", "p0", "expected_value", "predicted_ltv"}
-
-// writeFile writes a row a customer; a failure leaves no half of a file behind.
-func (p *predictions) writeFile(path string, histories []jobs.CustomerHistory, keys map[int64]string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return engine.Errorf(engine.CodeInvalid, "the predictions cannot be written to %s: name another file with --csv", path)
-	}
-	buffer := bufio.NewWriter(file)
-	if err := errors.Join(p.write(buffer, histories, keys), buffer.Flush(), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-func (p *predictions) write(out io.Writer, histories []jobs.CustomerHistory, keys map[int64]string) error {
-	w := csv.NewWriter(out)
-	if err := w.Write(predictionColumns); err != nil {
-		return err
-	}
-	for _, h := range histories {
-		if err := w.Write(p.row(keys[h.CustomerID], h.PurchaseHistory)); err != nil {
-			return err
+	name := r.Name
+	for _, text := range append([]string{line.String()}, r.notes...) {
+		if text != "" {
+			fmt.Fprintf(w, "  %-12s%s\n", name, text)
+			name = ""
 		}
 	}
-	w.Flush()
-	return w.Error()
-}
-
-// row leaves empty what is not known: P(alive) where dropout is not identifiable, values without a spend model.
-func (p *predictions) row(key string, history engine.PurchaseHistory) []string {
-	h := history.Repeats(p.until)
-	alive, value, ltv := math.NaN(), math.NaN(), math.NaN()
-	if p.model.identifiable {
-		alive = p.model.PAlive(h)
-	}
-	if p.spend != nil {
-		value = p.spend.ExpectedValue(history.Spend())
-		ltv = btyd.LTV(p.model, h, value, p.ltv.LTVOptions())
-	}
-	return []string{
-		key, strconv.Itoa(h.X), decimal(h.Tx), decimal(h.T), decimal(alive), decimal(p.model.Expected(h, p.weeks)), decimal(p.model.NoPurchase(h, p.weeks)),
-		decimal(value), decimal(ltv),
-	}
-}
-
-// decimal writes what is not known as nothing.
-func decimal(v float64) string {
-	if math.IsNaN(v) {
-		return ""
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
 }
