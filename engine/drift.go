@@ -133,7 +133,7 @@ func (m *Model) Drift(from, to Thumbprint) Drift { return m.DriftAt(LevelRoots, 
 func (m *Model) DriftAt(level Level, from, to Thumbprint) Drift {
 	var a, b []int
 	return m.DriftOf(level, func(axis int) (before, after []int) {
-		a, b = m.levelMemberships(level, axis, from, a), m.levelMemberships(level, axis, to, b)
+		a, b = m.MembershipsAt(level, axis, from, a), m.MembershipsAt(level, axis, to, b)
 		return a, b
 	})
 }
@@ -198,15 +198,16 @@ func dominant(u []int) int {
 // RootMemberships appends to dst[:0] the memberships in the axis's roots, in units of 1/10000 and in the order of the
 // roots; nothing where the thumbprint has none.
 func (m *Model) RootMemberships(axis int, t Thumbprint, dst []int) []int {
-	return m.levelMemberships(LevelRoots, axis, t, dst)
+	return m.MembershipsAt(LevelRoots, axis, t, dst)
 }
 
 // LeafMemberships is RootMemberships for the leaves.
 func (m *Model) LeafMemberships(axis int, t Thumbprint, dst []int) []int {
-	return m.levelMemberships(LevelLeaves, axis, t, dst)
+	return m.MembershipsAt(LevelLeaves, axis, t, dst)
 }
 
-func (m *Model) levelMemberships(level Level, axis int, t Thumbprint, dst []int) []int {
+// MembershipsAt is RootMemberships on a cut of the trees that the caller chooses.
+func (m *Model) MembershipsAt(level Level, axis int, t Thumbprint, dst []int) []int {
 	dst = dst[:0]
 	a := &m.Axes[axis]
 	leaves := a.leavesOf(t)

@@ -56,7 +56,7 @@ type DriftEvent struct {
 	From, To     Date
 	ModelVersion int
 	Score        float64 // from the threshold to 1
-	FromSegment  int     // dominant root before: index in AxisModel.Segments
+	FromSegment  int     // dominant before, a root or a leaf as the level of drift says: index in AxisModel.Segments
 	ToSegment    int
 	// ByOrder is whether a line or a refund fell into the interval; else time alone moved the customer.
 	ByOrder        bool

@@ -234,7 +234,7 @@ func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.Da
 	l := r.loaders(ctx)
 	if asOf != nil {
 		past, err := ofPage(ctx, l, c, pastQuery{kind: kind, from: from, to: min(to, *asOf+1), asOf: *asOf, features: explained(ctx)}, l.pastSeries, r.pastSeries)
-		return model.NewSeries(c, past.model, kind, past.rows), err
+		return model.NewSeries(c, past.model, r.DriftLevel, kind, past.rows), err
 	}
 	m, err := r.inForce(ctx, c.Store)
 	if err != nil {
@@ -248,7 +248,7 @@ func (r *Resolver) series(ctx context.Context, c *model.Customer, span *model.Da
 	if len(rows) > maxDates {
 		return nil, tooManyDates()
 	}
-	return model.NewSeries(c, m, kind, rows), nil
+	return model.NewSeries(c, m, r.DriftLevel, kind, rows), nil
 }
 
 // Default ranges, in days.

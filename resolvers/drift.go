@@ -319,7 +319,7 @@ func (r *Resolver) eventAcceleration(ctx context.Context, e *model.DriftEvent) (
 	if err != nil {
 		return nil, err
 	}
-	return model.NewSeries(e.Customer, m, e.Type, []*engine.Snapshot{s.before, s.from, s.to}).AccelerationOn(e.DriftEvent.Axis), nil
+	return model.NewSeries(e.Customer, m, r.DriftLevel, e.Type, []*engine.Snapshot{s.before, s.from, s.to}).AccelerationOn(e.DriftEvent.Axis), nil
 }
 
 // eventRiskChange compares the churn risks that were stored at both ends of an event.

@@ -32,6 +32,8 @@ type Resolver struct {
 	Predicts engine.PredictionSettings
 	// AnomalyThreshold is the drift that is anomalous by itself.
 	AnomalyThreshold float64
+	// DriftLevel is the cut of the trees that drift is measured on.
+	DriftLevel engine.Level
 	// Patience is how long a subscriber may take to read an event; zero: 10 s.
 	Patience time.Duration
 	// NextSnapshot tells when the schedule takes a store's next snapshot; the zero time without a schedule.

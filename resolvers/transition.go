@@ -222,5 +222,5 @@ func (r *Resolver) aligned(ctx context.Context, s *model.Series) (*versions.Alig
 	if err != nil {
 		return nil, err
 	}
-	return versions.AlignedDrift(older, first.Thumbprint, s.Model, s.Prints[last]), nil
+	return versions.AlignedDrift(s.Level, older, first.Thumbprint, s.Model, s.Prints[last]), nil
 }

@@ -80,10 +80,7 @@ const minTraits = 2
 func Persona(m *engine.Model, t engine.Thumbprint, level engine.Level) (traits []Trait, strength float64) {
 	strength = 1
 	for axis := range m.Axes {
-		units := m.LeafMemberships(axis, t, nil)
-		if level == engine.LevelRoots {
-			units = m.RootMemberships(axis, t, nil)
-		}
+		units := m.MembershipsAt(level, axis, t, nil)
 		best := 0
 		for i, u := range units {
 			if u > units[best] {

@@ -133,21 +133,21 @@ func (a Alignment) Move(units []int) []int {
 // Aligned is a drift of which the earlier side was moved to the segments of a newer model.
 type Aligned struct {
 	engine.Drift
-	Before [engine.AxisCount][]int // the earlier memberships in the newer model's roots, in units of 1/10000
+	Before [engine.AxisCount][]int // the earlier memberships in the newer model's segments of the level, in units of 1/10000
 }
 
-// AlignedDrift compares a thumbprint of an older model with one of a newer, of which features that could be scored anew are missing. It
+// AlignedDrift compares a thumbprint of an older model with one of a newer on a cut of the trees, of which features that could be scored anew are missing. It
 // is approximate: what the new model did is in it as far as pairing the segments does not undo it. On an axis that cannot be paired there is
 // none.
-func AlignedDrift(older *engine.Model, before engine.Thumbprint, newer *engine.Model, after engine.Thumbprint) *Aligned {
+func AlignedDrift(level engine.Level, older *engine.Model, before engine.Thumbprint, newer *engine.Model, after engine.Thumbprint) *Aligned {
 	aligned := &Aligned{}
 	var refused [engine.AxisCount]bool
-	d := newer.DriftOf(engine.LevelRoots, func(axis int) ([]int, []int) {
-		u, v := older.RootMemberships(axis, before, nil), newer.RootMemberships(axis, after, nil)
+	d := newer.DriftOf(level, func(axis int) ([]int, []int) {
+		u, v := older.MembershipsAt(level, axis, before, nil), newer.MembershipsAt(level, axis, after, nil)
 		if len(u) == 0 || len(v) == 0 {
 			return nil, nil
 		}
-		pairs, ok := Align(older, newer, engine.LevelRoots, axis)
+		pairs, ok := Align(older, newer, level, axis)
 		if !ok {
 			refused[axis] = true
 			return nil, nil

@@ -61,6 +61,12 @@ func units(k int) *rapid.Generator[[]int] {
 
 func close(a, b float64) bool { return math.Abs(a-b) <= 1e-12 }
 
+// sums tells whether parts sum to the whole to the last bit, in whatever order they are added.
+func (p Parts) sums() bool {
+	b, t, m := p.Behaviour, p.Time, p.Model
+	return b+t+m == p.Total && m+t+b == p.Total && b+m+t == p.Total && b+(t+m) == p.Total
+}
+
 // TestPartsSum holds that parts sum to the whole, that a refit alone has a score of 0, and that silence alone has no behaviour.
 func TestPartsSum(t *testing.T) {
 	t.Parallel()
@@ -82,7 +88,7 @@ func TestPartsSum(t *testing.T) {
 			changes = append(changes, c)
 			p, whole := c.Parts(), distance(stored, after)
 			squares += whole * whole
-			if !close(p.Behaviour+p.Time+p.Model, p.Total) || !close(p.Total, whole) {
+			if !p.sums() || !close(p.Total, whole) {
 				t.Fatalf("parts %+v of %v", p, whole)
 			}
 			for j := range k {
@@ -96,7 +102,7 @@ func TestPartsSum(t *testing.T) {
 			}
 		}
 		all := Overall(changes)
-		if !close(all.Behaviour+all.Time+all.Model, all.Total) || !close(all.Total, math.Sqrt(squares/float64(n))) {
+		if !all.sums() || !close(all.Total, math.Sqrt(squares/float64(n))) {
 			t.Fatalf("overall %+v of %v", all, math.Sqrt(squares/float64(n)))
 		}
 		if silent && all.Behaviour != 0 || refit && (all.Behaviour != 0 || all.Time != 0) {
@@ -213,11 +219,11 @@ func TestAlignedDrift(t *testing.T) {
 	print := func(u ...int16) engine.Thumbprint {
 		return engine.Thumbprint{Membership: u, Dominant: make([]int16, engine.AxisCount)}
 	}
-	d := AlignedDrift(older, print(7000, 3000), newer, print(2000, 8000))
+	d := AlignedDrift(engine.LevelRoots, older, print(7000, 3000), newer, print(2000, 8000))
 	if axis := d.Axes[0]; axis.Status != engine.AxisOn || !close(axis.Score, 0.1) || axis.From != 1 || axis.To != 1 {
 		t.Errorf("%+v", axis)
 	}
-	d = AlignedDrift(twoCentres([]float64{10}, []float64{40}), print(7000, 3000), newer, print(2000, 8000))
+	d = AlignedDrift(engine.LevelRoots, twoCentres([]float64{10}, []float64{40}), print(7000, 3000), newer, print(2000, 8000))
 	if axis := d.Axes[0]; axis.Status != engine.AxisNotComparable || axis.Reason != engine.ReasonModelsTooDistant || d.Overall != nil {
 		t.Errorf("%+v", axis)
 	}

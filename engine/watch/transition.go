@@ -26,10 +26,7 @@ type Place struct{ Segment, Lead int }
 
 // PlaceOf reads a thumbprint on a cut of an axis's tree.
 func PlaceOf(m *engine.Model, level engine.Level, axis int, t engine.Thumbprint) Place {
-	u := m.RootMemberships(axis, t, nil)
-	if level == engine.LevelLeaves {
-		u = m.LeafMemberships(axis, t, u)
-	}
+	u := m.MembershipsAt(level, axis, t, nil)
 	best, first, second := -1, 0, 0
 	for j, v := range u {
 		switch {

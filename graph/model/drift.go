@@ -140,15 +140,16 @@ func (e *DriftEvent) Anomalies() []AnomalyScope {
 type Series struct {
 	Customer *Customer
 	Model    *engine.Model
+	Level    engine.Level // the cut of the trees that drift is measured on
 	Type     engine.SnapshotType
 	Rows     []*engine.Snapshot
 	// Prints are the rows' thumbprints under Model, nil in Membership where a row of another model has no features.
 	Prints []engine.Thumbprint
 }
 
-// NewSeries brings snapshots, oldest first, under one model.
-func NewSeries(c *Customer, m *engine.Model, kind engine.SnapshotType, rows []*engine.Snapshot) *Series {
-	s := &Series{Customer: c, Model: m, Type: kind, Rows: rows, Prints: make([]engine.Thumbprint, len(rows))}
+// NewSeries brings snapshots, oldest first, under one model, to measure drift between them on a level.
+func NewSeries(c *Customer, m *engine.Model, level engine.Level, kind engine.SnapshotType, rows []*engine.Snapshot) *Series {
+	s := &Series{Customer: c, Model: m, Level: level, Type: kind, Rows: rows, Prints: make([]engine.Thumbprint, len(rows))}
 	var scorer *engine.Scorer
 	for i, row := range rows {
 		switch {
@@ -174,13 +175,18 @@ func (s *Series) comparable(i, j int) bool {
 	return len(s.Prints[i].Membership) > 0 && len(s.Prints[j].Membership) > 0
 }
 
+// drift compares two dates that are comparable, as the run that took the later snapshot did.
+func (s *Series) drift(i, j int) *engine.Drift {
+	d := s.Model.DriftAt(s.Level, s.Prints[i], s.Prints[j])
+	return &d
+}
+
 // steps gives the drifts from each date to the next; nil at the first date, after a gap and where a side lacks memberships.
 func (s *Series) steps() []*engine.Drift {
 	steps := make([]*engine.Drift, len(s.Rows))
 	for i := 1; i < len(s.Rows); i++ {
 		if !s.broken(i) && s.comparable(i-1, i) {
-			d := s.Model.Drift(s.Prints[i-1], s.Prints[i])
-			steps[i] = &d
+			steps[i] = s.drift(i-1, i)
 		}
 	}
 	return steps
@@ -223,7 +229,7 @@ func (s *Series) Motion() *DriftMotion {
 		motion.Path, motion.Velocity = &path, &velocity
 	}
 	if s.comparable(0, n-1) {
-		motion.Net = s.Model.Drift(s.Prints[0], s.Prints[n-1]).Overall
+		motion.Net = s.drift(0, n-1).Overall
 	}
 	if motion.Net != nil && complete {
 		efficiency := 0.0
@@ -301,8 +307,7 @@ func (s *Series) Analysis(keys []string, aligned *versions.Aligned) (*DriftAnaly
 // between is the drift of two snapshots; an axis that cannot be compared for want of features says so.
 func (s *Series) between(i, j int) *engine.Drift {
 	if s.comparable(i, j) {
-		d := s.Model.Drift(s.Prints[i], s.Prints[j])
-		return &d
+		return s.drift(i, j)
 	}
 	d := &engine.Drift{Largest: -1}
 	for axis := range d.Axes {
@@ -334,11 +339,11 @@ type AxisDrift struct {
 	series *Series
 	days   int
 	split  func() (*Split, error)
-	before []int // memberships in the roots
+	before []int // memberships in the segments of the level
 }
 
 func (s *Series) axisDrift(axis int, d *engine.Drift, steps []*engine.Drift, days int) *AxisDrift {
-	a := &AxisDrift{AxisDrift: d.Axes[axis], series: s, days: days, before: s.Model.RootMemberships(axis, s.Prints[0], nil)}
+	a := &AxisDrift{AxisDrift: d.Axes[axis], series: s, days: days, before: s.Model.MembershipsAt(s.Level, axis, s.Prints[0], nil)}
 	if a.Status == engine.AxisOn {
 		velocity := a.AxisDrift.Score / float64(max(1, days))
 		a.Velocity = &velocity
@@ -376,7 +381,7 @@ func (a *AxisDrift) segment(index int) *Segment {
 	return NewSegment(a.series.Customer.Store, a.series.Model, a.AxisDrift.Axis, index)
 }
 
-// Changes lists the root segments by how much their memberships changed, largest change first.
+// Changes lists the level's segments by how much their memberships changed, largest change first.
 func (a *AxisDrift) Changes(first int) ([]*MembershipChange, error) {
 	if first < 1 || first > 100 {
 		return nil, engine.Errorf(engine.CodeInvalid, "first must be from 1 to 100, is %d", first)
@@ -386,8 +391,8 @@ func (a *AxisDrift) Changes(first int) ([]*MembershipChange, error) {
 		return changes, nil
 	}
 	s, axis := a.series, a.AxisDrift.Axis
-	after := s.Model.RootMemberships(axis, s.Prints[len(s.Prints)-1], nil)
-	for i, index := range levelSegments(&s.Model.Axes[axis], engine.LevelRoots) {
+	after := s.Model.MembershipsAt(s.Level, axis, s.Prints[len(s.Prints)-1], nil)
+	for i, index := range levelSegments(&s.Model.Axes[axis], s.Level) {
 		changes = append(changes, &MembershipChange{
 			Segment: a.segment(index), of: a, place: i,
 			Before: float64(a.before[i]) / engine.MembershipUnit, After: float64(after[i]) / engine.MembershipUnit,

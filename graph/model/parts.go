@@ -35,12 +35,12 @@ func (s *Series) Split(drift *engine.Drift, silent engine.Thumbprint, older *eng
 		if drift.Axes[axis].Status != engine.AxisOn {
 			continue
 		}
-		before, after := s.Model.RootMemberships(axis, s.Prints[0], nil), s.Model.RootMemberships(axis, s.Prints[last], nil)
-		between, stored := s.Model.RootMemberships(axis, silent, nil), before
+		before, after := s.Model.MembershipsAt(s.Level, axis, s.Prints[0], nil), s.Model.MembershipsAt(s.Level, axis, s.Prints[last], nil)
+		between, stored := s.Model.MembershipsAt(s.Level, axis, silent, nil), before
 		if older.Version != s.Model.Version {
 			stored = nil
-			if pairs, ok := versions.Align(older, s.Model, engine.LevelRoots, axis); ok {
-				if u := older.RootMemberships(axis, s.Rows[0].Thumbprint, nil); len(u) > 0 {
+			if pairs, ok := versions.Align(older, s.Model, s.Level, axis); ok {
+				if u := older.MembershipsAt(s.Level, axis, s.Rows[0].Thumbprint, nil); len(u) > 0 {
 					stored = pairs.Move(u)
 				}
 			}
@@ -108,7 +108,7 @@ type MembershipChange struct {
 	Before, After float64
 
 	of    *AxisDrift
-	place int // among the roots
+	place int // among the segments of the level
 }
 
 func (c *MembershipChange) part(of func(behaviour, time, model float64) float64) (*float64, error) {

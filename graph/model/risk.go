@@ -87,7 +87,7 @@ func (r *RiskShift) FromBaseline(earlier *Series) *float64 {
 	if r.After == nil {
 		return nil
 	}
-	under := NewSeries(earlier.Customer, r.Series.Model, earlier.Type, earlier.Rows)
+	under := NewSeries(earlier.Customer, r.Series.Model, earlier.Level, earlier.Type, earlier.Rows)
 	var past []risk.Point
 	for i, level := range under.riskLevels() {
 		if !math.IsNaN(level) {

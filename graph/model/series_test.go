@@ -27,7 +27,7 @@ func row(day engine.Date, version int, first int16) *engine.Snapshot {
 
 func series(m *engine.Model, rows ...*engine.Snapshot) *model.Series {
 	store := &model.Store{}
-	return model.NewSeries(&model.Customer{Customer: &engine.Customer{}, Store: store}, m, engine.Weekly, rows)
+	return model.NewSeries(&model.Customer{Customer: &engine.Customer{}, Store: store}, m, engine.LevelRoots, engine.Weekly, rows)
 }
 
 // The drifts of two segments are the differences of the first membership, so the figures can be followed by hand:

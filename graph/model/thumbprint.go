@@ -51,7 +51,7 @@ func newAxisMembership(axis *Axis, m *engine.Model, stand Standing, level engine
 		part.Status, part.Reason = engine.AxisNotFitted, engine.ReasonNoModel
 		return part
 	}
-	part.units = memberships(m, axis.Index, stand.Thumbprint, level, nil)
+	part.units = m.MembershipsAt(level, axis.Index, stand.Thumbprint, nil)
 	if len(part.units) == 0 {
 		part.Status, part.Reason = engine.AxisNotEligible, notEligible(axis.Index, stand.Purchases)
 		return part
@@ -72,14 +72,6 @@ func notEligible(axis, purchases int) engine.AxisReason {
 	}
 	_, reason := engine.Axes[axis].Eligible(0)
 	return reason
-}
-
-// memberships appends to dst[:0] the memberships in the segments of a level, in units of 1/10000; nothing where there are none.
-func memberships(m *engine.Model, axis int, t engine.Thumbprint, level engine.Level, dst []int) []int {
-	if level == engine.LevelRoots {
-		return m.RootMemberships(axis, t, dst)
-	}
-	return m.LeafMemberships(axis, t, dst)
 }
 
 // levelSegments lists the segments of a level of an axis, in the order of their memberships.
@@ -106,7 +98,7 @@ func DominantPaths(m *engine.Model, t engine.Thumbprint, keys []string, level en
 	}
 	var units []int
 	for i, axis := range axes {
-		if units = memberships(m, axis, t, level, units); len(units) > 0 {
+		if units = m.MembershipsAt(level, axis, t, units); len(units) > 0 {
 			a := &m.Axes[axis]
 			paths[i] = &a.Segments[a.SegmentAt(level, largest(units))].Path
 		}

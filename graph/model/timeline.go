@@ -154,7 +154,7 @@ func (t *Timeline) axis(index int) *AxisTimeline {
 	eligible := false
 	var units []int
 	for i := range t.Rows {
-		units = memberships(t.Model, index, t.Prints[i], t.level, units)
+		units = t.Model.MembershipsAt(t.level, index, t.Prints[i], units)
 		for j := range segments {
 			rows[j][i] = math.NaN()
 		}

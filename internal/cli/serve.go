@@ -164,7 +164,8 @@ func (a *app) serve(o *office, s serving) error {
 		hub := events.NewHub(o.db, a.log)
 		s.config.Log, s.config.Traces, s.config.Resolver = a.log, a.traces, &resolvers.Resolver{
 			DB: o.db, Jobs: o.queue, Events: hub, Models: resolvers.NewModels(o.db), Params: o.settings.Params, Log: a.log, Now: a.now, Version: version(),
-			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, Predicts: o.settings.Prediction, AnomalyThreshold: o.settings.AnomalyThreshold, NextSnapshot: next,
+			SnapshotsEnabled: o.settings.Snapshots, Retention: o.settings.Retention, Predicts: o.settings.Prediction, AnomalyThreshold: o.settings.AnomalyThreshold,
+			DriftLevel: o.settings.DriftLevel, NextSnapshot: next,
 		}
 		api := server.New(s.config)
 		group.Go(func() error { return hub.Run(ctx) })

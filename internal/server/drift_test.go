@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/server"
+	"github.com/quimbi/quimbi/jobs"
 	"github.com/quimbi/quimbi/migrations"
 )
 
@@ -70,7 +73,7 @@ func TestAmongAll(t *testing.T) {
 type parts struct{ Total, Behaviour, Time, Model float64 }
 
 func (p *parts) sums() bool {
-	return math.Abs(p.Behaviour+p.Time+p.Model-p.Total) < 1e-12 && p.Total >= 0 && p.Total <= 1
+	return p.Behaviour+p.Time+p.Model == p.Total && p.Total >= 0 && p.Total <= 1
 }
 
 // partedAnalysis is an analysis with what lies behind it.
@@ -214,6 +217,105 @@ func TestParts(t *testing.T) {
 	if aligned == 0 {
 		t.Error("no axis was paired")
 	}
+}
+
+// levelEvent is a drift event as far as an analysis says the same.
+type levelEvent struct {
+	FromDate, ToDate       string
+	Score                  float64
+	Acceleration           *float64
+	Axis                   struct{ Key string }
+	Customer               struct{ CustomerID string }
+	FromSegment, ToSegment struct{ Path string }
+	Overall                struct{ Score *float64 }
+}
+
+// TestDriftOnEitherLevel holds events, as runs store them, to the analyses and timelines of the same days, with drift measured on the
+// roots of the axes and on their leaves.
+func TestDriftOnEitherLevel(t *testing.T) {
+	t.Parallel()
+	for _, level := range []engine.Level{engine.LevelRoots, engine.LevelLeaves} {
+		t.Run(strings.ToLower(string(level)), func(t *testing.T) {
+			t.Parallel()
+			a := newAPIWith(t, func(c *server.Config) { c.Resolver.DriftLevel = level }, asItIs)
+			of := settings()
+			of.DriftLevel = level
+			var err error
+			a.queue, err = jobs.NewQueue(a.db, of, logOf(t), time.Now)
+			check(t, err)
+			store := a.fillPast(t)
+			params := engine.DefaultParams()
+			params.ChooseK, params.Starts, params.MaxIterations, params.MinSize, params.MaxVariance = false, 1, 20, 10, 0.1
+			a.fitPastWith(t, store, 2, params)
+			a.replayPast(t, store, "1998-05-20", "1998-06-20")
+			var data struct {
+				DriftEvents struct{ Nodes []levelEvent }
+			}
+			a.data(t, &data, `{ driftEvents(first: 60, filter: { storeId: "past", minSeverity: MINOR, causes: [ORDER, TIME], range: { from: "1998-06-07" } }) {
+  nodes { fromDate toDate score acceleration axis { key } customer { customerId } fromSegment { path } toSegment { path } overall { score } } } }`, nil)
+			below := 0
+			for _, e := range data.DriftEvents.Nodes {
+				if a.holdsEvent(t, e); strings.Contains(e.FromSegment.Path, ".") || strings.Contains(e.ToSegment.Path, ".") {
+					below++
+				}
+			}
+			if len(data.DriftEvents.Nodes) != 60 || (below > 0) != (level == engine.LevelLeaves) {
+				t.Errorf("%d events, %d of segments below a root", len(data.DriftEvents.Nodes), below)
+			}
+		})
+	}
+}
+
+// holdsEvent asks for an analysis and a timeline of an event's days.
+func (a *api) holdsEvent(t *testing.T, e levelEvent) {
+	t.Helper()
+	type axis struct {
+		Score, Acceleration    *float64
+		FromSegment, ToSegment struct{ Path string }
+		Parts                  *parts
+		Changes                []struct{ Before, After float64 }
+	}
+	var got struct {
+		Customer struct {
+			Step, Three struct {
+				Overall struct{ Score *float64 }
+				Axes    []axis
+			}
+			Timeline struct {
+				OverallDriftScores []*float64
+				Axes               []struct{ DriftScores []*float64 }
+			}
+		}
+	}
+	a.data(t, &got, `query ($c: String!, $axis: [String!], $before: Date!, $from: Date!, $to: Date!) { customer(by: { key: { storeId: "past", customerId: $c } }) {
+  step: driftAnalysis(range: { from: $from, to: $to }) { overall { score } axes { score fromSegment { path } toSegment { path } parts { total behaviour time model } changes(first: 100) { before after } } }
+  three: driftAnalysis(range: { from: $before, to: $to }, axes: $axis) { axes { acceleration } }
+  timeline(range: { from: $from, to: $to }, axes: $axis) { overallDriftScores axes { driftScores } }
+} }`, map[string]any{"c": e.Customer.CustomerID, "axis": []string{e.Axis.Key}, "before": date(e.FromDate) - 7, "from": e.FromDate, "to": date(e.ToDate) + 1})
+	c := got.Customer
+	index := slices.IndexFunc(engine.Axes[:], func(a engine.Axis) bool { return a.Key == e.Axis.Key })
+	same := func(what string, said, stored *float64) {
+		t.Helper()
+		if (said == nil) != (stored == nil) || said != nil && math.Abs(*said-*stored) > 1e-6 {
+			t.Errorf("%s of %s on %s from %s: %v, the event says %v", what, e.Customer.CustomerID, e.Axis.Key, e.FromDate, said, stored)
+		}
+	}
+	step := c.Step.Axes[index]
+	same("score", step.Score, &e.Score)
+	same("overall score", c.Step.Overall.Score, e.Overall.Score)
+	same("score on the timeline", c.Timeline.Axes[0].DriftScores[1], &e.Score)
+	same("overall score on the timeline", c.Timeline.OverallDriftScores[1], e.Overall.Score)
+	same("acceleration", c.Three.Axes[0].Acceleration, e.Acceleration)
+	if step.FromSegment != e.FromSegment || step.ToSegment != e.ToSegment {
+		t.Errorf("from %s to %s, the event leads from %s to %s", step.FromSegment, step.ToSegment, e.FromSegment, e.ToSegment)
+	}
+	squares := 0.0
+	for _, change := range step.Changes {
+		squares += (change.After - change.Before) * (change.After - change.Before)
+	}
+	changed := math.Sqrt(squares / 2)
+	same("distance of the memberships", &changed, &e.Score)
+	same("parts", &step.Parts.Total, &e.Score)
 }
 
 // TestSegmentTransitions lists who moved and stayed.

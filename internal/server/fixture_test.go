@@ -130,6 +130,7 @@ func newAPIWith(t testing.TB, change func(*server.Config), listening func(net.Li
 		Log: log, Resolver: &resolvers.Resolver{
 			DB: db, Jobs: q, Events: hub, Models: resolvers.NewModels(db), Params: engine.DefaultParams(), Log: log,
 			Now: time.Now, Version: "test", SnapshotsEnabled: true, Retention: jobs.DefaultRetention(), Predicts: engine.DefaultPredictionSettings(), AnomalyThreshold: settings().AnomalyThreshold,
+			DriftLevel: settings().DriftLevel,
 		}, Webhooks: server.Webhooks{Secrets: secrets, Receive: q.ReceiveShopify},
 		Access: auth.New(postgres.New(uncounted(t, pool)), nil, time.Now), Origins: []string{"https://dash.example"},
 	}

@@ -24,6 +24,12 @@ const pastCustomers = 160
 func newPastAPI(t *testing.T) (*api, *engine.Store) {
 	t.Helper()
 	a := newEmptyAPI(t)
+	return a, a.fillPast(t)
+}
+
+// fillPast makes the store "past" and its first model.
+func (a *api) fillPast(t *testing.T) *engine.Store {
+	t.Helper()
 	ctx := t.Context()
 	store, err := a.db.EnsureStore(ctx, "past")
 	check(t, err)
@@ -57,7 +63,7 @@ func newPastAPI(t *testing.T) (*api, *engine.Store) {
 	a.fitPast(t, 1)
 	store, err = a.db.StoreByKey(ctx, store.Key)
 	check(t, err)
-	return a, store
+	return store
 }
 
 func (a *api) fitPast(t *testing.T, seed uint64) {
@@ -66,6 +72,11 @@ func (a *api) fitPast(t *testing.T, seed uint64) {
 	check(t, err)
 	params := engine.DefaultParams()
 	params.ChooseK, params.Hierarchical, params.Starts, params.MaxIterations = false, false, 1, 20
+	a.fitPastWith(t, store, seed, params)
+}
+
+func (a *api) fitPastWith(t *testing.T, store *engine.Store, seed uint64, params engine.Params) {
+	t.Helper()
 	run, err := a.queue.Recluster(t.Context(), jobs.ReclusterRequest{Store: store, Params: params, Seed: &seed, Trigger: engine.TriggerCLI})
 	check(t, err)
 	check(t, a.queue.Work(t.Context(), run, nil))
