@@ -268,42 +268,20 @@ func (r *Resolver) eventSnapshot(ctx context.Context, e *model.DriftEvent, date 
 	return &model.Snapshot{Snapshot: s, Customer: e.Customer}, nil
 }
 
-// eventSnapshots are the snapshots at both ends of an event, and the customer's last one before; nil where one is not there.
-type eventSnapshots struct{ before, from, to *engine.Snapshot }
-
-// snapshotsOf reads them for all events of a page at once, when they are first asked of one of them.
-func (r *Resolver) snapshotsOf(ctx context.Context, e *model.DriftEvent) (eventSnapshots, error) {
+// snapshotsOf reads the snapshots around all events of a page at once, when they are first asked of one of them.
+func (r *Resolver) snapshotsOf(ctx context.Context, e *model.DriftEvent) (postgres.EventSnapshots, error) {
 	page := e.Page
 	if page == nil {
 		page = &[]*model.DriftEvent{e}
 	}
-	found, err := onceForPage(r.loaders(ctx), pageKey{page, "snapshots"}, func() (map[int64]eventSnapshots, error) {
-		var earlier, ends []postgres.SnapshotRef
-		for _, e := range *page {
-			from, to := endsOf(e)
-			earlier, ends = append(earlier, from), append(ends, from, to)
+	found, err := onceForPage(r.loaders(ctx), pageKey{page, "snapshots"}, func() (map[int64]postgres.EventSnapshots, error) {
+		events := make([]*engine.DriftEvent, len(*page))
+		for i, e := range *page {
+			events[i] = e.DriftEvent
 		}
-		before, err := r.DB.SnapshotsBefore(ctx, earlier)
-		if err != nil {
-			return nil, err
-		}
-		at, err := r.DB.SnapshotsByRef(ctx, ends)
-		found := make(map[int64]eventSnapshots, len(*page))
-		for _, e := range *page {
-			from, to := endsOf(e)
-			found[e.DriftEvent.ID] = eventSnapshots{before[from], at[from], at[to]}
-		}
-		return found, err
+		return r.DB.EventSnapshots(ctx, events)
 	})
 	return found[e.DriftEvent.ID], err
-}
-
-// endsOf names the snapshots at both ends of an event.
-func endsOf(e *model.DriftEvent) (from, to postgres.SnapshotRef) {
-	from = postgres.SnapshotRef{CustomerRef: refOf(e.Customer), Type: e.Type, Date: e.From}
-	to = from
-	to.Date = e.To
-	return from, to
 }
 
 // eventAcceleration brings the last three snapshots of an event under its model.
@@ -312,14 +290,14 @@ func (r *Resolver) eventAcceleration(ctx context.Context, e *model.DriftEvent) (
 		return nil, nil
 	}
 	s, err := r.snapshotsOf(ctx, e)
-	if err != nil || s.before == nil || s.from == nil || s.to == nil {
+	if err != nil || s.Before == nil || s.From == nil || s.To == nil {
 		return nil, err
 	}
 	m, err := r.version(ctx, e.Customer.Store, &e.ModelVersion)
 	if err != nil {
 		return nil, err
 	}
-	return model.NewSeries(e.Customer, m, r.DriftLevel, e.Type, []*engine.Snapshot{s.before, s.from, s.to}).AccelerationOn(e.DriftEvent.Axis), nil
+	return model.NewSeries(e.Customer, m, r.DriftLevel, e.Type, []*engine.Snapshot{s.Before, s.From, s.To}).AccelerationOn(e.DriftEvent.Axis), nil
 }
 
 // eventRiskChange compares the churn risks that were stored at both ends of an event.
@@ -328,7 +306,7 @@ func (r *Resolver) eventRiskChange(ctx context.Context, e *model.DriftEvent) (*f
 		return nil, nil
 	}
 	s, err := r.snapshotsOf(ctx, e)
-	return model.ChurnRiskChange(s.from, s.to), err
+	return model.ChurnRiskChange(s.From, s.To), err
 }
 
 // laterSnapshot gives the snapshot that an event leads to; a provisional one leads to none yet.

@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/engine/watch"
+	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
 )
 
 type driftCommand struct {
+	driftFlags
 	Store    string `required:"" placeholder:"KEY" help:"The store."`
 	Customer string `placeholder:"ID" help:"Only this customer, as the store names it."`
 	Since    string `placeholder:"DATE" help:"Moves that ended on this day or later; of the last 30 days of the store unless set, of all days for an export or a customer."`
@@ -46,26 +50,31 @@ type driftExport struct {
 	Events int    `json:"events"`
 }
 
-// driftRow is a drift event.
+// driftRow is a drift event, with all that the API says of one.
 type driftRow struct {
-	Date         engine.Date     `json:"date"`
-	FromDate     engine.Date     `json:"from_date"`
-	Customer     string          `json:"customer"`
-	Axis         string          `json:"axis"`
-	Type         string          `json:"type"`
-	Score        float64         `json:"score"`
-	Severity     engine.Severity `json:"severity"`
-	Velocity     float64         `json:"velocity"` // a day
-	From         namedSegment    `json:"from"`
-	To           namedSegment    `json:"to"`
-	Cause        string          `json:"cause"`
-	Overall      *float64        `json:"overall"` // over all axes
-	RobustZ      *float64        `json:"robust_z"`
-	Percentile   *float64        `json:"percentile"`
-	Excess       *float64        `json:"excess"`
-	Anomaly      bool            `json:"anomaly"`
-	ModelVersion int             `json:"model_version"`
-	DetectedAt   time.Time       `json:"detected_at"`
+	Date            engine.Date     `json:"date"`
+	FromDate        engine.Date     `json:"from_date"`
+	Customer        string          `json:"customer"`
+	Axis            string          `json:"axis"`
+	Type            string          `json:"type"`
+	Score           float64         `json:"score"`
+	Severity        engine.Severity `json:"severity"`
+	Velocity        float64         `json:"velocity"`     // a day
+	Acceleration    *float64        `json:"acceleration"` // a day and day
+	From            namedSegment    `json:"from"`
+	To              namedSegment    `json:"to"`
+	SegmentChanged  bool            `json:"segment_changed"`
+	Direction       *risk.Direction `json:"direction"` // null before outcomes are known
+	Cause           string          `json:"cause"`
+	ChurnRiskChange *float64        `json:"churn_risk_change"`
+	Overall         *float64        `json:"overall"` // over all axes
+	RobustZ         *float64        `json:"robust_z"`
+	Percentile      *float64        `json:"percentile"`
+	Excess          *float64        `json:"excess"`
+	Anomaly         bool            `json:"anomaly"`
+	Anomalies       []string        `json:"anomalies"` // AXIS, OVERALL: what of it is anomalous
+	ModelVersion    int             `json:"model_version"`
+	DetectedAt      time.Time       `json:"detected_at"`
 }
 
 // driftDays is how far back a table looks unless told.
@@ -77,12 +86,12 @@ func (c *driftCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := a.open()
+	o, err := a.officeWith(jobs.DefaultSettings())
 	if err != nil {
 		return err
 	}
-	defer closing(s, &err)
-	store, err := s.db.StoreByKey(a.ctx, c.Store)
+	defer closing(o, &err)
+	store, err := o.db.StoreByKey(a.ctx, c.Store)
 	if err != nil {
 		return err
 	}
@@ -91,12 +100,16 @@ func (c *driftCommand) Run(a *app) (err error) {
 		from := now - driftDays
 		since = &from
 	}
-	list := &driftList{app: a, db: s.db, store: store, models: map[int]*engine.Model{}, spreads: map[postgres.SpreadRef]watch.Spread{}}
+	list := &driftList{app: a, db: o.db, store: store, level: c.level(), models: map[int]*engine.Model{}, spreads: map[postgres.SpreadRef]watch.Spread{}}
 	if list.query, err = c.query(since); err != nil {
 		return err
 	}
-	if err := list.of(c.Customer); err != nil {
-		return err
+	if c.Customer != "" {
+		found, err := o.runner.FindCustomer(a.ctx, store, c.Customer)
+		if err != nil {
+			return err
+		}
+		list.customer = &postgres.CustomerRef{StoreID: store.ID, CustomerID: found.ID}
 	}
 	if export != "" {
 		return c.export(a, list, export)
@@ -149,25 +162,10 @@ type driftList struct {
 	db       *postgres.DB
 	store    *engine.Store
 	customer *postgres.CustomerRef // nil: all
+	level    engine.Level          // of the drift that is stored
 	query    postgres.DriftQuery
 	models   map[int]*engine.Model
 	spreads  map[postgres.SpreadRef]watch.Spread
-}
-
-func (l *driftList) of(customer string) error {
-	if customer == "" {
-		return nil
-	}
-	key := postgres.CustomerKey{StoreID: l.store.ID, Key: customer}
-	found, err := l.db.CustomersByKey(l.app.ctx, []postgres.CustomerKey{key})
-	if err != nil {
-		return err
-	}
-	if found[key] == nil {
-		return engine.Errorf(engine.CodeNotFound, "store %q has no customer %q", l.store.Key, customer)
-	}
-	l.customer = &postgres.CustomerRef{StoreID: l.store.ID, CustomerID: found[key].ID}
-	return nil
 }
 
 func (l *driftList) count() (int, error) {
@@ -192,8 +190,12 @@ func (l *driftList) each(limit int, visit func(*driftRow) error) error {
 		if err != nil {
 			return err
 		}
+		around, err := l.around(rows)
+		if err != nil {
+			return err
+		}
 		for _, e := range rows {
-			row, err := l.row(e)
+			row, err := l.row(e, around[e.ID])
 			if err != nil {
 				return err
 			}
@@ -218,27 +220,49 @@ func (l *driftList) page(q postgres.DriftQuery) ([]*postgres.ListedEvent, error)
 	return found[*l.customer], err
 }
 
-func (l *driftList) row(e *postgres.ListedEvent) (*driftRow, error) {
-	m := l.models[e.ModelVersion]
-	if m == nil {
-		stored, err := l.db.Model(l.app.ctx, l.store.ID, e.ModelVersion)
-		if err != nil {
-			return nil, err
-		}
-		m = stored.Model
-		l.models[e.ModelVersion] = m
+// around gives the snapshots around the events of a page.
+func (l *driftList) around(rows []*postgres.ListedEvent) (map[int64]postgres.EventSnapshots, error) {
+	events := make([]*engine.DriftEvent, len(rows))
+	for i, e := range rows {
+		events[i] = &e.DriftEvent
+	}
+	return l.db.EventSnapshots(l.app.ctx, events)
+}
+
+func (l *driftList) model(version int) (*engine.Model, error) {
+	if m := l.models[version]; m != nil {
+		return m, nil
+	}
+	stored, err := l.db.Model(l.app.ctx, l.store.ID, version)
+	if err != nil {
+		return nil, err
+	}
+	l.models[version] = stored.Model
+	return stored.Model, nil
+}
+
+func (l *driftList) row(e *postgres.ListedEvent, around postgres.EventSnapshots) (*driftRow, error) {
+	m, err := l.model(e.ModelVersion)
+	if err != nil {
+		return nil, err
 	}
 	segment := func(index int) namedSegment {
 		s := &m.Axes[e.Axis].Segments[index]
 		return namedSegment{s.Path, s.Name}
 	}
+	view := model.DriftEvent{DriftEvent: &e.DriftEvent}
 	row := &driftRow{
 		Date: e.To, FromDate: e.From, Customer: e.Customer.Key, Axis: engine.Axes[e.Axis].Key, Type: e.Type.String(), Score: e.Score,
-		Severity: engine.SeverityOf(e.Score), Velocity: e.Velocity(), From: segment(e.FromSegment), To: segment(e.ToSegment), Cause: "TIME",
-		Overall: e.Overall, RobustZ: e.RobustZ, Anomaly: e.AxisAnomaly || e.OverallAnomaly, ModelVersion: e.ModelVersion, DetectedAt: e.DetectedAt.UTC(),
+		Severity: view.Severity(), Velocity: e.Velocity(), From: segment(e.FromSegment), To: segment(e.ToSegment), SegmentChanged: view.SegmentChanged(),
+		Direction: view.Direction(), Cause: view.Cause().String(), ChurnRiskChange: model.ChurnRiskChange(around.From, around.To),
+		Overall: e.Overall, RobustZ: e.RobustZ, Anomaly: view.IsAnomaly(), Anomalies: []string{}, ModelVersion: e.ModelVersion, DetectedAt: e.DetectedAt.UTC(),
 	}
-	if e.ByOrder {
-		row.Cause = "ORDER"
+	for _, scope := range view.Anomalies() {
+		row.Anomalies = append(row.Anomalies, scope.String())
+	}
+	if around.Before != nil && around.From != nil && around.To != nil {
+		series := model.NewSeries(nil, m, l.level, e.Type, []*engine.Snapshot{around.Before, around.From, around.To})
+		row.Acceleration = series.AccelerationOn(e.Axis)
 	}
 	spread, err := l.spread(postgres.SpreadRef{StoreID: l.store.ID, Type: e.Type, Date: e.To})
 	if err != nil || spread == nil || e.Overall == nil {
@@ -279,8 +303,9 @@ func (c *driftCommand) export(a *app, list *driftList, path string) error {
 }
 
 var driftColumns = []string{
-	"date", "from_date", "customer", "axis", "type", "score", "severity", "velocity", "from_path", "from_name", "to_path", "to_name", "cause", "overall",
-	"robust_z", "percentile", "excess", "anomaly", "model_version", "detected_at",
+	"date", "from_date", "customer", "axis", "type", "score", "severity", "velocity", "acceleration", "from_path", "from_name", "to_path", "to_name",
+	"segment_changed", "direction", "cause", "churn_risk_change", "overall", "robust_z", "percentile", "excess", "anomaly", "anomalies", "model_version",
+	"detected_at",
 }
 
 func (c *driftCommand) write(out io.Writer, list *driftList) (n int, err error) {
@@ -314,10 +339,19 @@ func (r *driftRow) fields() []string {
 		return decimal(*v)
 	}
 	return []string{
-		r.Date.String(), r.FromDate.String(), r.Customer, r.Axis, r.Type, decimal(r.Score), string(r.Severity), decimal(r.Velocity), r.From.Path, r.From.Name,
-		r.To.Path, r.To.Name, r.Cause, optional(r.Overall), optional(r.RobustZ), optional(r.Percentile), optional(r.Excess), strconv.FormatBool(r.Anomaly),
+		r.Date.String(), r.FromDate.String(), r.Customer, r.Axis, r.Type, decimal(r.Score), string(r.Severity), decimal(r.Velocity), optional(r.Acceleration),
+		r.From.Path, r.From.Name, r.To.Path, r.To.Name, strconv.FormatBool(r.SegmentChanged), r.direction(), r.Cause, optional(r.ChurnRiskChange),
+		optional(r.Overall), optional(r.RobustZ), optional(r.Percentile), optional(r.Excess), strconv.FormatBool(r.Anomaly), strings.Join(r.Anomalies, " "),
 		strconv.Itoa(r.ModelVersion), r.DetectedAt.Format(time.RFC3339),
 	}
+}
+
+// direction is empty before outcomes are known.
+func (r *driftRow) direction() string {
+	if r.Direction == nil {
+		return ""
+	}
+	return string(*r.Direction)
 }
 
 func (r *driftResult) describe(w io.Writer) {
@@ -337,7 +371,8 @@ func (r *driftResult) describe(w io.Writer) {
 		if e.Anomaly {
 			mark = "!"
 		}
-		fmt.Fprintf(w, "  %s %s %-12s %-22s %.2f %-11s %s -> %s\n", e.Date, mark, e.Customer, axes[e.Axis], e.Score, strings.ToLower(string(e.Severity)), e.From.Name, e.To.Name)
+		fmt.Fprintf(w, "  %s %s %-12s %-22s %.2f %-11s %-9s %s -> %s\n", e.Date, mark, e.Customer, axes[e.Axis], e.Score,
+			strings.ToLower(string(e.Severity)), strings.ToLower(e.direction()), e.From.Name, e.To.Name)
 	}
 	if r.Total > len(r.Events) {
 		fmt.Fprintf(w, "  %s more: --limit shows more of them, --csv and --ndjson write all\n", number(int64(r.Total-len(r.Events))))

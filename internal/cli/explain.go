@@ -10,6 +10,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
 )
 
 type explainCommand struct {
@@ -89,12 +90,12 @@ func (c *explainCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := a.open()
+	o, err := a.officeWith(jobs.DefaultSettings())
 	if err != nil {
 		return err
 	}
-	defer closing(s, &err)
-	state, model, err := c.read(a, s.db)
+	defer closing(o, &err)
+	state, model, err := c.read(a, o)
 	if err != nil {
 		return err
 	}
@@ -141,22 +142,17 @@ func (c *explainCommand) axes() ([]int, error) {
 }
 
 // read gives where the customer stands and under which model.
-func (c *explainCommand) read(a *app, db *postgres.DB) (*postgres.CustomerState, *engine.Model, error) {
-	store, err := db.StoreByKey(a.ctx, c.Store)
+func (c *explainCommand) read(a *app, o *office) (*postgres.CustomerState, *engine.Model, error) {
+	store, err := o.db.StoreByKey(a.ctx, c.Store)
 	if err != nil {
 		return nil, nil, err
 	}
-	key := postgres.CustomerKey{StoreID: store.ID, Key: c.Customer}
-	customers, err := db.CustomersByKey(a.ctx, []postgres.CustomerKey{key})
+	customer, err := o.runner.FindCustomer(a.ctx, store, c.Customer)
 	if err != nil {
 		return nil, nil, err
-	}
-	customer := customers[key]
-	if customer == nil {
-		return nil, nil, engine.Errorf(engine.CodeNotFound, "store %q has no customer %q", c.Store, c.Customer)
 	}
 	ref := postgres.CustomerRef{StoreID: store.ID, CustomerID: customer.ID}
-	states, err := db.CustomerStates(a.ctx, []postgres.CustomerRef{ref}, true)
+	states, err := o.db.CustomerStates(a.ctx, []postgres.CustomerRef{ref}, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,7 +160,7 @@ func (c *explainCommand) read(a *app, db *postgres.DB) (*postgres.CustomerState,
 	if state == nil {
 		return nil, nil, engine.Errorf(engine.CodeInsufficientData, "customer %q stands nowhere yet: recluster the store first, or wait for a purchase", c.Customer)
 	}
-	model, err := db.Model(a.ctx, store.ID, state.ModelVersion)
+	model, err := o.db.Model(a.ctx, store.ID, state.ModelVersion)
 	if err != nil {
 		return nil, nil, err
 	}

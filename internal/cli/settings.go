@@ -29,7 +29,19 @@ type Settings struct {
 
 	DriftThreshold   float64 `env:"DRIFT_THRESHOLD" default:"0.1" group:"Drift" help:"Drift from which there is an event."`
 	AnomalyThreshold float64 `env:"DRIFT_ANOMALY_THRESHOLD" default:"0.5" group:"Drift" help:"Drift from which an event is an anomaly."`
-	DriftLevel       string  `env:"DRIFT_LEVEL" default:"roots" enum:"roots,leaves" group:"Drift" help:"Whether drift is measured on whole segments (roots) or on their subdivisions (leaves)."`
+	driftFlags
+}
+
+// driftFlags say what drift is measured on.
+type driftFlags struct {
+	DriftLevel string `env:"DRIFT_LEVEL" default:"roots" enum:"roots,leaves" group:"Drift" help:"Whether drift is measured on whole segments (roots) or on their subdivisions (leaves)."`
+}
+
+func (f *driftFlags) level() engine.Level {
+	if f.DriftLevel == "leaves" {
+		return engine.LevelLeaves
+	}
+	return engine.LevelRoots
 }
 
 // Subdivision says which segments are divided.
@@ -58,10 +70,7 @@ func (s *Settings) jobs() (jobs.Settings, error) {
 	settings.Retention = map[engine.SnapshotType]int{
 		engine.Daily: s.KeepDaily, engine.Weekly: s.KeepWeekly, engine.Monthly: s.KeepMonthly, engine.Quarterly: s.KeepQuarterly, engine.Yearly: s.KeepYearly,
 	}
-	settings.DriftThreshold, settings.AnomalyThreshold, settings.DriftLevel = s.DriftThreshold, s.AnomalyThreshold, engine.LevelRoots
-	if s.DriftLevel == "leaves" {
-		settings.DriftLevel = engine.LevelLeaves
-	}
+	settings.DriftThreshold, settings.AnomalyThreshold, settings.DriftLevel = s.DriftThreshold, s.AnomalyThreshold, s.level()
 	return settings, settings.Validate()
 }
 

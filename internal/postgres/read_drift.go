@@ -219,3 +219,28 @@ SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + ` WHERE e.sto
 func (db *DB) DriftEvent(ctx context.Context, storeID int32, id int64) (*ListedEvent, error) {
 	return one(ctx, db.read(ctx), scanEvent, engine.Errorf(engine.CodeNotFound, "there is no such drift event"), driftEventByID, storeID, id)
 }
+
+// EventSnapshots are the snapshots at both ends of an event, and the customer's last one of the type before; nil where one is not
+// there.
+type EventSnapshots struct{ Before, From, To *engine.Snapshot }
+
+// EventSnapshots gives those of events, with their features, by the events' numbers.
+func (db *DB) EventSnapshots(ctx context.Context, events []*engine.DriftEvent) (map[int64]EventSnapshots, error) {
+	at := func(e *engine.DriftEvent, date engine.Date) SnapshotRef {
+		return SnapshotRef{CustomerRef: CustomerRef{e.StoreID, e.CustomerID}, Type: e.Type, Date: date}
+	}
+	var earlier, ends []SnapshotRef
+	for _, e := range events {
+		earlier, ends = append(earlier, at(e, e.From)), append(ends, at(e, e.From), at(e, e.To))
+	}
+	before, err := db.SnapshotsBefore(ctx, earlier)
+	if err != nil {
+		return nil, err
+	}
+	found, err := db.SnapshotsByRef(ctx, ends)
+	snapshots := make(map[int64]EventSnapshots, len(events))
+	for _, e := range events {
+		snapshots[e.ID] = EventSnapshots{before[at(e, e.From)], found[at(e, e.From)], found[at(e, e.To)]}
+	}
+	return snapshots, err
+}
