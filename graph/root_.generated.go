@@ -7965,7 +7965,7 @@ enum DriftBasis {
   ALIGNED
 }
 
-"The drift between two snapshots. It says how far a customer moved, not whether for better or worse."
+"The drift between two snapshots. It says how far a customer moved, not whether for better or worse. Like drift events it is measured on the roots of the axes, or, where the installation sets DRIFT_LEVEL=leaves, on their leaves."
 type DriftAnalysis {
   "The earlier snapshot."
   from: Snapshot!
@@ -8017,7 +8017,7 @@ type OverallDrift {
   parts: DriftParts @cost(weight: 5)
 }
 
-"A change in three parts that sum to it, but for the rounding of numbers: each part of the movement, measured along the direction of the whole."
+"A change in three parts: each part of the movement, measured along the direction of the whole. As floating-point numbers of 64 bits behaviour + time + model is exactly total, in any order; total is the distance to within 2e-15."
 type DriftParts {
   "The whole change: behaviour + time + model. The score itself leaves the model out."
   total: Float!
@@ -8089,13 +8089,13 @@ type AxisDrift {
   velocity: Float
   "The change of velocity over the last three snapshots, a day and day; null with fewer."
   acceleration: Float
-  "The dominant segment before."
+  "The dominant segment before, of the level that drift is measured on."
   fromSegment: Segment
   "The dominant segment after."
   toSegment: Segment
   "Whether the dominant segment changed."
   segmentChanged: Boolean
-  "The segments by how much their memberships changed, largest change first."
+  "The segments of the level that drift is measured on, by how much their memberships changed, largest change first."
   changes(
     "How many; 1 to 100."
     first: Int! = 5
@@ -8187,7 +8187,7 @@ type DriftEvent implements Node {
   velocity: Float!
   "The change of velocity on the axis over the last three snapshots, a day and day, as in a driftAnalysis; null with fewer, after a gap, and for a provisional event."
   acceleration: Float @cost(weight: 5)
-  "The dominant segment before."
+  "The dominant segment before, of the level that drift was measured on: a root, or a leaf."
   fromSegment: Segment!
   "The dominant segment after."
   toSegment: Segment!
@@ -8399,7 +8399,7 @@ type SegmentTransitionEdge {
   node: SegmentTransition!
 }
 
-"How far a new model moves customers who did nothing, against the model before: the mean over all customers of the distance of their memberships. It is no customer's drift, which leaves it out."
+"How far a new model moves customers who did nothing, against the model before: the mean over all customers of the distance of their memberships in the roots. It is no customer's drift, which leaves it out."
 type ModelDrift {
   "The model before."
   modelVersionBefore: Int!

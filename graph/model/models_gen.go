@@ -397,7 +397,7 @@ type DecimalRange struct {
 	Max *int64 `json:"max,omitempty"`
 }
 
-// The drift between two snapshots. It says how far a customer moved, not whether for better or worse.
+// The drift between two snapshots. It says how far a customer moved, not whether for better or worse. Like drift events it is measured on the roots of the axes, or, where the installation sets DRIFT_LEVEL=leaves, on their leaves.
 type DriftAnalysis struct {
 	// The earlier snapshot.
 	From *Snapshot `json:"from"`
