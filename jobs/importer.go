@@ -116,9 +116,12 @@ func (q *Queue) merge(ctx context.Context, store *engine.Store, source Source, o
 		if _, err := tx.LockOrders(ctx, store); err != nil {
 			return err
 		}
-		imported, err := tx.ImportLines(ctx, store, fill)
+		imported, err := tx.ImportLines(ctx, store, o.Now, fill)
 		report.Changed = imported.Changed
 		if err != nil {
+			return err
+		}
+		if err := tx.WriteProducts(ctx, store.ID, o.Products); err != nil {
 			return err
 		}
 		return q.touchImported(ctx, tx, store, imported, &report)

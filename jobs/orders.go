@@ -132,7 +132,7 @@ func (r *Runner) mergeReadings(ctx context.Context, tx *postgres.Tx, store *engi
 		return postgres.StreamCounts{}, err
 	}
 	streamed := readings.lines()
-	streamed.Touch, streamed.Day = version > 0, r.today(store)
+	streamed.Touch, streamed.Day, streamed.Now = version > 0, r.today(store), r.now()
 	return tx.MergeStreamed(ctx, store, streamed)
 }
 

@@ -6,6 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// MaxArticles is how many articles an import holds in memory.
+const MaxArticles = maxArticles
+
 // Read sends a statement as the methods that read do.
 func (db *DB) Read(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return db.read(ctx).Query(ctx, sql, args...)

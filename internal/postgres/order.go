@@ -53,18 +53,27 @@ INSERT INTO touched SELECT customer_id, ordered_at, true, order_key FROM (SELECT
 
 // A line that is there as it is needs no work, and a file that is imported again is full of them. Where a line moves to
 // another customer, it is known from where. A refund that is new or another changes nothing of what was known before it.
+// What a copy does not say is not forgotten: the category of the article, and when a refund became known. A refund without a date
+// is known from the import on that first told of so much; one that came with the line counts from the order's time.
 const findChanges = `-- name: FindChanges
 CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
-SELECT s.*, o.customer_id AS old_customer, o.order_key IS NOT NULL AND r.revised AS revised,
+SELECT s.customer_key, s.order_key, s.line_no, s.ordered_at, s.sku, k.category, s.quantity, s.net_cents, s.discount_cents, s.refund_cents, k.refunded_at,
+  o.customer_id AS old_customer, o.order_key IS NOT NULL AND r.revised AS revised,
   CASE WHEN o.order_key IS NULL OR o.cancelled_at IS NOT NULL OR r.revised THEN least(o.ordered_at, s.ordered_at) ELSE coalesce(least(
     CASE WHEN o.refund_cents <> 0 THEN coalesce(o.refunded_at, o.ordered_at) END,
-    CASE WHEN s.refund_cents <> 0 THEN coalesce(s.refunded_at, s.ordered_at) END), o.ordered_at) END AS known_at
+    CASE WHEN s.refund_cents <> 0 THEN coalesce(k.refunded_at, s.ordered_at) END), o.ordered_at) END AS known_at
 FROM stage s LEFT JOIN (customer_order o JOIN customer c ON c.store_id = o.store_id AND c.customer_id = o.customer_id)
   ON o.store_id = %[1]d AND c.store_id = %[1]d AND o.order_key = s.order_key AND o.line_no = s.line_no
+LEFT JOIN product p ON p.store_id = %[1]d AND p.sku = s.sku AND s.category IS NULL
+CROSS JOIN LATERAL (SELECT
+  coalesce(s.category, CASE WHEN o.sku IS NOT DISTINCT FROM s.sku THEN o.category END, p.category) AS category,
+  CASE WHEN s.refund_cents = 0 OR s.refunded_at IS NOT NULL OR o.order_key IS NULL THEN s.refunded_at
+    WHEN s.refund_cents <= o.refund_cents THEN o.refunded_at
+    ELSE greatest(s.ordered_at, '%[2]s'::timestamptz) END AS refunded_at) k
 CROSS JOIN LATERAL (SELECT
   (c.customer_key, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents) IS DISTINCT FROM
-  (s.customer_key, s.ordered_at, s.sku, s.category, s.quantity, s.net_cents, s.discount_cents) AS revised) r
-WHERE o.order_key IS NULL OR r.revised OR o.cancelled_at IS NOT NULL OR (o.refund_cents, o.refunded_at) IS DISTINCT FROM (s.refund_cents, s.refunded_at)`
+  (s.customer_key, s.ordered_at, s.sku, k.category, s.quantity, s.net_cents, s.discount_cents) AS revised) r
+WHERE o.order_key IS NULL OR r.revised OR o.cancelled_at IS NOT NULL OR (o.refund_cents, o.refunded_at) IS DISTINCT FROM (s.refund_cents, k.refunded_at)`
 
 // New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
 const mergeCustomers = `-- name: MergeCustomers
@@ -102,6 +111,10 @@ FROM (
   GROUP BY u.customer_id) t
 WHERE c.store_id = $1 AND c.customer_id = t.customer_id`
 
+// Lines that state none may have got theirs from a list of products.
+const categoriesCame = `-- name: CategoriesCame
+SELECT EXISTS (SELECT FROM changed WHERE category IS NOT NULL)`
+
 const touchedSince = `-- name: TouchedSince
 SELECT coalesce(min(known_at), '9999-01-01'), coalesce(bool_or(revised), false) FROM touched`
 
@@ -136,26 +149,26 @@ type Imported struct {
 }
 
 // ImportLines merges lines into a store's orders in one transaction: all of them or none. It tells how many lines are new,
-// differ from what was there, or count no more. Nobody is scored.
+// differ from what was there, or count no more. What is told without a date is known from now on. Nobody is scored.
 func (db *DB) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (changed int64, err error) {
 	err = db.InTx(ctx, func(tx *Tx) error {
 		if _, err := tx.LockOrders(ctx, store); err != nil {
 			return err
 		}
-		in, err := tx.ImportLines(ctx, store, fill)
+		in, err := tx.ImportLines(ctx, store, time.Now(), fill)
 		changed = in.Changed
 		return err
 	})
 	return changed, err
 }
 
-// ImportLines does the same in a transaction that holds LockOrders.
-func (tx *Tx) ImportLines(ctx context.Context, store *engine.Store, fill Fill) (in Imported, err error) {
+// ImportLines does the same in a transaction that holds LockOrders, by the clock of the caller.
+func (tx *Tx) ImportLines(ctx context.Context, store *engine.Store, clock time.Time, fill Fill) (in Imported, err error) {
 	has, err := hasOrders(ctx, tx, store)
 	switch {
 	case err != nil:
 	case has:
-		in.Changed, in.wider, err = mergeOrders(ctx, tx, store, fill)
+		in.Changed, in.wider, err = mergeOrders(ctx, tx, store, clock, fill)
 		in.merged = in.Changed > 0
 	default:
 		in.Changed, err = loadOrders(ctx, tx, store, fill)
@@ -174,7 +187,7 @@ func (tx *Tx) TouchImported(ctx context.Context, store *engine.Store, in Importe
 
 // mergeOrders adds to the orders of a store that has some. wider is whether features of customers that have no line in the
 // import changed: what they know of the whole store did.
-func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (changed int64, wider bool, err error) {
+func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, clock time.Time, fill Fill) (changed int64, wider bool, err error) {
 	for _, sql := range []string{"CREATE TEMPORARY TABLE stage" + stageColumns + " ON COMMIT DROP", createTouched} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return 0, false, err
@@ -185,6 +198,9 @@ func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (c
 		return 0, false, err
 	}
 	if _, err := tx.Exec(ctx, "ANALYZE stage"); err != nil {
+		return 0, false, err
+	}
+	if err := staged.articles.write(ctx, tx, store, "stage"); err != nil {
 		return 0, false, err
 	}
 	steps := []string{removeLines}
@@ -201,7 +217,7 @@ func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (c
 		}
 		changed += gone.RowsAffected()
 	}
-	found, err := tx.Exec(ctx, fmt.Sprintf(findChanges, store.ID))
+	found, err := tx.Exec(ctx, fmt.Sprintf(findChanges, store.ID, staged.knownAt(store, clock).Format(time.RFC3339Nano)))
 	if err != nil {
 		return 0, false, err
 	}
@@ -217,8 +233,26 @@ func mergeOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (c
 			return 0, false, err
 		}
 	}
+	if !(store.Columns | staged.columns).Has(engine.ColumnCategory) {
+		var categories bool
+		if err := tx.QueryRow(ctx, categoriesCame).Scan(&categories); err != nil {
+			return 0, false, err
+		}
+		if categories {
+			staged.columns |= engine.ColumnCategory
+		}
+	}
 	wider, err = refresh(ctx, tx, store, staged.columns, added.RowsAffected())
 	return changed, wider, err
+}
+
+// knownAt is when that became known which the lines tell without a date; the store's orders end no sooner than they.
+func (s *staged) knownAt(store *engine.Store, clock time.Time) time.Time {
+	then := *store
+	if s.last.After(then.LastAt) {
+		then.LastAt = s.last
+	}
+	return then.KnownNow(clock).UTC().Truncate(time.Microsecond)
 }
 
 func copyWithdrawn(ctx context.Context, tx *Tx, orders map[string]time.Time) error {

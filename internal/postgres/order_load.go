@@ -60,12 +60,14 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 	}
 	sorter := linesort.New()
 	defer sorter.Close()
+	var said articles
 	var row []byte
 	columns, err := fill(func(l *ImportLine) error {
 		if l.Withdrawn {
 			return nil
 		}
 		lines++
+		said.see(l)
 		row = appendLine(row[:0], l)
 		return sorter.Add(&linesort.Line{Customer: l.Customer, At: l.OrderedAt.UnixMicro(), Value: l.NetCents - l.RefundCents, Bought: l.Quantity > 0, Row: row})
 	})
@@ -79,8 +81,16 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 	if err := loadCustomers(ctx, tx, store, sorted); err != nil {
 		return 0, err
 	}
-	if err := loadLines(ctx, tx, store, sorted); err != nil {
+	if err := loadLines(ctx, tx, store, &said, sorted); err != nil {
 		return 0, err
+	}
+	if err := said.write(ctx, tx, store, table); err != nil {
+		return 0, err
+	}
+	if said.more && said.lacking {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(fillCategories, table), store.ID); err != nil {
+			return 0, err
+		}
 	}
 	for _, sql := range completeLines {
 		if _, err := tx.Exec(ctx, fmt.Sprintf(sql, table, store.ID)); err != nil {
@@ -121,15 +131,16 @@ func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func
 	})
 }
 
-// loadLines writes the lines in order, under the numbers of their customers.
-func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(func(*linesort.Line) error) error) error {
+// loadLines writes the lines in order, under the numbers of their customers and with the categories that others say.
+func loadLines(ctx context.Context, tx *Tx, store *engine.Store, said *articles, sorted func(func(*linesort.Line) error) error) error {
 	ids, err := collect(ctx, tx, pgx.RowTo[int64], loadedCustomers, store.ID)
 	if err != nil {
 		return err
 	}
 	return copyRows(ctx, tx, fmt.Sprintf(copyLines, ordersTable(store.ID)), func(out *bufio.Writer) error {
 		place, customer := -1, ""
-		var head []byte
+		complete := said.lacking && len(said.said) > 0 && !said.more
+		var head, completed []byte
 		return sorted(func(l *linesort.Line) error {
 			if place < 0 || l.Customer != customer {
 				place++
@@ -140,7 +151,11 @@ func loadLines(ctx context.Context, tx *Tx, store *engine.Store, sorted func(fun
 			if _, err := out.Write(head); err != nil {
 				return err
 			}
-			_, err := out.Write(l.Row)
+			row := l.Row
+			if complete {
+				row, completed = said.complete(row, completed)
+			}
+			_, err := out.Write(row)
 			return err
 		})
 	})

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	stdcmp "cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -25,12 +26,22 @@ type lineKey struct {
 
 type orderBook map[lineKey]postgres.ImportLine
 
-// take does what an import of these lines means, and counts the lines that changed.
-func (b orderBook) take(lines []postgres.ImportLine) (changed int64) {
+// take does what an import of these lines means, and counts the lines that changed. What was said of articles is in products, and
+// known is when it became known what the lines tell without a date.
+func (b orderBook) take(lines []postgres.ImportLine, products map[string]string, known time.Time) (changed int64) {
 	last := map[string]int32{}
+	said := map[string]postgres.ImportLine{}
 	for _, l := range lines {
-		if !l.Withdrawn && !strings.HasPrefix(l.OrderKey, "~") {
+		if l.Withdrawn {
+			continue
+		}
+		if !strings.HasPrefix(l.OrderKey, "~") {
 			last[l.OrderKey] = max(last[l.OrderKey], l.Number)
+		}
+		if newest, there := said[l.SKU]; l.SKU != "" && l.Category != "" &&
+			(!there || stdcmp.Or(l.OrderedAt.Compare(newest.OrderedAt), strings.Compare(l.Category, newest.Category)) > 0) {
+			said[l.SKU] = l
+			products[l.SKU] = l.Category
 		}
 	}
 	for key := range b {
@@ -49,12 +60,37 @@ func (b orderBook) take(lines []postgres.ImportLine) (changed int64) {
 			continue
 		}
 		key := lineKey{l.OrderKey, l.Number}
-		if old, ok := b[key]; !ok || old != l {
+		old, there := b[key]
+		if l.Category == "" && there && old.SKU == l.SKU {
+			l.Category = old.Category
+		}
+		if l.Category == "" {
+			l.Category = products[l.SKU]
+		}
+		if there && l.RefundCents > 0 && l.RefundedAt.IsZero() {
+			if l.RefundedAt = old.RefundedAt; l.RefundCents > old.RefundCents {
+				l.RefundedAt = known
+				if known.Before(l.OrderedAt) {
+					l.RefundedAt = l.OrderedAt
+				}
+			}
+		}
+		if !there || old != l {
 			b[key] = l
 			changed++
 		}
 	}
 	return changed
+}
+
+// lastPurchase is the newest time of a purchase that counts.
+func (b orderBook) lastPurchase() (last time.Time) {
+	for _, l := range b {
+		if l.CancelledAt.IsZero() && l.Quantity > 0 && l.OrderedAt.After(last) {
+			last = l.OrderedAt
+		}
+	}
+	return last
 }
 
 // withdraw takes an order back: from a time on, or, where that is zero, altogether.
@@ -80,13 +116,15 @@ func randomLines(random *rand.Rand) (lines []postgres.ImportLine) {
 	line := func(order string, number int32) postgres.ImportLine {
 		l := postgres.ImportLine{Customer: fmt.Sprintf("c%d", random.IntN(5)), HasDiscount: random.IntN(2) == 0, Line: engine.Line{
 			OrderKey: order, Number: number, OrderedAt: start.Add(time.Duration(random.IntN(400)) * time.Hour), SKU: []string{"", "a", "b"}[random.IntN(3)],
-			Category: []string{"", "x > y"}[random.IntN(2)], Quantity: int32(random.IntN(4)*2 - 1), NetCents: int64(random.IntN(3) * 1000),
+			Category: []string{"", "", "x > y", "z"}[random.IntN(4)], Quantity: int32(random.IntN(4)*2 - 1), NetCents: int64(random.IntN(3) * 1000),
 		}}
 		if l.HasDiscount {
 			l.DiscountCents = int64(random.IntN(2) * 50)
 		}
 		if random.IntN(3) == 0 {
-			l.RefundCents, l.RefundedAt = 100, l.OrderedAt.Add(36*time.Hour)
+			if l.RefundCents = int64(50 * (1 + random.IntN(3))); random.IntN(2) == 0 {
+				l.RefundedAt = l.OrderedAt.Add(36 * time.Hour)
+			}
 		}
 		return l
 	}
@@ -206,22 +244,43 @@ WHERE store_id = $1 AND EXISTS (SELECT FROM customer_order o WHERE o.store_id = 
 	return texts
 }
 
-// TestImports holds imports one after another, the first of which makes the store's table, against the plain model.
+// importBy imports by a clock.
+func importBy(t *testing.T, db *postgres.DB, store *engine.Store, clock time.Time, lines []postgres.ImportLine) (changed int64) {
+	t.Helper()
+	check(t, db.InTx(t.Context(), func(tx *postgres.Tx) error {
+		store, err := tx.LockOrders(t.Context(), store)
+		if err != nil {
+			return err
+		}
+		in, err := tx.ImportLines(t.Context(), store, clock, fillWith(lines))
+		changed = in.Changed
+		return err
+	}))
+	return changed
+}
+
+// TestImports holds imports one after another, the first of which makes the store's table, against the plain model: on the
+// days of the orders, and when they ended long ago.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.DB(t)
 	db := postgres.New(pool)
-	for seed := range uint64(6) {
+	for seed := range uint64(8) {
 		store, err := db.EnsureStore(t.Context(), fmt.Sprint("shop", seed))
 		check(t, err)
 		random := rand.New(rand.NewPCG(seed, 1))
-		book := orderBook{}
+		clock := time.Date(2026, time.Month(3+3*(seed%2)), 19, 0, 0, 0, 0, time.UTC)
+		book, products := orderBook{}, map[string]string{}
 		for round := range 8 {
 			lines := randomLines(random)
-			want := book.take(lines)
-			changed, err := db.ImportLines(t.Context(), store, fillWith(lines))
-			check(t, err)
-			if changed != want {
+			present := engine.Store{Zone: time.UTC, LastAt: book.lastPurchase()}
+			for _, l := range lines {
+				if !l.Withdrawn && l.Quantity > 0 && l.OrderedAt.After(present.LastAt) {
+					present.LastAt = l.OrderedAt
+				}
+			}
+			want := book.take(lines, products, present.KnownNow(clock))
+			if changed := importBy(t, db, store, clock, lines); changed != want {
 				t.Errorf("seed %d, round %d: %d lines changed, want %d", seed, round, changed, want)
 			}
 			if diff := cmp.Diff(book, storedLines(t, pool, store.ID), cmp.AllowUnexported(lineKey{})); diff != "" {
@@ -230,11 +289,71 @@ func TestImports(t *testing.T) {
 			if diff := cmp.Diff(customerTotals(book), storedTotals(t, pool, store.ID)); diff != "" {
 				t.Fatalf("seed %d, round %d: -want +stored:\n%s", seed, round, diff)
 			}
+			if diff := cmp.Diff(products, storedProducts(t, pool, store.ID)); diff != "" {
+				t.Fatalf("seed %d, round %d: articles: -want +stored:\n%s", seed, round, diff)
+			}
 			checkStore(t, pool, store.ID)
-			if again, err := db.ImportLines(t.Context(), store, fillWith(lines)); err != nil || again != 0 {
-				t.Fatalf("seed %d, round %d: the same lines once more changed %d (%v)", seed, round, again, err)
+			if again := importBy(t, db, store, clock.AddDate(0, 0, 1), lines); again != 0 {
+				t.Fatalf("seed %d, round %d: the same lines once more changed %d", seed, round, again)
 			}
 		}
+	}
+}
+
+func storedProducts(t *testing.T, pool *pgxpool.Pool, storeID int32) map[string]string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), "SELECT sku, category FROM product WHERE store_id = $1", storeID)
+	check(t, err)
+	products := map[string]string{}
+	var sku, category string
+	_, err = pgx.ForEachRow(rows, []any{&sku, &category}, func() error {
+		products[sku] = category
+		return nil
+	})
+	check(t, err)
+	return products
+}
+
+// TestManyArticles imports more articles than are held in memory, at first and later: it must come to the same.
+func TestManyArticles(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	store, err := db.EnsureStore(t.Context(), "shop")
+	check(t, err)
+	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	var lines []postgres.ImportLine
+	add := func(sku, category string, at time.Time) {
+		lines = append(lines, postgres.ImportLine{Customer: "c", Line: engine.Line{
+			OrderKey: "o", Number: int32(len(lines) + 1), OrderedAt: at, SKU: sku, Category: category, Quantity: 1, NetCents: 100,
+		}})
+	}
+	for i := range postgres.MaxArticles {
+		add(fmt.Sprint("a", i), "first", at)
+	}
+	add("another", "old", at)
+	add("another", "new", at.Add(time.Hour))
+	add("another", "", at)
+	add("a7", "", at)
+	for _, key := range []string{"o", "later"} {
+		for i := range lines {
+			lines[i].OrderKey = key
+		}
+		if changed := importBy(t, db, store, at, lines); changed != int64(len(lines)) {
+			t.Errorf("%d lines changed, want %d", changed, len(lines))
+		}
+		book := storedLines(t, pool, store.ID)
+		for i, want := range []string{"old", "new", "new", "first"} {
+			if got := book[lineKey{key, int32(postgres.MaxArticles + 1 + i)}].Category; got != want {
+				t.Errorf("%s, line %d: the category is %q, want %q", key, i, got, want)
+			}
+		}
+		if changed := importBy(t, db, store, at, lines); changed != 0 {
+			t.Errorf("the same lines once more changed %d", changed)
+		}
+	}
+	if products := storedProducts(t, pool, store.ID); len(products) != postgres.MaxArticles+1 || products["another"] != "new" {
+		t.Errorf("%d articles are known, the last one as %q", len(products), products["another"])
 	}
 }
 

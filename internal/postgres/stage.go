@@ -37,6 +37,8 @@ const stageBuffer = 1 << 16
 type staged struct {
 	columns   engine.Columns
 	withdrawn map[string]time.Time // by order key, when it was cancelled
+	articles  articles
+	last      time.Time // the last purchase among the lines; zero where there is none
 }
 
 // copyStage writes the lines to the stage while they are read.
@@ -48,6 +50,10 @@ func copyStage(ctx context.Context, tx *Tx, fill Fill) (staged, error) {
 			if l.Withdrawn {
 				result.withdrawn[l.OrderKey] = l.CancelledAt
 				return nil
+			}
+			result.articles.see(l)
+			if l.Quantity > 0 && l.OrderedAt.After(result.last) {
+				result.last = l.OrderedAt
 			}
 			row = appendLine(appendText(binary.BigEndian.AppendUint16(row[:0], 1+lineWidth), l.Customer), l)
 			_, err := out.Write(row)

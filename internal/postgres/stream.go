@@ -26,6 +26,7 @@ type StreamedOrders struct {
 	Columns engine.Columns
 	Touch   bool        // whether touched customers are to be scored
 	Day     engine.Date // the store's present day
+	Now     time.Time   // when they came
 }
 
 // StreamCounts is what they did.
@@ -68,7 +69,7 @@ func (tx *Tx) MergeStreamed(ctx context.Context, store *engine.Store, s Streamed
 	for _, key := range known {
 		counts.Orders[key] = OrderUnchanged
 	}
-	changed, wider, err := mergeOrders(ctx, tx, store, s.fill)
+	changed, wider, err := mergeOrders(ctx, tx, store, s.Now, s.fill)
 	if counts.Changed = changed; err != nil || changed == 0 {
 		return counts, err
 	}
