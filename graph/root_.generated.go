@@ -8778,7 +8778,7 @@ input OrderInput {
 input OrderLineInput {
   "The article."
   sku: String
-  "The category; levels are joined with \" > \"."
+  "The category; levels are joined with \" > \". Unless told, what is known of the article."
   category: String
   "Negative for a return."
   quantity: Int!
@@ -8788,7 +8788,7 @@ input OrderLineInput {
   discount: Decimal
   "The amount refunded so far."
   refunded: Decimal
-  "When the refund became known; the order's time unless told."
+  "When the refund became known. Unless told: the date that is known of as large a refund; now, where the line was there without it; else the order's time."
   refundedAt: DateTime
 }
 

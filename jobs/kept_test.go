@@ -15,7 +15,7 @@ import (
 // importFile imports and tells how many lines changed.
 func (s *stream) importFile(t *testing.T, store *engine.Store, o ingest.Options, lines ...string) int64 {
 	t.Helper()
-	report, err := s.arrive.Import(t.Context(), s.again(t, t, store), []jobs.Source{file("orders.csv", strings.Join(lines, "\n") + "\n")}, o, nil, nil)
+	report, err := s.arrive.Import(t.Context(), s.again(t, t, store), []jobs.Source{file("orders.csv", strings.Join(lines, "\n")+"\n")}, o, nil, nil)
 	check(t, err)
 	return report.Changed
 }

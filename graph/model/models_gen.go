@@ -909,7 +909,7 @@ type OrderInput struct {
 type OrderLineInput struct {
 	// The article.
 	Sku *string `json:"sku,omitempty"`
-	// The category; levels are joined with " > ".
+	// The category; levels are joined with " > ". Unless told, what is known of the article.
 	Category *string `json:"category,omitempty"`
 	// Negative for a return.
 	Quantity int `json:"quantity"`
@@ -919,7 +919,7 @@ type OrderLineInput struct {
 	Discount *int64 `json:"discount,omitempty"`
 	// The amount refunded so far.
 	Refunded *int64 `json:"refunded,omitempty"`
-	// When the refund became known; the order's time unless told.
+	// When the refund became known. Unless told: the date that is known of as large a refund; now, where the line was there without it; else the order's time.
 	RefundedAt *time.Time `json:"refundedAt,omitempty"`
 }
 
