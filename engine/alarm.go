@@ -20,6 +20,16 @@ const (
 // AlarmKinds lists them.
 var AlarmKinds = []AlarmKind{AlarmSilence, AlarmCUSUM, AlarmShiryaevRoberts}
 
+// AlarmsOff says why no detector looks at a customer.
+type AlarmsOff string
+
+// The reasons.
+const (
+	AlarmsOn       AlarmsOff = ""
+	AlarmsTooSlow  AlarmsOff = "TOO_SLOW"  // the own rate is under one purchase in ten weeks
+	AlarmsTooYoung AlarmsOff = "TOO_YOUNG" // known for eight weeks or less, or by one purchase
+)
+
 // DefaultFalseAlarmRate is the share of unchanged customers that each detector may report in a year.
 const DefaultFalseAlarmRate = 0.2
 
@@ -41,7 +51,7 @@ type Alarm struct {
 	DaysSilent       int
 	// PValue is the share of unchanged customers that show as much within a year.
 	PValue float64
-	Rank   int // among the store's alarms of the date, 1 for the most certain; 0 while the run that raised it is not over
+	Rank   int // of the customer among those with alarms on the date, 1 for the most certain; 0 while the run that raised it is not over
 }
 
 // Explanation says the alarm in words.
@@ -62,7 +72,9 @@ func (a *Alarm) Explanation() string {
 type AlarmBasis struct {
 	// Watched is how many real customers the simulated ones were made after.
 	Watched int `json:"watched"`
-	// CUSUM and ShiryaevRoberts hold the values that 1/n, 2/n ... of the simulated customers go beyond within a year, n being their length.
+	// Silence, CUSUM and ShiryaevRoberts hold the thresholds with which 1/n, 2/n ... of the simulated customers get an alarm within a year, n
+	// being their length. Silence is missing in models made before it was simulated.
+	Silence         []float64 `json:"silence,omitempty"`
 	CUSUM           []float64 `json:"cusum"`
 	ShiryaevRoberts []float64 `json:"shiryaevRoberts"`
 }

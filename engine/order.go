@@ -92,7 +92,7 @@ type Store struct {
 	PurchaseStatuses []string
 	// FalseAlarmRate is the share of unchanged customers that each detector of alarms may report in a year.
 	FalseAlarmRate float64
-	// AlarmsPerWeek is how many alarms of a week are within the budget, the most certain first; nil: all.
+	// AlarmsPerWeek is how many customers with alarms are within the budget of a week, the most certain first; nil: all.
 	AlarmsPerWeek *int
 	// Predicts is what of the settings of predictions is the store's own.
 	Predicts PredictionOverrides

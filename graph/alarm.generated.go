@@ -916,6 +916,36 @@ func (ec *executionContext) marshalNAlarmKind2githubᚗcomᚋquimbiᚋquimbiᚋg
 	return v
 }
 
+func (ec *executionContext) unmarshalNAlarmKind2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmKindᚄ(ctx context.Context, v any) ([]model.AlarmKind, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.AlarmKind, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNAlarmKind2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmKind(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNAlarmKind2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmKindᚄ(ctx context.Context, sel ast.SelectionSet, v []model.AlarmKind) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAlarmKind2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmKind(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOAlarmFilter2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmFilter(ctx context.Context, v any) (*model.AlarmFilter, error) {
 	if v == nil {
 		return nil, nil

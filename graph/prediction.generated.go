@@ -879,6 +879,52 @@ func (ec *executionContext) fieldContext_Prediction_valueReason(_ context.Contex
 	return graphql.NewScalarFieldContext("Prediction", field, true, false, "PredictionReason")
 }
 
+func (ec *executionContext) _Prediction_alarmsOn(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Prediction_alarmsOn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AlarmsOn(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.AlarmKind) graphql.Marshaler {
+			return ec.marshalNAlarmKind2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAlarmKindᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Prediction_alarmsOn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Prediction", field, true, false, "AlarmKind")
+}
+
+func (ec *executionContext) _Prediction_alarmsOff(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Prediction_alarmsOff(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AlarmsOff(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.AlarmsOff) graphql.Marshaler {
+			return ec.marshalOAlarmsOff2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐAlarmsOff(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Prediction_alarmsOff(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Prediction", field, true, false, "AlarmsOff")
+}
+
 func (ec *executionContext) _Prediction_explanation(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1433,6 +1479,16 @@ func (ec *executionContext) _Prediction(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "alarmsOn":
+			out.Values[i] = ec._Prediction_alarmsOn(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "alarmsOff":
+			out.Values[i] = ec._Prediction_alarmsOff(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "explanation":
 			out.Values[i] = ec._Prediction_explanation(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1588,6 +1644,25 @@ func (ec *executionContext) unmarshalNPurchaseModelName2githubᚗcomᚋquimbiᚋ
 
 func (ec *executionContext) marshalNPurchaseModelName2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐPurchaseModelName(ctx context.Context, sel ast.SelectionSet, v model.PurchaseModelName) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) unmarshalOAlarmsOff2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐAlarmsOff(ctx context.Context, v any) (*engine.AlarmsOff, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := engine.AlarmsOff(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOAlarmsOff2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐAlarmsOff(ctx context.Context, sel ast.SelectionSet, v *engine.AlarmsOff) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) marshalOCalibration2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCalibration(ctx context.Context, sel ast.SelectionSet, v *model.Calibration) graphql.Marshaler {

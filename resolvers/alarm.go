@@ -101,17 +101,12 @@ func (r *Resolver) alarmsOf(ctx context.Context, c *model.Customer, q postgres.A
 }
 
 func (r *Resolver) alarmPage(ctx context.Context, page pageArgs[postgres.AlarmCursor], rows []*postgres.ListedAlarm, node func(*postgres.ListedAlarm) *model.Alarm, storeID int32, customer *int64, q postgres.AlarmQuery) *model.AlarmConnection {
-	count := func(ctx context.Context) (int, error) {
-		n, err := r.DB.CountAlarms(ctx, storeID, customer, q)
-		return n.Alarms, err
-	}
+	count := func(ctx context.Context) (int, error) { return r.DB.CountAlarms(ctx, storeID, customer, q) }
 	discovery := func(ctx context.Context) (*float64, error) {
-		n, err := r.DB.CountAlarms(ctx, storeID, customer, q)
-		if err != nil || n.Alarms == 0 {
-			return nil, err
+		if customer != nil {
+			return nil, nil
 		}
-		rate := n.False / float64(n.Alarms)
-		return &rate, nil
+		return r.DB.FalseDiscoveryRate(ctx, storeID, q)
 	}
 	return &model.AlarmConnection{Page: newPage(ctx, alarmKind, page, rows, alarmCursor, node, count), Discovery: discovery}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -66,11 +67,13 @@ func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Mod
 		return nil, engine.PredictionGiven, err
 	}
 	purchases := feature.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
-	p, reason := m.Predictor.Predict(purchases, engine.DateOf(at, c.Store.Zone))
+	date := engine.DateOf(at, c.Store.Zone)
+	p, reason := m.Predictor.Predict(purchases, date)
 	if p == nil {
 		return nil, reason, nil
 	}
-	return &model.Prediction{Prediction: p, ModelVersion: m.Version}, reason, nil
+	watched, off := alarm.NewWatcher(m.Predictor, c.Store.FalseAlarmRate).Watches(purchases, date)
+	return &model.Prediction{Prediction: p, ModelVersion: m.Version, Watched: watched, Off: off}, reason, nil
 }
 
 // snapshotPrediction gives the scores that the snapshot was stored with, and the parts that lead to them.

@@ -4,6 +4,7 @@
 package alarm
 
 import (
+	"math"
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
@@ -20,18 +21,23 @@ const (
 )
 
 // Watcher watches the customers of a store.
-type Watcher struct {
+type Watcher struct{ detectors []detector }
+
+// detector looks for one kind of change.
+type detector struct {
+	kind      engine.AlarmKind
+	read      func(m btyd.NBD, purchases []engine.Purchase, at engine.Date) reading
 	model     btyd.NBD
-	rate      float64 // false alarms a year
-	silence   btyd.SilenceRule
-	detectors []detector
+	levels    []float64 // see engine.AlarmBasis
+	threshold float64   // of the evidence
 }
 
-// detector is one that looks for too few purchases.
-type detector struct {
-	kind engine.AlarmKind
-	btyd.Detector
-	levels []float64 // see engine.AlarmBasis
+// reading is what a detector reads of a customer on a day.
+type reading struct {
+	watched bool
+	rate    float64 // the customer's own, in purchases a week
+	// evidence of a change is on the scale of a logarithm of odds, and larger for a change; what is under any threshold is -Inf.
+	evidence float64
 }
 
 // NewWatcher makes a watcher by a model's predictor, each of whose detectors reports the given share of unchanged customers within a
@@ -40,34 +46,51 @@ func NewWatcher(p *engine.Predictor, falseAlarmRate float64) *Watcher {
 	if p.Fault() != engine.PredictionGiven {
 		return nil
 	}
-	w := &Watcher{model: p.Purchases.Predictor().Active(), rate: falseAlarmRate, silence: btyd.DefaultSilenceRule()}
-	w.silence.PerYear = falseAlarmRate
-	if basis := p.Alarms; basis != nil {
-		for i, levels := range [][]float64{basis.CUSUM, basis.ShiryaevRoberts} {
-			d := detector{kind: detected[i].kind, Detector: detected[i].Detector, levels: levels}
-			d.Threshold = levels[place(falseAlarmRate, len(levels))]
-			w.detectors = append(w.detectors, d)
+	w := &Watcher{}
+	for _, d := range detectorsOf(p) {
+		switch {
+		case len(d.levels) > 0:
+			d.threshold = d.levels[place(falseAlarmRate, len(d.levels))]
+		case d.kind == engine.AlarmSilence: // as if a year's gaps were all looked at when they end
+			d.threshold = -math.Log(falseAlarmRate)
+		default:
+			continue
 		}
+		w.detectors = append(w.detectors, d)
 	}
 	return w
 }
 
-// detected are the detectors, without thresholds, in the order of the basis.
-var detected = []detector{
-	{kind: engine.AlarmCUSUM, Detector: btyd.Detector{Kind: btyd.CUSUM, Rho: btyd.RhoStop}},
-	{kind: engine.AlarmShiryaevRoberts, Detector: btyd.Detector{Kind: btyd.ShiryaevRoberts, Rho: btyd.RhoStop}},
+// detectorsOf gives the detectors of a predictor, without thresholds.
+func detectorsOf(p *engine.Predictor) []detector {
+	basis := p.Alarms
+	if basis == nil {
+		basis = &engine.AlarmBasis{}
+	}
+	list := []detector{
+		{kind: engine.AlarmSilence, read: silence, levels: basis.Silence},
+		{kind: engine.AlarmCUSUM, read: few(btyd.Detector{Kind: btyd.CUSUM, Rho: btyd.RhoStop}), levels: basis.CUSUM},
+		{kind: engine.AlarmShiryaevRoberts, read: few(btyd.Detector{Kind: btyd.ShiryaevRoberts, Rho: btyd.RhoStop}), levels: basis.ShiryaevRoberts},
+	}
+	for i := range list {
+		list[i].model = p.Purchases.Predictor().Active()
+	}
+	return list
 }
 
-// place is that of the level that a share of the simulated go beyond.
+// place is that of the level that a share of the simulated are reported with.
 func place(share float64, levels int) int {
 	return min(levels-1, max(0, int(share*float64(levels)+1e-9)-1))
 }
 
-// pValue is the share of unchanged customers who reach the value within a year: one of the levels' shares, so never 0.
-func (d *detector) pValue(value float64) float64 {
+// pValue is the share of unchanged customers who are reported within a year for as much evidence: one of the levels' shares, so never 0.
+func (d *detector) pValue(evidence float64) float64 {
 	n := len(d.levels)
-	at, _ := slices.BinarySearchFunc(d.levels, value, func(level, value float64) int {
-		if level >= value {
+	if n == 0 {
+		return min(1, max(1.0/levels, math.Exp(-evidence)))
+	}
+	at, _ := slices.BinarySearchFunc(d.levels, evidence, func(level, evidence float64) int {
+		if level >= evidence {
 			return -1
 		}
 		return 1
@@ -88,46 +111,71 @@ func (w *Watcher) Look(purchases []engine.Purchase, at engine.Date) (s Sight) {
 		return s
 	}
 	now, before := until(purchases, at), until(purchases, at-daysPerWeek)
-	if len(now) < 2 {
-		return s
-	}
-	if a, alarm, watched := w.silent(now, at); watched {
-		s.Watched = append(s.Watched, engine.AlarmSilence)
-		if alarm {
-			if _, already, _ := w.silent(before, at-daysPerWeek); !already {
-				s.Alarms = append(s.Alarms, a)
-			}
-		}
-	}
 	for i := range w.detectors {
 		d := &w.detectors[i]
-		a, alarm, watched := w.few(d, now, at)
-		if !watched {
+		r := d.look(now, at)
+		if !r.watched {
 			continue
 		}
 		s.Watched = append(s.Watched, d.kind)
-		if alarm {
-			if _, already, _ := w.few(d, before, at-daysPerWeek); !already {
-				s.Alarms = append(s.Alarms, a)
-			}
+		if r.evidence > d.threshold && !(d.look(before, at-daysPerWeek).evidence > d.threshold) {
+			s.Alarms = append(s.Alarms, d.alarm(r, now, at))
 		}
 	}
 	return s
+}
+
+// Watches lists the detectors that look at a customer on a day, and says why none does. A nil watcher has none, and no reason.
+func (w *Watcher) Watches(purchases []engine.Purchase, at engine.Date) (kinds []engine.AlarmKind, off engine.AlarmsOff) {
+	if w == nil {
+		return nil, engine.AlarmsOn
+	}
+	known := until(purchases, at)
+	for i := range w.detectors {
+		if w.detectors[i].look(known, at).watched {
+			kinds = append(kinds, w.detectors[i].kind)
+		}
+	}
+	if len(kinds) > 0 {
+		return kinds, engine.AlarmsOn
+	}
+	if ref, ok := reference(known, at-quietDays); ok {
+		if _, fast := w.detectors[0].model.OwnRate(ref); !fast {
+			return nil, engine.AlarmsTooSlow
+		}
+	}
+	return nil, engine.AlarmsTooYoung
+}
+
+// look is what the detector reads by the purchases before a day; without evidence where the customer is not watched.
+func (d *detector) look(purchases []engine.Purchase, at engine.Date) reading {
+	if len(purchases) >= 2 {
+		if r := d.read(d.model, purchases, at); r.watched {
+			return r
+		}
+	}
+	return reading{evidence: math.Inf(-1)}
+}
+
+// alarm tells what was read, in the terms of its kind.
+func (d *detector) alarm(r reading, purchases []engine.Purchase, at engine.Date) engine.Alarm {
+	a := engine.Alarm{
+		Kind: d.kind, Date: at, Rate: r.rate, Orders: len(purchases) - len(until(purchases, at-watchDays)),
+		DaysSilent: int(at - purchases[len(purchases)-1].Day),
+		Value:      r.evidence, Threshold: d.threshold, PValue: d.pValue(r.evidence),
+	}
+	if d.kind == engine.AlarmSilence {
+		rule := btyd.DefaultSilenceRule()
+		rule.PerYear = math.Exp(-d.threshold)
+		a.Value, a.Threshold = chance(d.model, purchases, at), rule.Limit(r.rate)
+	}
+	return a
 }
 
 // until are the purchases before a day.
 func until(purchases []engine.Purchase, day engine.Date) []engine.Purchase {
 	n, _ := slices.BinarySearchFunc(purchases, day, func(p engine.Purchase, day engine.Date) int { return int(p.Day - day) })
 	return purchases[:n]
-}
-
-// ownRate is that of the purchases before a day; watched is false where it is too small, or there are none.
-func (w *Watcher) ownRate(purchases []engine.Purchase, day engine.Date) (rate float64, watched bool) {
-	ref, ok := reference(purchases, day)
-	if !ok {
-		return 0, false
-	}
-	return w.model.OwnRate(ref)
 }
 
 // reference is the time from the first purchase to a day; ok is false where there is no purchase before it.
@@ -139,37 +187,42 @@ func reference(purchases []engine.Purchase, day engine.Date) (ref btyd.Reference
 	return btyd.Reference{X: len(known) - 1, Weeks: float64(day-known[0].Day) / daysPerWeek}, true
 }
 
-func (w *Watcher) seen(kind engine.AlarmKind, purchases []engine.Purchase, at engine.Date, rate float64) engine.Alarm {
-	return engine.Alarm{
-		Kind: kind, Date: at, Rate: rate, Orders: len(purchases) - len(until(purchases, at-watchDays)),
-		DaysSilent: int(at - purchases[len(purchases)-1].Day),
-	}
+// chance is that of an active customer to be silent for so long.
+func chance(m btyd.NBD, purchases []engine.Purchase, at engine.Date) float64 {
+	first, last := purchases[0].Day, purchases[len(purchases)-1].Day
+	return 1 - m.Silence(btyd.HistoryOfDays(len(purchases)-1, int(last-first), int(at-first)))
 }
 
-// silent looks at the present gap.
-func (w *Watcher) silent(purchases []engine.Purchase, at engine.Date) (a engine.Alarm, alarm, watched bool) {
-	rate, watched := w.ownRate(purchases, at-quietDays)
-	if !watched {
-		return a, false, false
+// silence reads the present gap. The evidence is -ln of the gaps as long as this one that an active customer leaves in a year: its
+// chance times their number. A gap that is not rare in itself is none.
+func silence(m btyd.NBD, purchases []engine.Purchase, at engine.Date) (r reading) {
+	ref, ok := reference(purchases, at-quietDays)
+	if !ok {
+		return r
 	}
-	h := engine.HistoryOf(purchases).Repeats(at)
-	a = w.seen(engine.AlarmSilence, purchases, at, rate)
-	a.Value, a.Threshold = 1-w.model.Silence(h), w.silence.Limit(rate)
-	a.PValue = min(1, a.Value*weeksPerYear*rate)
-	return a, w.silence.Alarm(w.model, h, rate), true
+	r.rate, r.watched = m.OwnRate(ref)
+	c := chance(m, purchases, at)
+	if r.evidence = -math.Log(c * weeksPerYear * r.rate); c > btyd.DefaultSilenceRule().Tail {
+		r.evidence = math.Inf(-1)
+	}
+	return r
 }
 
-// few runs a detector over the last weeks.
-func (w *Watcher) few(d *detector, purchases []engine.Purchase, at engine.Date) (a engine.Alarm, alarm, watched bool) {
-	rate, watched := w.ownRate(purchases, at-watchDays)
-	if !watched {
-		return a, false, false
+// few reads the last weeks by a detector of too few purchases.
+func few(d btyd.Detector) func(btyd.NBD, []engine.Purchase, engine.Date) reading {
+	return func(m btyd.NBD, purchases []engine.Purchase, at engine.Date) (r reading) {
+		ref, ok := reference(purchases, at-watchDays)
+		if !ok {
+			return r
+		}
+		if r.rate, r.watched = m.OwnRate(ref); !r.watched {
+			return r
+		}
+		for _, n := range weeksBefore(purchases, at) {
+			r.evidence, _ = d.Step(r.evidence, n, r.rate)
+		}
+		return r
 	}
-	weekly := weeksBefore(purchases, at)
-	a = w.seen(d.kind, purchases, at, rate)
-	a.Value, a.Threshold = d.run(weekly[:], rate), d.Threshold
-	a.PValue = d.pValue(a.Value)
-	return a, a.Value > a.Threshold, true
 }
 
 // weeksBefore counts purchases by week, the last one ending on the day.
@@ -182,13 +235,4 @@ func weeksBefore(purchases []engine.Purchase, at engine.Date) (weekly [engine.Al
 		weekly[engine.AlarmWeeks-1-ago]++
 	}
 	return weekly
-}
-
-// run is the detector's value after some weeks.
-func (d *detector) run(weekly []int, rate float64) float64 {
-	value := 0.0
-	for _, n := range weekly {
-		value, _ = d.Step(value, n, rate)
-	}
-	return value
 }

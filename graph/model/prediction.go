@@ -10,6 +10,25 @@ import (
 type Prediction struct {
 	*engine.Prediction
 	ModelVersion int
+	Watched      []engine.AlarmKind // by these detectors
+	Off          engine.AlarmsOff   // why by none
+}
+
+// AlarmsOn are the detectors that look at the customer.
+func (p *Prediction) AlarmsOn() []AlarmKind {
+	kinds := make([]AlarmKind, len(p.Watched))
+	for i, k := range p.Watched {
+		kinds[i] = alarmKinds[k]
+	}
+	return kinds
+}
+
+// AlarmsOff is null where a detector looks.
+func (p *Prediction) AlarmsOff() *engine.AlarmsOff {
+	if p.Off == engine.AlarmsOn {
+		return nil
+	}
+	return &p.Off
 }
 
 // NoPurchaseProbability is the probability of no order within the horizon, before calibration.

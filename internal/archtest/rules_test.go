@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 		"resolvers", "schema", "web",
 	},
 	"resolvers": {
-		"engine", "engine/backtest", "engine/explain", "engine/feature", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
+		"engine", "engine/alarm", "engine/backtest", "engine/explain", "engine/feature", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/...", "internal/auth", "internal/events", "internal/postgres", "jobs",
 	},
 	"graph":        {"engine", "engine/backtest/...", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/..."},
 	"graph/model":  {"engine", "engine/backtest/...", "engine/explain", "engine/journey", "engine/kselect", "engine/risk", "engine/versions", "engine/watch", "graph/scalar"},
@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 
 	"engine":                 {"engine/btyd", "engine/fcm", "engine/kselect", "engine/scale"},
 	"engine/alarm":           {"engine", "engine/btyd"},
-	"engine/backtest":        {"engine", "engine/btyd", "engine/feature", "engine/fit", "engine/risk", "engine/synth"},
+	"engine/backtest":        {"engine", "engine/alarm", "engine/btyd", "engine/feature", "engine/fit", "engine/risk", "engine/synth"},
 	"engine/backtest/report": {"engine", "engine/backtest", "engine/synth"},
 	"engine/explain":         {"engine", "engine/shapley"},
 	"engine/feature":         {"engine", "engine/scale"},

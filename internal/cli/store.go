@@ -34,7 +34,7 @@ type (
 		PurchaseStatuses *string  `placeholder:"LIST" help:"The order states that count as purchases from the next import on, with commas between; nothing: the usual ones."`
 		Retention        *string  `placeholder:"LIST" help:"Days that snapshots are kept, for example daily=30,weekly=auto; auto: as long as the installation keeps them."`
 		FalseAlarmRate   *float64 `placeholder:"SHARE" help:"The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95."`
-		AlarmsPerWeek    *string  `placeholder:"N|all" help:"How many alarms a week are within the budget, the most certain first; all: all."`
+		AlarmsPerWeek    *string  `placeholder:"N|all" help:"How many customers with alarms are within the budget each week, the most certain first; all: all."`
 		ChurnHorizonDays *string  `placeholder:"DAYS|auto" help:"Days without an order that count as lost, 7 to 730, from the next re-clustering on; auto: the installation's."`
 		Margin           *string  `placeholder:"SHARE|auto" help:"The share of revenue that counts in lifetime value, from the next re-clustering on; auto: the installation's."`
 		MonthlyDiscount  *string  `placeholder:"SHARE|auto" help:"The discount of future value a month, from the next re-clustering on; auto: the installation's."`

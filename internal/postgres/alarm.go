@@ -51,13 +51,20 @@ func (tx *Tx) ReplaceAlarms(ctx context.Context, storeID int32, customers Custom
 	return err
 }
 
+// beyondThreshold is how far an alarm lies over its threshold, as a logarithm of odds: it goes on where p-values end.
+const beyondThreshold = `CASE a.kind WHEN 1 THEN ln(greatest(a.threshold, 1e-300) / greatest(a.value, 1e-300)) ELSE a.value - a.threshold END`
+
+// A place is a customer's, by the most certain of its alarms, so that one customer takes one place of the budget.
 const rankAlarms = `-- name: RankAlarms
 UPDATE alarm a SET rank = r.rank FROM (
-  SELECT alarm_id, row_number() OVER (PARTITION BY alarm_date ORDER BY p_value, rate DESC, customer_id, kind) AS rank
-  FROM alarm WHERE store_id = $1 AND alarm_date = ANY ($2)) r
+  SELECT alarm_id, dense_rank() OVER (PARTITION BY alarm_date ORDER BY p_value, beyond DESC, customer_id) AS rank FROM (
+    SELECT a.alarm_id, a.alarm_date, a.customer_id, first_value(a.p_value) OVER best AS p_value, first_value(` + beyondThreshold + `) OVER best AS beyond
+    FROM alarm a WHERE a.store_id = $1 AND a.alarm_date = ANY ($2)
+    WINDOW best AS (PARTITION BY a.alarm_date, a.customer_id ORDER BY a.p_value, ` + beyondThreshold + ` DESC)) b) r
 WHERE a.store_id = $1 AND a.alarm_id = r.alarm_id AND a.rank <> r.rank`
 
-// RankAlarms orders the alarms of each date by how certain they are; of equally certain ones those of customers who order more often come first.
+// RankAlarms orders the customers who have alarms on each date by how certain the most certain one is: by p-value, and where that is the
+// same by how far it is beyond its threshold. All alarms of a customer have its place.
 func (tx *Tx) RankAlarms(ctx context.Context, storeID int32, dates []engine.Date) error {
 	_, err := tx.Exec(ctx, rankAlarms, storeID, dateParams(dates))
 	return err
@@ -195,29 +202,39 @@ SELECT l.* FROM `+keys+` CROSS JOIN LATERAL (
 	return pages, err
 }
 
-// AlarmCount is how many alarms a list holds, and how many of them unchanged customers would have raised.
-type AlarmCount struct {
-	Alarms int
-	False  float64
-}
-
-// CountAlarms counts a whole list. False alarms are expected to be as many as all watched customers raise up to the least certain
-// of the listed ones: watched p / 52 a week and detector. customer is one of the store's, nil for all of them.
-func (db *DB) CountAlarms(ctx context.Context, storeID int32, customer *int64, q AlarmQuery) (AlarmCount, error) {
+// CountAlarms counts a whole list. customer is one of the store's, nil for all of them.
+func (db *DB) CountAlarms(ctx context.Context, storeID int32, customer *int64, q AlarmQuery) (count int, err error) {
 	var s statement
 	s.where("a.store_id = ?", storeID)
 	if customer != nil {
 		s.where("a.customer_id = ?", *customer)
 	}
 	q.filter(&s)
-	var c AlarmCount
-	err := db.read(ctx).QueryRow(ctx, `-- name: CountAlarms
-SELECT coalesce(sum(g.n), 0)::bigint, coalesce(sum(least(g.n, g.p * w.watched / 52)), 0)::float8 FROM (
-  SELECT a.store_id, a.alarm_date, a.kind, count(*) AS n, max(a.p_value) AS p`+fromAlarms+` WHERE true`+s.and()+`
-  GROUP BY a.store_id, a.alarm_date, a.kind) g
+	err = db.read(ctx).QueryRow(ctx, `-- name: CountAlarms
+SELECT count(*)`+fromAlarms+` WHERE true`+s.and(), s.args...).Scan(&count)
+	return count, err
+}
+
+// FalseDiscoveryRate is the share of a store's list that customers who did not change are expected to have raised; nil where nothing is listed. A customer counts
+// once a date, by its most certain alarm. Of a date and a detector as many false ones are expected as all watched customers raise up to
+// the least certain of these: watched p / 52. So the list has to hold the most certain alarms of its dates and detectors, which it
+// does unless standing or those beyond the budget are asked for: then nil too.
+func (db *DB) FalseDiscoveryRate(ctx context.Context, storeID int32, q AlarmQuery) (rate *float64, err error) {
+	if q.Standing != nil || q.WithinBudget != nil && !*q.WithinBudget {
+		return nil, nil
+	}
+	var s statement
+	s.where("a.store_id = ?", storeID)
+	q.filter(&s)
+	err = db.read(ctx).QueryRow(ctx, `-- name: FalseDiscoveryRate
+SELECT (sum(least(g.n, g.p * w.watched / 52)) / sum(g.n))::float8 FROM (
+  SELECT store_id, alarm_date, kind, count(*) AS n, max(p_value) AS p FROM (
+    SELECT DISTINCT ON (a.alarm_date, a.customer_id) a.store_id, a.alarm_date, a.kind, a.p_value`+fromAlarms+` WHERE true`+s.and()+`
+    ORDER BY a.alarm_date, a.customer_id, a.p_value, `+beyondThreshold+` DESC) best
+  GROUP BY store_id, alarm_date, kind) g
 CROSS JOIN LATERAL (SELECT coalesce(sum(watched), 0) AS watched FROM alarm_watch w WHERE w.store_id = g.store_id AND w.alarm_date = g.alarm_date AND w.kind = g.kind) w`,
-		s.args...).Scan(&c.Alarms, &c.False)
-	return c, err
+		s.args...).Scan(&rate)
+	return rate, err
 }
 
 const recordAlarms = `-- name: RecordAlarms

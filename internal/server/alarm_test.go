@@ -71,7 +71,11 @@ func (a *api) testAlarms(t *testing.T, store *engine.Store) {
 		kinds[alarm.Kind]++
 		if i > 0 {
 			before := all[i-1]
-			if before.Date < alarm.Date || before.Date == alarm.Date && (*before.Rank+1 != *alarm.Rank || before.PValue > alarm.PValue) || before.Date > alarm.Date && *alarm.Rank != 1 {
+			next := *before.Rank + 1
+			if before.Customer == alarm.Customer {
+				next--
+			}
+			if before.Date < alarm.Date || before.Date == alarm.Date && *alarm.Rank != next || before.Date > alarm.Date && *alarm.Rank != 1 {
 				t.Errorf("%+v\nis followed by %+v", before, alarm)
 			}
 		}
@@ -110,8 +114,11 @@ func (a *api) testAlarms(t *testing.T, store *engine.Store) {
 // testAlarmEnds holds the ends of alarms to the customers' orders.
 func (a *api) testAlarmEnds(t *testing.T, all []shownAlarm) {
 	t.Helper()
-	standing, _ := a.allAlarms(t, "standing: true")
+	standing, page := a.allAlarms(t, "standing: true")
 	ended, _ := a.allAlarms(t, "standing: false")
+	if page.FalseDiscoveryRate != nil {
+		t.Errorf("of those that stand %v are said to be false", *page.FalseDiscoveryRate)
+	}
 	if len(standing) == 0 || len(ended) == 0 || len(standing)+len(ended) != len(all) {
 		t.Fatalf("%d stand and %d ended of %d", len(standing), len(ended), len(all))
 	}
@@ -141,8 +148,11 @@ func (a *api) testAlarmBudget(t *testing.T, all int) {
 	if text := set("alarmsPerWeek: 2, falseAlarmRate: 0.2"); !strings.Contains(text, `"settings":{"falseAlarmRate":0.2,"alarmsPerWeek":2}`) {
 		t.Error(text)
 	}
-	within, _ := a.allAlarms(t, "withinBudget: true")
-	beyond, _ := a.allAlarms(t, "withinBudget: false")
+	within, best := a.allAlarms(t, "withinBudget: true")
+	beyond, rest := a.allAlarms(t, "withinBudget: false")
+	if best.FalseDiscoveryRate == nil || rest.FalseDiscoveryRate != nil {
+		t.Errorf("false discovery rates within the budget %v, beyond it %v", best.FalseDiscoveryRate, rest.FalseDiscoveryRate)
+	}
 	if len(within)+len(beyond) != all || len(within) == 0 || len(beyond) == 0 {
 		t.Errorf("%d within the budget, %d beyond, of %d", len(within), len(beyond), all)
 	}
@@ -171,16 +181,26 @@ func (a *api) testCustomerAlarms(t *testing.T, all []shownAlarm) {
 			Nodes []struct {
 				CustomerID string
 				Alarms     alarmPage
+				Prediction struct {
+					AlarmsOn  []string
+					AlarmsOff *string
+				}
 			}
 		}
 	}
 	counter := pgtest.Queries(t, a.pool)
-	a.data(t, &got, `{ customers(filter: {storeId: "cdnow"}, orderBy: {field: ORDER_COUNT, direction: DESC}, first: 100) { nodes { customerId alarms(first: 50) { nodes { `+alarmFields+` } } } } }`, nil)
-	counter.AtMost(t, 5)
+	a.data(t, &got, `{ customers(filter: {storeId: "cdnow"}, orderBy: {field: ORDER_COUNT, direction: DESC}, first: 100) { nodes { customerId prediction { alarmsOn alarmsOff } alarms(first: 50) { falseDiscoveryRate nodes { `+alarmFields+` } } } } }`, nil)
+	counter.AtMost(t, 7)
 	some := 0
 	for _, c := range got.Customers.Nodes {
+		if !slices.Contains(c.Prediction.AlarmsOn, "SILENCE") || c.Prediction.AlarmsOff != nil {
+			t.Errorf("%s, one of the best customers, is watched by %v", c.CustomerID, c.Prediction.AlarmsOn)
+		}
 		if len(c.Alarms.Nodes) != want[c.CustomerID] {
 			t.Errorf("%s has %d alarms, and %d in the store's list", c.CustomerID, len(c.Alarms.Nodes), want[c.CustomerID])
+		}
+		if c.Alarms.FalseDiscoveryRate != nil {
+			t.Errorf("of one customer's alarms %v are said to be false", *c.Alarms.FalseDiscoveryRate)
 		}
 		for _, alarm := range c.Alarms.Nodes {
 			some++
@@ -191,6 +211,9 @@ func (a *api) testCustomerAlarms(t *testing.T, all []shownAlarm) {
 	}
 	if some == 0 {
 		t.Error("none of the best customers has an alarm")
+	}
+	if r := a.query(t, `{ customers(filter: {storeId: "cdnow"}, orderBy: {field: ORDER_COUNT, direction: ASC}, first: 1) { nodes { prediction { alarmsOn alarmsOff } } } }`, nil); !strings.Contains(r.Text, `"prediction":{"alarmsOn":[],"alarmsOff":"TOO_SLOW"}`) {
+		t.Errorf("who bought once: %s", r.Text)
 	}
 	var one struct{ Node shownAlarm }
 	a.data(t, &one, `query ($id: ID!) { node(id: $id) { ... on Alarm { `+alarmFields+` } } }`, map[string]any{"id": all[0].ID})
