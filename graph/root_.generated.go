@@ -828,6 +828,8 @@ type ComplexityRoot struct {
 	}
 
 	Prediction struct {
+		AlarmsOff             func(childComplexity int) int
+		AlarmsOn              func(childComplexity int) int
 		AsOf                  func(childComplexity int) int
 		ChurnRisk             func(childComplexity int) int
 		DaysSilent            func(childComplexity int) int
@@ -4838,6 +4840,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PopulationDrift.ModelVersion(childComplexity), true
 
+	case "Prediction.alarmsOff":
+		if e.ComplexityRoot.Prediction.AlarmsOff == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.AlarmsOff(childComplexity), true
+	case "Prediction.alarmsOn":
+		if e.ComplexityRoot.Prediction.AlarmsOn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.AlarmsOn(childComplexity), true
 	case "Prediction.asOf":
 		if e.ComplexityRoot.Prediction.AsOf == nil {
 			break
@@ -7227,11 +7241,11 @@ type Alarm implements Node {
   date: Date!
   "The model whose purchase model it rests on."
   modelVersion: Int!
-  "How likely an unchanged customer shows as much within a year, from 0 to 1: small is certain."
+  "The share of unchanged customers who show as much within a year, from 0 to 1: small is certain. Under 0.005 nothing is told apart."
   pValue: Float!
-  "The place among the store's alarms of the date, 1 for the most certain; null while the run that raised it is not over."
+  "The customer's place among those with alarms on the date, 1 for the most certain: by pValue, then by how far the value is beyond the threshold. All alarms of a customer on a date share it. Null while the run that raised it is not over."
   rank: Int
-  "Whether its rank is within the store's alarms a week; null without a rank."
+  "Whether the rank is within the store's alarms a week, which count customers; null without a rank."
   withinBudget: Boolean
   "When a purchase ended it; null while it stands."
   endedOn: Date
@@ -7249,7 +7263,7 @@ type Alarm implements Node {
   explanation: String!
 }
 
-"How an alarm comes about. Customers who order less than once in 10 weeks are not watched."
+"How an alarm comes about. Customers who order less than once in 10 weeks are not watched; Prediction.alarmsOn tells who is."
 enum AlarmKind {
   "A gap that an active customer would hardly leave."
   SILENCE
@@ -7281,7 +7295,7 @@ type AlarmConnection {
   pageInfo: PageInfo!
   "Of the whole list; counted only where it is asked for."
   totalCount: Int! @cost(weight: 10)
-  "The share of the whole list's alarms that unchanged customers are expected to have raised, from 0 to 1; null without any."
+  "The share of the whole list that unchanged customers are expected to have raised, from 0 to 1; a customer counts once a date. Null without any, of one customer's alarms, and where the filter asks for standing or withinBudget: false: it is known of the most certain alarms of a date only."
   falseDiscoveryRate: Float @cost(weight: 10)
 }
 
@@ -8924,8 +8938,20 @@ type Prediction {
   predictedLtv: Decimal
   "Why there is no value; null where there is one."
   valueReason: PredictionReason
+  "The detectors of alarms that look at the customer in a weekly snapshot of the date. Without some of them it is known for too short a time, or the model is older than they are; without any alarmsOff says why."
+  alarmsOn: [AlarmKind!]! @listSize(assumedSize: 3)
+  "Why no detector looks at the customer, so that no alarm does not mean all is well; null where one does. Churn risk is given all the same."
+  alarmsOff: AlarmsOff
   "The prediction in words, for example: Usually 21 days between orders, silent for 58: such a gap happens to 3 % of active customers like this."
   explanation: String!
+}
+
+"Why no detector of alarms looks at a customer. Without a prediction, so without a purchase model, none does either."
+enum AlarmsOff {
+  "It orders less than once in 10 weeks: no method notices a stop before several orders are missing."
+  TOO_SLOW
+  "It bought once only, or for the first time in the last 8 weeks."
+  TOO_YOUNG
 }
 
 "When the next order is due, if the customer is still active."
@@ -10826,7 +10852,7 @@ type Store implements Node {
     "Only what precedes this cursor."
     before: String
   ): SegmentTransitionConnection! @listSize(slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: true)
-  "Alarms, newest week first, in a week the most certain first."
+  "Alarms, newest week first, in a week the most certain customers first."
   alarms(
     "Which ones; all unless told."
     filter: AlarmFilter
@@ -10855,7 +10881,7 @@ type StoreSettings {
   scheduled: Boolean
   "The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95; 0.2 unless set."
   falseAlarmRate: Float!
-  "How many alarms a week are within the budget, the most certain first; null: all."
+  "How many customers with alarms are within the budget each week, the most certain first; null: all."
   alarmsPerWeek: Int
   "The horizon of churn risk: days without an order that count as lost. The installation's CHURN_HORIZON_DAYS unless set; a model keeps what held when it was made."
   churnHorizonDays: Int!
@@ -10901,7 +10927,7 @@ input UpdateStoreInput {
   scheduled: Boolean
   "The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95. The next weekly snapshots go by it."
   falseAlarmRate: Float
-  "How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once."
+  "How many customers with alarms are within the budget each week, the most certain first; null: all. It takes effect at once."
   alarmsPerWeek: Int
   "The horizon of churn risk in days, 7 to 730; null: the installation's. It takes effect with the next re-clustering, and is what backtests look ahead by unless told."
   churnHorizonDays: Int
@@ -12452,6 +12478,10 @@ func (ec *executionContext) childFields_Prediction(ctx context.Context, field gr
 		return ec.fieldContext_Prediction_predictedLtv(ctx, field)
 	case "valueReason":
 		return ec.fieldContext_Prediction_valueReason(ctx, field)
+	case "alarmsOn":
+		return ec.fieldContext_Prediction_alarmsOn(ctx, field)
+	case "alarmsOff":
+		return ec.fieldContext_Prediction_alarmsOff(ctx, field)
 	case "explanation":
 		return ec.fieldContext_Prediction_explanation(ctx, field)
 	}

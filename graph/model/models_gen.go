@@ -1263,7 +1263,7 @@ type StoreSettings struct {
 	Scheduled *bool `json:"scheduled,omitempty"`
 	// The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95; 0.2 unless set.
 	FalseAlarmRate float64 `json:"falseAlarmRate"`
-	// How many alarms a week are within the budget, the most certain first; null: all.
+	// How many customers with alarms are within the budget each week, the most certain first; null: all.
 	AlarmsPerWeek *int `json:"alarmsPerWeek,omitempty"`
 	// The horizon of churn risk: days without an order that count as lost. The installation's CHURN_HORIZON_DAYS unless set; a model keeps what held when it was made.
 	ChurnHorizonDays int `json:"churnHorizonDays"`
@@ -1295,7 +1295,7 @@ type UpdateStoreInput struct {
 	Scheduled graphql.Omittable[*bool] `json:"scheduled,omitempty"`
 	// The share of unchanged customers that each detector of alarms may report in a year, from 0.005 to 0.95. The next weekly snapshots go by it.
 	FalseAlarmRate *float64 `json:"falseAlarmRate,omitempty"`
-	// How many alarms a week are within the budget, the most certain first; null: all. It takes effect at once.
+	// How many customers with alarms are within the budget each week, the most certain first; null: all. It takes effect at once.
 	AlarmsPerWeek graphql.Omittable[*int] `json:"alarmsPerWeek,omitempty"`
 	// The horizon of churn risk in days, 7 to 730; null: the installation's. It takes effect with the next re-clustering, and is what backtests look ahead by unless told.
 	ChurnHorizonDays graphql.Omittable[*int] `json:"churnHorizonDays,omitempty"`
@@ -1315,7 +1315,7 @@ type UpdateStorePayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
-// How an alarm comes about. Customers who order less than once in 10 weeks are not watched.
+// How an alarm comes about. Customers who order less than once in 10 weeks are not watched; Prediction.alarmsOn tells who is.
 type AlarmKind string
 
 const (
