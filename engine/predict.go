@@ -11,10 +11,13 @@ import (
 type Prediction struct {
 	AsOf        Date
 	HorizonDays int
-	// Identifiable is false where the store's history does not show when customers leave: then PAlive is nil, and the rest
-	// takes every customer as active. IdentifiableReason says why, as a sentence.
-	Identifiable       bool
-	IdentifiableReason string
+	// Identifiable is false where the store's history does not tell every parameter of the purchase model: then PAlive is nil.
+	// TakenAsActive is true where it does not show at all when customers leave: then the rest takes every customer as active.
+	// IdentifiableReason says why, as a sentence.
+	Identifiable, TakenAsActive bool
+	IdentifiableReason          string
+	// Warnings are sentences about numbers that are there and doubtful.
+	Warnings []string
 	// ChurnRisk is NoPurchase after calibration, never 0 or 1.
 	ChurnRisk float64
 	// NoPurchase is the probability of no purchase within the horizon.
@@ -58,7 +61,7 @@ func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, lt
 	}
 	repeats, m := h.Repeats(asOf), p.Purchases.Predictor()
 	risk := p.Calibration.Apply(m.NoPurchase(repeats, p.horizonWeeks()))
-	_, ltvCents = p.value(m, h, repeats)
+	_, ltvCents, _ = p.value(m, h, repeats)
 	return &risk, ltvCents
 }
 
@@ -71,13 +74,32 @@ func (p *Predictor) horizonWeeks() float64 {
 	return float64(p.Settings.HorizonDays) / btyd.DaysPerWeek
 }
 
-func (p *Predictor) value(m btyd.Model, h PurchaseHistory, repeats btyd.History) (orderCents, ltvCents *int64) {
+// value is nil without a model of spend; modelled is false where the store's median stands in for what the model says.
+func (p *Predictor) value(m btyd.Model, h PurchaseHistory, repeats btyd.History) (orderCents, ltvCents *int64, modelled bool) {
 	if p.Spend == nil {
-		return nil, nil
+		return nil, nil, false
 	}
-	value, _ := p.Spend.ExpectedValue(h.Spend())
+	value, modelled := p.Spend.ExpectedValue(h.Spend())
 	order, ltv := toCents(value), toCents(btyd.LTV(m, repeats, value, p.Settings.LTVOptions()))
-	return &order, &ltv
+	return &order, &ltv, modelled
+}
+
+// warnings are those of a customer's prediction.
+func (p *Predictor) warnings(modelled bool) []string {
+	list := []string{}
+	if text := p.Purchases.Warning(); text != "" {
+		list = append(list, text)
+	}
+	if p.Spend == nil {
+		return list
+	}
+	if !modelled {
+		list = append(list, "the model of spend has no mean for this customer, so the store's median stands in for the expected order value")
+	}
+	if text := p.Spend.Warning(); text != "" {
+		list = append(list, text)
+	}
+	return list
 }
 
 func toCents(value float64) int64 { return int64(math.Round(math.Min(value*centsPerUnit, 1<<53))) }
@@ -107,7 +129,7 @@ func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, Predi
 	repeats, m, weeks := h.Repeats(asOf), p.Purchases.Predictor(), p.horizonWeeks()
 	d := &Prediction{
 		AsOf: asOf, HorizonDays: p.Settings.HorizonDays,
-		Identifiable: p.Purchases.Identifiable, IdentifiableReason: p.Purchases.Reason,
+		Identifiable: p.Purchases.Identifiable, TakenAsActive: p.Purchases.Fallback != nil, IdentifiableReason: p.Purchases.Reason,
 		NoPurchase: m.NoPurchase(repeats, weeks), Expected: m.Expected(repeats, weeks),
 		DaysSilent: int(asOf - h.LastAt), Next: nextOrder(m, repeats, asOf), ValueReason: p.SpendReason,
 	}
@@ -122,7 +144,9 @@ func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, Predi
 		silent := m.Active().NoPurchase(btyd.History{X: repeats.X, Tx: repeats.Tx, T: repeats.Tx}, repeats.T-repeats.Tx)
 		d.GapProbability = &silent
 	}
-	d.OrderValueCents, d.LTVCents = p.value(m, h, repeats)
+	var modelled bool
+	d.OrderValueCents, d.LTVCents, modelled = p.value(m, h, repeats)
+	d.Warnings = p.warnings(modelled)
 	return d, PredictionGiven
 }
 
@@ -156,8 +180,11 @@ func (d *Prediction) Explanation() string {
 			days(*d.UsualGapDays), d.DaysSilent, percent(*d.GapProbability))
 	}
 	text += fmt.Sprintf(" The chance of no order in the next %s is %s", days(float64(d.HorizonDays)), percent(d.ChurnRisk))
-	if !d.Identifiable {
+	if d.TakenAsActive {
 		return text + "; every customer counts as active here, since the store's history does not show when customers leave."
+	}
+	if d.PAlive == nil {
+		return text + "; whether it is a customer still is not told, since the purchase model does not quite fit the store's history."
 	}
 	return text + fmt.Sprintf(", and that of being a customer still is %s.", percent(*d.PAlive))
 }

@@ -111,18 +111,65 @@ func TestScoresAreThoseOfThePrediction(t *testing.T) {
 func TestDropoutNotIdentifiable(t *testing.T) {
 	t.Parallel()
 	p := cdnowPredictor()
-	p.Purchases.Identifiable, p.Purchases.Reason = false, "parameter a has run out of its range"
+	p.Purchases.Identifiable, p.Purchases.Reason, p.Purchases.Fallback = false, "this history does not show dropout", &btyd.NBD{R: 0.5, Alpha: 6}
 	d, _ := p.Predict(bought(100), predictionDay)
 	if d.PAlive != nil || d.Identifiable || d.IdentifiableReason != p.Purchases.Reason {
 		t.Errorf("%+v", d)
 	}
 	T, h := 100.0/7, 90.0/7
-	near(t, "P(no purchase)", d.NoPurchase, math.Pow((6.183+T)/(6.183+T+h), 0.525), 1e-12)
-	want := "Ordered once, 100 days ago. The chance of no order in the next 90 days is 77 %; every customer counts as active here," +
+	near(t, "P(no purchase)", d.NoPurchase, math.Pow((6+T)/(6+T+h), 0.5), 1e-12)
+	want := "Ordered once, 100 days ago. The chance of no order in the next 90 days is 78 %; every customer counts as active here," +
 		" since the store's history does not show when customers leave."
 	if diff := cmp.Diff(want, d.Explanation()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// Where all customers are alike the model predicts, and only P(alive) is kept back.
+func TestParametersAtTheEdge(t *testing.T) {
+	t.Parallel()
+	p := cdnowPredictor()
+	before, _ := p.Predict(bought(100), predictionDay)
+	p.Purchases.Identifiable, p.Purchases.Reason = false, "all customers buy at about the same rate"
+	d, _ := p.Predict(bought(100), predictionDay)
+	if d.PAlive != nil || d.Identifiable || d.TakenAsActive || d.NoPurchase != before.NoPurchase {
+		t.Errorf("%+v, before %+v", d, before)
+	}
+	if text := d.Explanation(); !strings.HasSuffix(text, "; whether it is a customer still is not told, since the purchase model does not quite fit the store's history.") {
+		t.Error(text)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	p := cdnowPredictor()
+	warned := func(want ...string) {
+		t.Helper()
+		d, _ := p.Predict(bought(100), predictionDay)
+		if len(d.Warnings) != len(want) {
+			t.Fatalf("%q, want %q", d.Warnings, want)
+		}
+		for i, text := range d.Warnings {
+			if !strings.Contains(text, want[i]) {
+				t.Errorf("%q, want %q", text, want[i])
+			}
+		}
+	}
+	warned()
+	p.Purchases.StandardErrors = []float64{0.1, 1, 0.8, 3}
+	warned()
+	p.Purchases.StandardErrors[2] = 2
+	warned("ln a has a standard error of 2.2")
+	p.Spend.Correlation = -0.41
+	warned("ln a has", "correlation -0.41")
+	p.Spend.Model.Q = 0.9
+	warned("ln a has", "the store's median stands in", "correlation -0.41")
+	models := p.Models()
+	if !strings.Contains(models[0].Warning, "hardly shows dropout") || !strings.Contains(models[1].Warning, "correlation -0.41") {
+		t.Errorf("%+v", models)
+	}
+	p.Spend = nil
+	warned("ln a has")
 }
 
 func TestPredictionReasons(t *testing.T) {

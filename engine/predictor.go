@@ -150,6 +150,7 @@ type FittedModel struct {
 	Customers                  int
 	Identifiable               bool
 	IdentifiableReason         string
+	Warning                    string   // about parameters that are hardly known, or what the model takes for granted
 	Correlation                *float64 // of frequency and mean value, of a spend model alone
 	Reason                     PredictionReason
 }
@@ -163,13 +164,13 @@ func (p *Predictor) Models() []FittedModel {
 	if f := p.Purchases; f != nil {
 		purchases.Names, purchases.Parameters, purchases.StandardErrors = f.Model.ParameterNames(), f.Model.Parameters(), f.StandardErrors
 		purchases.LogLikelihood, purchases.Customers = f.LogLikelihood, f.Customers
-		purchases.Identifiable, purchases.IdentifiableReason = f.Identifiable, f.Reason
+		purchases.Identifiable, purchases.IdentifiableReason, purchases.Warning = f.Identifiable, f.Reason, f.Warning()
 	}
 	spend := FittedModel{Name: btyd.GammaGamma{}.Name(), Reason: p.SpendReason}
 	if f := p.Spend; f != nil {
 		spend.Names, spend.Parameters, spend.StandardErrors = f.Model.ParameterNames(), f.Model.Parameters(), f.StandardErrors
 		spend.LogLikelihood, spend.Customers, spend.Correlation = f.LogLikelihood, f.Customers, &f.Correlation
-		spend.Identifiable, spend.IdentifiableReason = f.Identifiable, f.Reason
+		spend.Identifiable, spend.IdentifiableReason, spend.Warning = f.Identifiable, f.Reason, f.Warning()
 	}
 	return []FittedModel{purchases, spend}
 }

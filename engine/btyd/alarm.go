@@ -68,7 +68,7 @@ type Detector struct {
 	Kind string `json:"kind"`
 	// Rho is RhoStop, RhoSlump or another share in (0, 1).
 	Rho float64 `json:"rho"`
-	// Threshold is on the scale of Step's value and is set by Thresholds, the same for all customers.
+	// Threshold is on the scale of Step's value, the same for all customers.
 	Threshold float64 `json:"threshold"`
 }
 
@@ -85,23 +85,4 @@ func (d Detector) Step(value float64, purchases int, rate float64) (next float64
 		next = math.Max(0, value+gain)
 	}
 	return next, next > d.Threshold
-}
-
-// Alarms runs the detector over consecutive weekly purchase counts and returns the indices of the weeks with an alarm.
-// It returns none for customers slower than SlowestRate.
-func (d Detector) Alarms(weekly []int, rate float64) []int {
-	if rate < SlowestRate {
-		return nil
-	}
-	var weeks []int
-	value := 0.0
-	for week, purchases := range weekly {
-		next, alarm := d.Step(value, purchases, rate)
-		if alarm {
-			weeks = append(weeks, week)
-			next = 0
-		}
-		value = next
-	}
-	return weeks
 }

@@ -1,14 +1,9 @@
 package btyd
 
 import (
-	"context"
-	"errors"
 	"math"
-	"math/rand/v2"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"gonum.org/v1/gonum/stat/distuv"
 	"pgregory.net/rapid"
 )
 
@@ -39,11 +34,13 @@ func TestDetectorsByHand(t *testing.T) {
 	t.Parallel()
 	// Rate 2 and rho 0.5: one silent week adds 1, one purchase takes ln 2.
 	cusum := Detector{Kind: CUSUM, Rho: RhoSlump, Threshold: 2.5}
-	if diff := cmp.Diff([]int{4, 7}, cusum.Alarms([]int{0, 5, 0, 0, 0, 0, 0, 0, 0}, 2)); diff != "" {
-		t.Errorf("weeks with an alarm (-want +got):\n%s", diff)
-	}
-	if weeks := cusum.Alarms(make([]int, 500), 0.09); weeks != nil {
-		t.Errorf("alarms of a slow buyer: %v", weeks)
+	at := 0.0
+	for week, purchases := range []int{0, 5, 0, 0, 0} {
+		next, alarm := cusum.Step(at, purchases, 2)
+		if alarm != (week == 4) {
+			t.Errorf("week %d: %g, alarm %v", week, next, alarm)
+		}
+		at = next
 	}
 
 	roberts := Detector{Kind: ShiryaevRoberts, Rho: RhoSlump, Threshold: math.Inf(1)}
@@ -74,87 +71,4 @@ func TestDetectorsAreFiniteAndMonotone(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Fresh unchanged customers alarm in a year about as often as asked; customers who stop are found within the year.
-func TestThresholdsHoldTheirRate(t *testing.T) {
-	t.Parallel()
-	m := NBD{R: 0.8, Alpha: 4}
-	var references []Reference
-	rates := distuv.Gamma{Alpha: m.R, Beta: m.Alpha, Src: rand.NewPCG(9, 9)}
-	var truth []float64
-	for range 8000 {
-		rate := rates.Rand()
-		references = append(references, Reference{X: int(distuv.Poisson{Lambda: rate * 40, Src: rand.NewPCG(8, uint64(len(truth)))}.Rand()), Weeks: 40})
-		truth = append(truth, rate)
-	}
-	options := DefaultThresholdOptions()
-	options.Customers = 8000
-	detectors, err := Thresholds(t.Context(), m, references, []Detector{
-		{Kind: CUSUM, Rho: RhoStop}, {Kind: CUSUM, Rho: RhoSlump}, {Kind: ShiryaevRoberts, Rho: RhoStop}, {Kind: ShiryaevRoberts, Rho: RhoSlump},
-	}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := Thresholds(t.Context(), m, references, detectors[:2], options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(detectors[:2], again); diff != "" {
-		t.Errorf("the same seed gives other thresholds (-first +second):\n%s", diff)
-	}
-
-	for _, d := range detectors {
-		watched, alarmed, frequent, found := 0.0, 0.0, 0.0, 0.0
-		for i, ref := range references {
-			rate, ok := m.OwnRate(ref)
-			if !ok {
-				continue
-			}
-			weekly := make([]int, 52)
-			poisson := distuv.Poisson{Lambda: truth[i], Src: rand.NewPCG(7, uint64(i))}
-			for w := range weekly {
-				weekly[w] = int(poisson.Rand())
-			}
-			watched++
-			if len(d.Alarms(weekly, rate)) > 0 {
-				alarmed++
-			}
-			if rate > 0.5 {
-				frequent++
-				if len(d.Alarms(make([]int, 26), rate)) > 0 {
-					found++
-				}
-			}
-		}
-		near(t, d.Kind+" share of false alarms", alarmed/watched, 0.2, 0.03)
-		if found < 0.95*frequent {
-			t.Errorf("%s with rho %g finds %g of %g frequent buyers who stopped", d.Kind, d.Rho, found, frequent)
-		}
-	}
-}
-
-func TestThresholdRefusals(t *testing.T) {
-	t.Parallel()
-	m, options := NBD{R: 1, Alpha: 4}, DefaultThresholdOptions()
-	frequent := []Reference{{X: 40, Weeks: 30}}
-	stop := []Detector{{Kind: CUSUM, Rho: RhoStop}}
-
-	if _, err := Thresholds(t.Context(), m, []Reference{{X: 0, Weeks: 30}}, stop, options); !errors.Is(err, ErrNoneWatched) {
-		t.Errorf("only slow buyers: %v", err)
-	}
-	if _, err := Thresholds(t.Context(), m, frequent, []Detector{{Kind: "ewma", Rho: 0.1}}, options); err == nil {
-		t.Error("an unknown kind was taken")
-	}
-	if _, err := Thresholds(t.Context(), m, frequent, []Detector{{Kind: CUSUM, Rho: 1}}, options); err == nil {
-		t.Error("rho = 1 was taken")
-	}
-	if _, err := Thresholds(t.Context(), m, frequent, stop, ThresholdOptions{}); err == nil {
-		t.Error("empty options were taken")
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Thresholds(cancelled, m, frequent, stop, options); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
 }

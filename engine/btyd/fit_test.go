@@ -17,7 +17,13 @@ import (
 // simulate draws customers of a model who made their first purchase at a uniform time in the given weeks before now.
 // Times fall on whole days, as a shop's do.
 func simulate(m Model, customers int, shortest, longest float64, seed uint64) []History {
-	histories := make([]History, customers)
+	histories, _ := simulateOn(m, customers, shortest, longest, 0, seed)
+	return histories
+}
+
+// simulateOn also tells how many purchases each of them makes in the given weeks after now.
+func simulateOn(m Model, customers int, shortest, longest, weeks float64, seed uint64) (histories []History, later []int) {
+	histories, later = make([]History, customers), make([]int, customers)
 	for i := range histories {
 		source := rand.NewPCG(seed, uint64(i))
 		uniform := distuv.Uniform{Min: shortest, Max: longest, Src: source}
@@ -39,10 +45,16 @@ func simulate(m Model, customers int, shortest, longest float64, seed uint64) []
 		}
 		wait := distuv.Exponential{Rate: rate, Src: source}
 		chance := distuv.Uniform{Max: 1, Src: source}
-		for at := wait.Rand(); at <= math.Min(until, h.T); at += wait.Rand() {
-			if day(at) > h.Tx { // purchases of one day are one
-				h.X++
-				h.Tx = day(at)
+		last := 0.0
+		for at := wait.Rand(); at <= math.Min(until, h.T+weeks); at += wait.Rand() {
+			if day(at) > last { // purchases of one day are one
+				last = day(at)
+				if last > h.T {
+					later[i]++
+				} else {
+					h.X++
+					h.Tx = last
+				}
 			}
 			if chance.Rand() < stop {
 				break
@@ -50,7 +62,7 @@ func simulate(m Model, customers int, shortest, longest float64, seed uint64) []
 		}
 		histories[i] = h
 	}
-	return histories
+	return histories, later
 }
 
 func within(t *testing.T, names []string, got, errs, want []float64) {
@@ -149,6 +161,83 @@ func TestDropoutThatCannotBeSeen(t *testing.T) {
 		}
 		near(t, c.name+" P0", c.predictor.NoPurchase(h, 13), math.Pow(26.0/39, 4.2), 0.03)
 	}
+}
+
+// Where a parameter runs away, the reason says why, and what the fit predicts comes true: without dropout only where none is
+// visible.
+func TestFitsAtTheEdgePredictWhatComes(t *testing.T) {
+	t.Parallel()
+	bg := func(ctx context.Context, groups []Group) (edge, error) {
+		f, err := FitBGNBD(ctx, groups, FitOptions{})
+		if err != nil {
+			return edge{}, err
+		}
+		return edge{f.Predictor(), f.Identifiable, f.Reason, f.Fallback}, nil
+	}
+	mbg := func(ctx context.Context, groups []Group) (edge, error) {
+		f, err := FitMBGNBD(ctx, groups, FitOptions{})
+		if err != nil {
+			return edge{}, err
+		}
+		return edge{f.Predictor(), f.Identifiable, f.Reason, f.Fallback}, nil
+	}
+	pareto := func(ctx context.Context, groups []Group) (edge, error) {
+		f, err := FitParetoNBD(ctx, groups, FitOptions{})
+		if err != nil {
+			return edge{}, err
+		}
+		return edge{f.Predictor(), f.Identifiable, f.Reason, f.Fallback}, nil
+	}
+	const sameRate, noDropout = "buy at about the same rate", "does not show dropout"
+	for _, c := range []struct {
+		name   string
+		truth  Model
+		seed   uint64
+		fit    func(context.Context, []Group) (edge, error)
+		reason string
+	}{
+		{"bg, nobody leaves", NBD{1.2, 20}, 1, bg, noDropout},
+		{"mbg, nobody leaves", NBD{1.2, 20}, 1, mbg, noDropout},
+		{"pareto, nobody leaves", NBD{1.2, 20}, 1, pareto, noDropout},
+		{"bg, all leave alike", BGNBD{1.2, 12, 3e6, 7e6}, 1, bg, "equally likely to leave after a purchase"},
+		{"mbg, all leave alike", MBGNBD{1.2, 12, 3e6, 7e6}, 1, mbg, "equally likely to leave after a purchase"},
+		{"pareto, all leave alike", ParetoNBD{1.2, 6, 1e6, 2e7}, 1, pareto, "leave at about the same rate"},
+		{"mbg, all buy alike", MBGNBD{5e6, 4e7, 0.8, 2.4}, 1, mbg, sameRate},
+		{"pareto, all buy alike", ParetoNBD{5e6, 4e7, 0.9, 20}, 1, pareto, sameRate},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			const customers, weeks = 4000, 26
+			histories, later := simulateOn(c.truth, customers, 10, 60, weeks, c.seed)
+			groups, _ := GroupHistories(histories)
+			fit, err := c.fit(t.Context(), groups)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fit.identifiable || !strings.Contains(fit.reason, c.reason) || (fit.fallback != nil) != (c.reason == noDropout) {
+				t.Errorf("identifiable %v, reason %q, fallback %v", fit.identifiable, fit.reason, fit.fallback)
+			}
+			expected, none, bought, silent := 0.0, 0.0, 0.0, 0.0
+			for i, h := range histories {
+				expected += fit.predictor.Expected(h, weeks) / customers
+				none += fit.predictor.NoPurchase(h, weeks) / customers
+				bought += float64(later[i]) / customers
+				if later[i] == 0 {
+					silent += 1.0 / customers
+				}
+			}
+			near(t, "purchases of a customer", expected, bought, 0.07*bought+0.02)
+			near(t, "share without a purchase", none, silent, 0.02)
+		})
+	}
+}
+
+// edge is what there is to tell of a fit at the edge of its parameters.
+type edge struct {
+	predictor    Model
+	identifiable bool
+	reason       string
+	fallback     *NBD
 }
 
 func TestTimeUnitChangesNothingButTimes(t *testing.T) {

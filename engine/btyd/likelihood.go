@@ -184,6 +184,35 @@ func (l *geometricLikelihood) evaluate(parameters, gradient []float64) float64 {
 	return total[0]
 }
 
+// nbdLikelihood is that of purchasing without dropout, in r and alpha.
+type nbdLikelihood struct{ *histories }
+
+func (l *nbdLikelihood) evaluate(parameters, gradient []float64) float64 {
+	r, alpha := parameters[0], parameters[1]
+	total := sums{l.size() * r * math.Log(alpha), l.size() * math.Log(alpha), l.size() * r / alpha}
+	for _, c := range l.repeats {
+		rise, riseR := logRising(r, c.x)
+		total[0] += c.customers * rise
+		total[1] += c.customers * riseR
+	}
+	chunks := sumChunks(len(l.groups), l.workers, func(low, high int) sums {
+		var s sums
+		for _, g := range l.groups[low:high] {
+			n, m, end := float64(g.Count), r+float64(g.X), alpha+g.T
+			log := math.Log(end)
+			s[0] -= n * m * log
+			s[1] -= n * log
+			s[2] -= n * m / end
+		}
+		return s
+	})
+	for i, v := range chunks {
+		total[i] += v
+	}
+	copy(gradient, total[1:3])
+	return total[0]
+}
+
 // paretoLikelihood is that of Pareto/NBD.
 type paretoLikelihood struct{ *histories }
 

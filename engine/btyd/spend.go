@@ -90,8 +90,13 @@ type SpendFit struct {
 	Reason       string `json:"reason,omitempty"`
 }
 
-// Independent tells whether frequency and spend are uncorrelated enough for the model.
-func (f *SpendFit) Independent() bool { return math.Abs(f.Correlation) <= MaxSpendCorrelation }
+// Warning is a sentence about what the model takes for granted and these customers contradict; empty where they do not.
+func (f *SpendFit) Warning() string {
+	if math.Abs(f.Correlation) <= MaxSpendCorrelation {
+		return ""
+	}
+	return fmt.Sprintf("frequency and value go together (correlation %.2f), which the model takes for independent, so expected values are doubtful", f.Correlation)
+}
 
 // ExpectedValue is that of the model, or the median where the model has none; modelled is false then.
 func (f *SpendFit) ExpectedValue(s Spend) (value float64, modelled bool) {
@@ -128,12 +133,26 @@ func FitGammaGamma(ctx context.Context, spends []Spend, options FitOptions) (*Sp
 	if len(fit.StandardErrors) == 3 {
 		fit.StandardErrors[2] *= data.unit
 	}
-	fit.Reason = outOfRange([]string{"p", "q", "gamma/mean"}, p)
-	if fit.Reason == "" && model.Q <= 1 {
-		fit.Reason = fmt.Sprintf("q = %.3g is not above 1, so the population has no mean spend; the median is used", model.Q)
-	}
+	fit.Reason = spendFlaw(p, top.standardErrors)
 	fit.Identifiable = fit.Reason == ""
 	return fit, nil
+}
+
+// spendFlaw takes gamma in units of the average spend.
+func spendFlaw(p, standardErrors []float64) string {
+	for i, name := range []string{"p", "q", "gamma/mean"} {
+		if !inRange(p[i]) {
+			return fmt.Sprintf("%s = %.3g has run out of the range %g to %g", name, p[i], lowest, highest)
+		}
+	}
+	switch {
+	case p[1] <= 1:
+		return fmt.Sprintf("q = %.3g is not above 1, so the population has no mean spend; the median is used", p[1])
+	case standardErrors == nil:
+		return "the likelihood is flat along a line of parameters, which cannot be told apart"
+	default:
+		return ""
+	}
 }
 
 // spendLikelihood is that of Gamma-Gamma with spend measured in units of its average, so that the starts suit every

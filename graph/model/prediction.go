@@ -34,7 +34,7 @@ func (p *Prediction) AlarmsOff() *engine.AlarmsOff {
 // NoPurchaseProbability is the probability of no order within the horizon, before calibration.
 func (p *Prediction) NoPurchaseProbability() float64 { return p.NoPurchase }
 
-// IdentifiableReason is null where the history shows when customers leave.
+// IdentifiableReason is null where the history tells all parameters.
 func (p *Prediction) IdentifiableReason() *string { return textOrNull(p.Prediction.IdentifiableReason) }
 
 // ExpectedPurchases is that within the horizon.
@@ -76,7 +76,7 @@ func NewPurchaseModels(m *engine.Model) []*PurchaseModel {
 	for _, f := range m.Predictor.Models() {
 		shown := &PurchaseModel{
 			Name: PurchaseModelName(strings.ToUpper(f.Name)), AsOf: m.AsOf, Parameters: []*ModelParameter{}, Customers: f.Customers,
-			Identifiable: f.Identifiable, IdentifiableReason: textOrNull(f.IdentifiableReason), Correlation: f.Correlation, Reason: PredictionReason(f.Reason),
+			Identifiable: f.Identifiable, IdentifiableReason: textOrNull(f.IdentifiableReason), Warning: textOrNull(f.Warning), Correlation: f.Correlation, Reason: PredictionReason(f.Reason),
 		}
 		for i, name := range f.Names {
 			p := &ModelParameter{Name: name, Value: f.Parameters[i]}

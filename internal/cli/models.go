@@ -232,6 +232,7 @@ func addFit[M btyd.Model](
 	}
 	r.LogLikelihood, r.Customers, r.Identifiable = &fit.LogLikelihood, fit.Customers, fit.Identifiable
 	r.note(fit.Reason)
+	r.note(fit.Warning())
 	r.setParameters(fit.Model.Parameters(), fit.StandardErrors)
 	f.models = append(f.models, r)
 	f.predictors[r.Name] = predictor{fit.Predictor(), fit.Identifiable}
@@ -252,9 +253,7 @@ func (f *fittedModels) addSpend(ctx context.Context, spends []btyd.Spend) error 
 	f.spend = fit
 	r.LogLikelihood, r.Customers, r.Identifiable, r.Correlation = &fit.LogLikelihood, fit.Customers, fit.Identifiable, &fit.Correlation
 	r.note(fit.Reason)
-	if !fit.Independent() {
-		r.note("frequency and value go together, which the model takes for independent")
-	}
+	r.note(fit.Warning())
 	r.setParameters(fit.Model.Parameters(), fit.StandardErrors)
 	f.models = append(f.models, r)
 	return nil

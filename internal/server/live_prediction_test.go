@@ -65,6 +65,7 @@ func TestSteadyLiveShop(t *testing.T) {
 				Name               string
 				Identifiable       bool
 				IdentifiableReason *string
+				Warning            *string
 			}
 			Calibration struct {
 				Applied          bool
@@ -73,9 +74,9 @@ func TestSteadyLiveShop(t *testing.T) {
 			}
 		}
 	}
-	a.data(t, &got, `{ store(key: "shop") { now purchaseModels { name identifiable identifiableReason } calibration { applied reason intercept slope } } }`, nil)
+	a.data(t, &got, `{ store(key: "shop") { now purchaseModels { name identifiable identifiableReason warning } calibration { applied reason intercept slope } } }`, nil)
 	m := got.Store.PurchaseModels[0]
-	if m.Name != "MBG_NBD" || m.Identifiable || m.IdentifiableReason == nil || *m.IdentifiableReason == "" {
+	if m.Name != "MBG_NBD" || m.Identifiable || m.IdentifiableReason == nil || !strings.Contains(*m.IdentifiableReason, "does not show dropout") || m.Warning != nil {
 		t.Fatalf("%+v", m)
 	}
 	if c := got.Store.Calibration; c.Applied || c.Reason != "TOO_FEW_OUTCOMES" || c.Intercept != 0 || c.Slope != 1 {

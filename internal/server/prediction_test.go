@@ -26,7 +26,7 @@ type prediction struct {
 	Explanation                      string
 }
 
-const predictionFields = `asOf modelVersion horizonDays churnRisk noPurchaseProbability identifiable identifiableReason pAlive expectedPurchases daysSilent
+const predictionFields = `asOf modelVersion horizonDays churnRisk noPurchaseProbability identifiable identifiableReason warnings pAlive expectedPurchases daysSilent
   usualGapDays gapProbability nextOrder { date from to probability } expectedOrderValue predictedLtv valueReason explanation`
 
 // testPredictions holds the predictions of a real shop to each other: those of snapshots to what was stored with them, and

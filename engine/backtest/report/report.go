@@ -211,7 +211,7 @@ func (p *page) calibration(r *backtest.Result, place Place) {
 		p.line("The product calibrates by what it knows: here by the fitting third's outcomes that were known on the last Sunday.")
 	}
 	if !r.Identifiable {
-		p.line("The history does not show when customers leave (%s), so everybody was taken as active.", r.IdentifiableReason)
+		p.line("Not all of the purchase model can be told from the history: %s.", r.IdentifiableReason)
 	}
 }
 
