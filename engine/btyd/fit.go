@@ -129,10 +129,7 @@ func fitPurchases[M Model](
 		Name: model.Name(), Model: model, StandardErrors: top.standardErrors, LogLikelihood: top.logLikelihood,
 		Customers: data.customers, Repeaters: data.repeaters,
 	}
-	flaw := flawOf(model)
-	if flaw == "" && top.standardErrors == nil {
-		flaw = "the likelihood is flat along a line of parameters, which cannot be told apart"
-	}
+	flaw := flawOf(model, top.standardErrors)
 	if fit.Identifiable = flaw == ""; fit.Identifiable {
 		return fit, nil
 	}
@@ -174,8 +171,9 @@ func (f *Fit[M]) fallBack(ctx context.Context, data *histories, options FitOptio
 	return nil
 }
 
-// flawOf says which parameters have run away and what of the customers that means; it is empty where none has.
-func flawOf(m Model) string {
+// flawOf says which parameters have run away and what of the customers that means, or that the parameters cannot be told
+// apart, for want of standard errors; it is empty where there is nothing of the kind.
+func flawOf(m Model, standardErrors []float64) string {
 	names, p := m.ParameterNames(), m.Parameters()
 	var out []string
 	for i, v := range p {
@@ -187,6 +185,9 @@ func flawOf(m Model) string {
 	_, pareto := m.(ParetoNBD)
 	rare := !pareto && first/(first+second) < 1e-4
 	if len(out) == 0 && !rare {
+		if len(standardErrors) == 0 {
+			return flat
+		}
 		return ""
 	}
 	var meaning []string
@@ -216,6 +217,8 @@ func flawOf(m Model) string {
 	}
 	return text
 }
+
+const flat = "the likelihood is flat along a line of parameters, which cannot be told apart"
 
 // The likelihood is flat outside this range of the parameters.
 const lowest, highest = 1e-3, 1e4

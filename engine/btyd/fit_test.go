@@ -232,6 +232,33 @@ func TestFitsAtTheEdgePredictWhatComes(t *testing.T) {
 	}
 }
 
+func TestFlaws(t *testing.T) {
+	t.Parallel()
+	known := []float64{1, 1, 1, 1}
+	for _, c := range []struct {
+		model Model
+		errs  []float64
+		want  string
+	}{
+		{MBGNBD{0.5, 6, 0.9, 1.6}, known, ""},
+		{MBGNBD{0.5, 6, 0.9, 1.6}, nil, "cannot be told apart"},
+		{ParetoNBD{0.5, 6, 1e-3, 1e4}, known, ""},
+		{BGNBD{0.5, 6, 2e-3, 50}, known, "hardly anybody leaves after a purchase (4e-05)"},
+		{BGNBD{0.5, 6, 2e-4, 1}, known, "the likelihood grows towards an edge (a = 0.0002, out of the range 0.001 to 10000)"},
+		{MBGNBD{0.5, 6, 2e-4, 5e-4}, known, "customers leave at the first chance or never (a = 0.0002, b = 0.0005,"},
+		{MBGNBD{0.5, 6, 9e4, 200}, known, "equally likely to leave after a purchase (a = 9e+04, out"},
+		{MBGNBD{0.5, 6, 3, 2e4}, known, "the likelihood grows towards an edge (b = 2e+04, out"},
+		{MBGNBD{5e4, 1e5, 4e4, 9e4}, known, "at about the same rate while they are active, and all customers are about equally"},
+		{ParetoNBD{0.5, 6, 5e3, 2e4}, known, "leave at about the same rate (beta = 2e+04, out"},
+		{ParetoNBD{0.5, 6, 0.02, 1e-5}, known, "right after the first purchase or late (beta = 1e-05, out"},
+		{ParetoNBD{2e4, 4e5, 0.6, 11}, known, "buy at about the same rate while they are active (r = 2e+04, alpha = 4e+05, out"},
+	} {
+		if got := flawOf(c.model, c.errs); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%+v: %q, want %q", c.model, got, c.want)
+		}
+	}
+}
+
 // edge is what there is to tell of a fit at the edge of its parameters.
 type edge struct {
 	predictor    Model

@@ -148,8 +148,8 @@ func spendFlaw(p, standardErrors []float64) string {
 	switch {
 	case p[1] <= 1:
 		return fmt.Sprintf("q = %.3g is not above 1, so the population has no mean spend; the median is used", p[1])
-	case standardErrors == nil:
-		return "the likelihood is flat along a line of parameters, which cannot be told apart"
+	case len(standardErrors) == 0:
+		return flat
 	default:
 		return ""
 	}
