@@ -663,6 +663,29 @@ func (ec *executionContext) fieldContext_Prediction_identifiableReason(_ context
 	return graphql.NewScalarFieldContext("Prediction", field, true, false, "String")
 }
 
+func (ec *executionContext) _Prediction_warnings(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Prediction_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warnings, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Prediction_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Prediction", field, false, false, "String")
+}
+
 func (ec *executionContext) _Prediction_pAlive(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1118,6 +1141,29 @@ func (ec *executionContext) fieldContext_PurchaseModel_identifiableReason(_ cont
 	return graphql.NewScalarFieldContext("PurchaseModel", field, false, false, "String")
 }
 
+func (ec *executionContext) _PurchaseModel_warning(ctx context.Context, field graphql.CollectedField, obj *model.PurchaseModel) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PurchaseModel_warning(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warning, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PurchaseModel_warning(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PurchaseModel", field, false, false, "String")
+}
+
 func (ec *executionContext) _PurchaseModel_correlation(ctx context.Context, field graphql.CollectedField, obj *model.PurchaseModel) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1434,6 +1480,11 @@ func (ec *executionContext) _Prediction(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "warnings":
+			out.Values[i] = ec._Prediction_warnings(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "pAlive":
 			out.Values[i] = ec._Prediction_pAlive(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -1554,6 +1605,11 @@ func (ec *executionContext) _PurchaseModel(ctx context.Context, sel ast.Selectio
 			}
 		case "identifiableReason":
 			out.Values[i] = ec._PurchaseModel_identifiableReason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "warning":
+			out.Values[i] = ec._PurchaseModel_warning(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

@@ -847,6 +847,7 @@ type ComplexityRoot struct {
 		PredictedLtv          func(childComplexity int) int
 		UsualGapDays          func(childComplexity int) int
 		ValueReason           func(childComplexity int) int
+		Warnings              func(childComplexity int) int
 	}
 
 	PurchaseModel struct {
@@ -859,6 +860,7 @@ type ComplexityRoot struct {
 		Name               func(childComplexity int) int
 		Parameters         func(childComplexity int) int
 		Reason             func(childComplexity int) int
+		Warning            func(childComplexity int) int
 	}
 
 	Query struct {
@@ -4954,6 +4956,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Prediction.ValueReason(childComplexity), true
+	case "Prediction.warnings":
+		if e.ComplexityRoot.Prediction.Warnings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.Warnings(childComplexity), true
 
 	case "PurchaseModel.asOf":
 		if e.ComplexityRoot.PurchaseModel.AsOf == nil {
@@ -5009,6 +5017,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PurchaseModel.Reason(childComplexity), true
+	case "PurchaseModel.warning":
+		if e.ComplexityRoot.PurchaseModel.Warning == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurchaseModel.Warning(childComplexity), true
 
 	case "Query.auditLog":
 		if e.ComplexityRoot.Query.AuditLog == nil {
@@ -8916,11 +8930,16 @@ type Prediction {
   churnRisk: Float!
   "The same before calibration."
   noPurchaseProbability: Float!
-  "Whether the store's history shows when customers leave. If not, pAlive is null, and the rest takes every customer as active."
+  """
+  Whether the store's history tells all parameters of the purchase model. If not, pAlive is null; and where it does not show at all when customers
+  leave, the rest takes every customer as active.
+  """
   identifiable: Boolean!
   "Why it does not, in words; null where it does."
   identifiableReason: String
-  "The probability of being a customer still, from 0 to 1; null where the history does not show when customers leave."
+  "What makes numbers here doubtful, in words: parameters that are hardly known, a median in place of a customer's own expected order value, frequency and value that go together."
+  warnings: [String!]! @listSize(assumedSize: 3)
+  "The probability of being a customer still, from 0 to 1; null where identifiable is false."
   pAlive: Float
   "Expected purchases within the horizon."
   expectedPurchases: Float!
@@ -9004,10 +9023,12 @@ type PurchaseModel {
   logLikelihood: Float
   "How many customers it was fitted on."
   customers: Int!
-  "Whether the history shows when customers leave; of a spend model, whether its mean exists."
+  "Whether the history tells all parameters, which it does not where it does not show when customers leave; of a spend model, also whether its mean exists."
   identifiable: Boolean!
-  "Why not, in words; null where it is."
+  "Why not, in words, and what follows; null where it is."
   identifiableReason: String
+  "What makes its numbers doubtful, in words: dropout that is hardly known, frequency and value that go together. Null where nothing does."
+  warning: String
   "Of frequency and mean value, from -1 to 1; over 0.3 either way the values are doubtful, since the model takes them for independent. Null but for GAMMA_GAMMA."
   correlation: Float
   "Why it could not be fitted; null where it was."
@@ -12460,6 +12481,8 @@ func (ec *executionContext) childFields_Prediction(ctx context.Context, field gr
 		return ec.fieldContext_Prediction_identifiable(ctx, field)
 	case "identifiableReason":
 		return ec.fieldContext_Prediction_identifiableReason(ctx, field)
+	case "warnings":
+		return ec.fieldContext_Prediction_warnings(ctx, field)
 	case "pAlive":
 		return ec.fieldContext_Prediction_pAlive(ctx, field)
 	case "expectedPurchases":
@@ -12504,6 +12527,8 @@ func (ec *executionContext) childFields_PurchaseModel(ctx context.Context, field
 		return ec.fieldContext_PurchaseModel_identifiable(ctx, field)
 	case "identifiableReason":
 		return ec.fieldContext_PurchaseModel_identifiableReason(ctx, field)
+	case "warning":
+		return ec.fieldContext_PurchaseModel_warning(ctx, field)
 	case "correlation":
 		return ec.fieldContext_PurchaseModel_correlation(ctx, field)
 	case "reason":

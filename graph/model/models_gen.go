@@ -965,10 +965,12 @@ type PurchaseModel struct {
 	LogLikelihood *float64 `json:"logLikelihood,omitempty"`
 	// How many customers it was fitted on.
 	Customers int `json:"customers"`
-	// Whether the history shows when customers leave; of a spend model, whether its mean exists.
+	// Whether the history tells all parameters, which it does not where it does not show when customers leave; of a spend model, also whether its mean exists.
 	Identifiable bool `json:"identifiable"`
-	// Why not, in words; null where it is.
+	// Why not, in words, and what follows; null where it is.
 	IdentifiableReason *string `json:"identifiableReason,omitempty"`
+	// What makes its numbers doubtful, in words: dropout that is hardly known, frequency and value that go together. Null where nothing does.
+	Warning *string `json:"warning,omitempty"`
 	// Of frequency and mean value, from -1 to 1; over 0.3 either way the values are doubtful, since the model takes them for independent. Null but for GAMMA_GAMMA.
 	Correlation *float64 `json:"correlation,omitempty"`
 	// Why it could not be fitted; null where it was.
