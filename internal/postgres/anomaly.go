@@ -42,11 +42,15 @@ func (db *DB) WriteSpread(ctx context.Context, storeID int32, kind engine.Snapsh
 	return err
 }
 
-// Only a drift with as many before it as are needed can be compared.
+// Those who did something are found first, and each one's drifts are looked up by the index, whatever is known of the table: without
+// statistics, as in a young store, a join of the two went through the whole table for each drift.
 const activeDrifts = `-- name: ActiveDrifts
-SELECT customer_id, to_date, drift FROM customer_drift d WHERE store_id = $1 AND snapshot_type = $2 AND customer_id BETWEEN $3 AND $4
-  AND to_date <= (SELECT max(day) FROM unnest($5::date[]) u(day))
-  AND EXISTS (SELECT FROM customer_drift n WHERE n.store_id = $1 AND n.snapshot_type = $2 AND n.customer_id = d.customer_id AND n.to_date = ANY ($5::date[]))
+SELECT customer_id, to_date, drift FROM (
+  SELECT DISTINCT customer_id FROM customer_drift WHERE store_id = $1 AND snapshot_type = $2 AND customer_id BETWEEN $3 AND $4 AND to_date = ANY ($5::date[])) moved
+CROSS JOIN LATERAL (
+  SELECT to_date, drift FROM customer_drift d WHERE d.store_id = $1 AND d.snapshot_type = $2 AND d.customer_id = moved.customer_id
+    AND d.to_date <= (SELECT max(day) FROM unnest($5::date[]) u(day))
+  OFFSET 0) d
 ORDER BY customer_id, to_date`
 
 // CustomerDrifts are a customer's overall drifts of intervals with an order, by date.

@@ -18,3 +18,6 @@ func (db *DB) Read(ctx context.Context, sql string, args ...any) (pgx.Rows, erro
 func (db *DB) ReadRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return db.read(ctx).QueryRow(ctx, sql, args...)
 }
+
+// ActiveDriftsSQL is the statement of ActiveDrifts.
+const ActiveDriftsSQL = activeDrifts
