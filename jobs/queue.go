@@ -23,6 +23,7 @@ type Queue struct {
 	*Runner
 	river  *river.Client[pgx.Tx] // inserts only
 	orders chan struct{}         // holds the calls of ImportOrders that are worked on
+	desk   desk
 }
 
 // NewQueue makes a queue; the schema must be there before the first run is started.
@@ -31,7 +32,7 @@ func NewQueue(db *postgres.DB, settings Settings, log *slog.Logger, now func() t
 	if err != nil {
 		return nil, err
 	}
-	return &Queue{Runner: NewRunner(db, settings, log, now), river: client, orders: make(chan struct{}, ordersAtOnce)}, nil
+	return &Queue{Runner: NewRunner(db, settings, log, now), river: client, orders: make(chan struct{}, ordersAtOnce), desk: desk{jobs: map[postgres.TakenJob]time.Time{}, now: now}}, nil
 }
 
 // submission is a run to be started.

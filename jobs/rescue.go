@@ -3,7 +3,9 @@ package jobs
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -76,6 +78,68 @@ func (q *Queue) rescue(ctx context.Context, self string) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// lostAfter is how long ago a job was taken that counts as lost where it was not begun, which takes milliseconds.
+	lostAfter = 10 * time.Second
+	// reportTime is how long the queue may take to write down how a job ended: it tries again after 1, 2 and 4 seconds, and each
+	// time waits 10 at most, and so on until it can.
+	reportTime = time.Minute
+)
+
+// desk holds the jobs that this process works on, and those that it worked on until just now: when the work ended, or zero.
+type desk struct {
+	mu   sync.Mutex
+	jobs map[postgres.TakenJob]time.Time
+	now  func() time.Time
+}
+
+// work keeps a job on the desk while it is worked on.
+func (d *desk) work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
+	taken := postgres.TakenJob{ID: job.ID, Attempt: job.Attempt}
+	d.put(taken, time.Time{})
+	defer func() { d.put(taken, d.now()) }()
+	return inner(ctx)
+}
+
+func (d *desk) put(job postgres.TakenJob, ended time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.jobs[job] = ended
+}
+
+// missing gives those of the jobs that are not on the desk, and clears it of what ended long ago.
+func (d *desk) missing(jobs []postgres.TakenJob) (missing []postgres.TakenJob) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.jobs, func(_ postgres.TakenJob, ended time.Time) bool {
+		return !ended.IsZero() && d.now().Sub(ended) > reportTime
+	})
+	for _, job := range jobs {
+		if _, there := d.jobs[job]; !there {
+			missing = append(missing, job)
+		}
+	}
+	return missing
+}
+
+// takeBack makes the jobs available that the queue says this process works on, while it does not: the answer that gave them to it was lost
+// with the connection. The queue itself would notice when they have taken longer than they may, a fit six hours.
+func (q *Queue) takeBack(ctx context.Context, self string) error {
+	taken, err := q.db.TakenJobs(ctx, self, lostAfter)
+	if err != nil {
+		return err
+	}
+	lost := q.desk.missing(taken) // asked only now: what was taken that long ago has been begun, if ever
+	if len(lost) == 0 {
+		return nil
+	}
+	n, err := q.db.ReturnJobs(ctx, self, lost)
+	if n > 0 {
+		q.log.WarnContext(ctx, "jobs were lost on the way to this process; they are taken up again", "jobs", n)
+	}
+	return err
 }
 
 // errNotOurs says that a job was given to another worker meanwhile, since this one seemed dead.

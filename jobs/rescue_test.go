@@ -1,13 +1,17 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
@@ -74,6 +78,102 @@ func TestRescue(t *testing.T) {
 	}
 }
 
+// TestLostJobs takes back the jobs that the queue gave to this process and that it never began, since the answer was lost with its
+// connection, or whose end the queue did not write down; and no others.
+func TestLostJobs(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	clock := at("2026-11-22T12:00:00Z")
+	pool := pgtest.DB(t)
+	q, db, store := slottedOn(t, pool, &clock)
+	run, err := q.Cleanup(ctx, CleanupRequest{Store: store, Trigger: engine.TriggerMutation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id int64
+	if err := pool.QueryRow(ctx, "SELECT id FROM river_job").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	const take = "UPDATE river_job SET state = $1::river_job_state, finalized_at = CASE WHEN $1::river_job_state = 'completed' THEN now() END, attempt = $2, attempted_at = now() - $3 * interval '1 second', attempted_by = ARRAY['earlier', $4]"
+	for _, step := range []struct {
+		name, state, worker string
+		attempt, age        int // in seconds
+		working             bool
+		ended               time.Duration // ago; 0: not begun, or not ended
+		want                string
+		left                int // of the attempts
+	}{
+		{"never begun", "running", "me", 3, 20, false, 0, "available", 2},
+		{"never begun, for the last time", "running", "me", jobAttempts, 20, false, 0, "available", jobAttempts - 1},
+		{"just taken", "running", "me", 3, 1, false, 0, "running", 3},
+		{"worked on", "running", "me", 3, 20, true, 0, "running", 3},
+		{"that ended just now", "running", "me", 3, 20, false, 10 * time.Second, "running", 3},
+		{"that ended long ago", "running", "me", 3, 90, false, 70 * time.Second, "available", 2},
+		{"that was completed", "completed", "me", 3, 20, false, 0, "completed", 3},
+		{"of another worker", "running", "other", 3, 20, false, 0, "running", 3},
+	} {
+		if _, err := pool.Exec(ctx, take, step.state, step.attempt, step.age, step.worker); err != nil {
+			t.Fatal(err)
+		}
+		look := func() {
+			t.Helper()
+			if err := q.takeBack(ctx, "me"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		work := func(inner func(context.Context) error) {
+			t.Helper()
+			if err := q.desk.work(ctx, &rivertype.JobRow{ID: id, Attempt: step.attempt}, inner); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch {
+		case step.working:
+			work(func(context.Context) error { look(); return nil })
+		case step.ended > 0:
+			work(func(context.Context) error { return nil })
+			clock = clock.Add(step.ended)
+			look()
+		default:
+			look()
+		}
+		clock = clock.Add(time.Hour)
+		var state string
+		var attempt int
+		if err := pool.QueryRow(ctx, "SELECT state, attempt FROM river_job").Scan(&state, &attempt); err != nil {
+			t.Fatal(err)
+		}
+		if state != step.want || attempt != step.left {
+			t.Errorf("a job %s is %s at attempt %d, want %s at %d", step.name, state, attempt, step.want, step.left)
+		}
+	}
+
+	service, err := NewService(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(ctx, take, "running", jobAttempts, 20, service.presence.id); err != nil {
+		t.Fatal(err)
+	}
+	serving, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := service.Run(serving); err != nil {
+			t.Error(err)
+		}
+	})
+	defer group.Wait()
+	defer stop()
+	for run.State != engine.RunSucceeded {
+		if run, err = db.Run(ctx, run.ID); err != nil || run.State == engine.RunFailed {
+			t.Fatalf("the run is %+v (%v), and its job was only lost on its way", run, err)
+		}
+	}
+	if len(q.desk.missing([]postgres.TakenJob{{ID: id, Attempt: jobAttempts}})) > 0 {
+		t.Error("a job that was done was not on the desk")
+	}
+}
+
 // TestChunkIsCountedOnce lets a worker that was taken for dead end its chunk after another has taken it up.
 func TestChunkIsCountedOnce(t *testing.T) {
 	t.Parallel()
@@ -86,8 +186,8 @@ func TestChunkIsCountedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := &chunkWorker{queue: q}
-	job := &river.Job[chunkArgs]{JobRow: &rivertype.JobRow{ID: 1, Attempt: 1, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: clock}, Args: chunkArgs{chunk{RunID: run.ID, StoreKey: store.Key}}}
-	for _, sql := range []string{"UPDATE river_job SET id = 1, state = 'running', attempt = 2", "UPDATE river_job SET state = 'completed', attempt = 1, finalized_at = now()"} {
+	job := &river.Job[chunkArgs]{JobRow: &rivertype.JobRow{ID: 1, Attempt: jobAttempts, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: clock}, Args: chunkArgs{chunk{RunID: run.ID, StoreKey: store.Key}}}
+	for _, sql := range []string{"UPDATE river_job SET id = 1, state = 'running', attempt = 2", "UPDATE river_job SET state = 'completed', attempt = 8, finalized_at = now()"} {
 		if _, err := pool.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}
@@ -107,6 +207,30 @@ func TestChunkIsCountedOnce(t *testing.T) {
 		err := db.InTx(ctx, func(tx *postgres.Tx) error { return tx.PlanRun(ctx, run.ID, engine.StageScoring, 3) })
 		if !errors.Is(err, want) {
 			t.Errorf("cutting gave %v, want %v", err, want)
+		}
+	}
+}
+
+// TestWorkWaitsOutages has workers begin while no database is there: none of the attempts is used up.
+func TestWorkWaitsOutages(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), "postgres:///quimbi?host="+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	q, err := NewQueue(postgres.New(pool), DefaultSettings(), slog.New(slog.DiscardHandler), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := &rivertype.JobRow{ID: 1, Attempt: jobAttempts, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: time.Now()}
+	for name, work := range map[string]func() error{
+		"start":  func() error { return (&startWorker{queue: q}).Work(t.Context(), &river.Job[startArgs]{JobRow: row}) },
+		"chunk":  func() error { return (&chunkWorker{queue: q}).Work(t.Context(), &river.Job[chunkArgs]{JobRow: row}) },
+		"settle": func() error { return (&settleWorker{queue: q}).Work(t.Context(), &river.Job[settleArgs]{JobRow: row}) },
+	} {
+		if err := work(); !errors.Is(err, &river.JobSnoozeError{}) {
+			t.Errorf("without a database, %s gave %v", name, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -58,7 +59,7 @@ func (w *startWorker) Timeout(*river.Job[startArgs]) time.Duration { return whol
 func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error {
 	run, err := w.queue.db.Run(ctx, job.Args.RunID)
 	if err != nil {
-		return err
+		return cmp.Or(w.queue.waitOut(ctx, job.JobRow, err), err)
 	}
 	if run.State.Final() || run.Total > 0 && (run.Kind == engine.RunSnapshot || run.Kind == engine.RunReplay) {
 		return nil // over, or cut into chunks already
@@ -66,7 +67,7 @@ func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error
 	if run.Kind == engine.RunRescore {
 		busy, err := w.queue.streaming(ctx, run)
 		if err != nil {
-			return err
+			return cmp.Or(w.queue.waitOut(ctx, job.JobRow, err), err)
 		}
 		if busy {
 			return river.JobSnooze(snoozeRescore)
@@ -79,7 +80,7 @@ func (w *startWorker) Work(ctx context.Context, job *river.Job[startArgs]) error
 	case errors.Is(err, postgres.ErrRunOver):
 		return nil
 	case err != nil:
-		return err
+		return cmp.Or(w.queue.waitOut(ctx, job.JobRow, err), err)
 	}
 	defer hold.Release()
 	if run.Kind == engine.RunSnapshot || run.Kind == engine.RunReplay {
@@ -223,6 +224,8 @@ func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error
 		return nil
 	case errors.Is(err, postgres.ErrRunOver):
 		return river.JobCancel(err)
+	case errors.Is(err, errNotOurs):
+		return err // whatever becomes of it is another's to say
 	case ctx.Err() == nil && job.Attempt >= job.MaxAttempts:
 		run := &engine.Run{ID: job.Args.Chunk.RunID, Kind: engine.RunSnapshot}
 		return river.JobCancel(w.queue.finish(ctx, run, err))
@@ -251,7 +254,8 @@ func NewService(queue *Queue) (*Service, error) {
 	self := &presence{id: newID()}
 	client, err := river.NewClient(queue.db.RiverDriver(), &river.Config{
 		ID: self.id, RetryPolicy: backoff{}, Logger: queue.log, Workers: workers, JobTimeout: chunkTimeout, RescueStuckJobsAfter: rescueAfter, MaxAttempts: jobAttempts,
-		Queues: map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}, rescoreQueue: {MaxWorkers: rescoresAtOnce}},
+		Middleware: []rivertype.Middleware{river.WorkerMiddlewareFunc(queue.desk.work)},
+		Queues:     map[string]river.QueueConfig{startQueue: {MaxWorkers: startsAtOnce}, chunkQueue: {MaxWorkers: queue.settings.workers()}, rescoreQueue: {MaxWorkers: rescoresAtOnce}},
 	})
 	if err != nil {
 		return nil, err
@@ -259,12 +263,15 @@ func NewService(queue *Queue) (*Service, error) {
 	return &Service{queue: queue, client: client, presence: self}, nil
 }
 
-// lookAfter shows that this process lives, and takes up what others left when they died.
+// lookAfter shows that this process lives, and takes up what others left when they died, and what was lost on its way here.
 func (s *Service) lookAfter(ctx context.Context) error {
 	if err := s.presence.renew(ctx, s.queue.db); err != nil {
 		return err
 	}
 	if err := s.queue.rescue(ctx, s.presence.id); err != nil {
+		return err
+	}
+	if err := s.queue.takeBack(ctx, s.presence.id); err != nil {
 		return err
 	}
 	return s.queue.Reap(ctx)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -56,6 +57,35 @@ func (tx *Tx) RescueJobs(ctx context.Context, worker string) (rescued int, dead 
 		return nil
 	})
 	return rescued, dead, err
+}
+
+// TakenJob is a job that a worker has taken and not ended, as far as the queue knows.
+type TakenJob struct {
+	ID      int64
+	Attempt int
+}
+
+const takenJobs = `-- name: TakenJobs
+SELECT id, attempt FROM river_job WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = $1 AND attempted_at < now() - $2::interval ORDER BY id`
+
+// TakenJobs gives the jobs that a worker took longer ago than age.
+func (db *DB) TakenJobs(ctx context.Context, worker string, age time.Duration) ([]TakenJob, error) {
+	return collect(ctx, db.pool, pgx.RowToStructByPos[TakenJob], takenJobs, worker, age)
+}
+
+const returnJobs = `-- name: ReturnJobs
+UPDATE river_job j SET state = 'available', scheduled_at = now(), attempt = greatest(j.attempt - 1, 0)
+FROM unnest($2::bigint[], $3::int[]) t(id, attempt)
+WHERE j.id = t.id AND j.attempt = t.attempt AND j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
+
+// ReturnJobs makes jobs that a worker has taken available again, as if it had not, and tells how many.
+func (db *DB) ReturnJobs(ctx context.Context, worker string, jobs []TakenJob) (int64, error) {
+	ids, attempts := make([]int64, len(jobs)), make([]int, len(jobs))
+	for i, job := range jobs {
+		ids[i], attempts[i] = job.ID, job.Attempt
+	}
+	tag, err := db.pool.Exec(ctx, returnJobs, worker, ids, attempts)
+	return tag.RowsAffected(), err
 }
 
 const ownJob = `-- name: OwnJob
