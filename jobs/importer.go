@@ -40,6 +40,7 @@ func (q *Queue) Import(ctx context.Context, store *engine.Store, sources []Sourc
 
 func (t *ImportReport) add(r ImportReport) {
 	t.Format = r.Format
+	t.Currency = cmp.Or(r.Currency, t.Currency)
 	t.Rows += r.Rows
 	t.Imported += r.Imported
 	t.Changed += r.Changed
@@ -113,7 +114,11 @@ func (q *Queue) merge(ctx context.Context, store *engine.Store, source Source, o
 		return summary.Columns, err
 	}
 	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		if _, err := tx.LockOrders(ctx, store); err != nil {
+		store, err := tx.LockOrders(ctx, store)
+		if err != nil {
+			return err
+		}
+		if o.Currency, err = currencyOf(store, o.Currency); err != nil {
 			return err
 		}
 		imported, err := tx.ImportLines(ctx, store, o.Now, fill)
@@ -124,9 +129,13 @@ func (q *Queue) merge(ctx context.Context, store *engine.Store, source Source, o
 		if err := tx.WriteProducts(ctx, store.ID, o.Products); err != nil {
 			return err
 		}
+		if err := takeCurrency(ctx, tx, store, cmp.Or(o.Currency, summary.Currency)); err != nil {
+			return err
+		}
 		return q.touchImported(ctx, tx, store, imported, &report)
 	})
 	report.Format, report.Rows, report.Imported, report.Guests, report.Rejected = summary.Format, summary.Rows, summary.Imported, summary.Guests, summary.Rejected
+	report.Currency = summary.Currency
 	report.Orders, report.Customers, report.Problems = summary.Orders, summary.Customers, map[string]int64{}
 	for reason, rows := range summary.Problems {
 		report.Problems[string(reason)] = rows

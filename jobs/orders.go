@@ -110,8 +110,11 @@ func earlierAnswer(ctx context.Context, tx *postgres.Tx, r *OrdersRequest, hash 
 }
 
 func (q *Queue) mergeOrders(ctx context.Context, tx *postgres.Tx, r *OrdersRequest) (*OrdersAnswer, error) {
-	readings := q.read(r.Store, r.Orders)
+	readings, currency := q.read(r.Store, r.Orders)
 	counts, err := q.mergeReadings(ctx, tx, r.Store, readings)
+	if err == nil {
+		err = takeCurrency(ctx, tx, r.Store, currency)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,17 +160,21 @@ func (r *reading) reason() ingest.Reason {
 // readings are orders in the order of a request.
 type readings []reading
 
-// read applies the rules for orders. Of several copies of an order the last counts that can be read.
-func (r *Runner) read(store *engine.Store, orders []Order) readings {
+// read applies the rules for orders. Of several copies of an order the last counts that can be read. It gives the currency that they
+// are held to: the store's, or else that of the first good one that states any.
+func (r *Runner) read(store *engine.Store, orders []Order) (list readings, currency string) {
 	now := r.now()
 	options := ingest.Options{Zone: store.Zone, Now: now, Currency: store.Currency, Statuses: store.PurchaseStatuses}
-	list := make(readings, len(orders))
+	list = make(readings, len(orders))
 	last := map[string]int{}
 	for i := range orders {
 		o := &orders[i]
 		l := &list[i]
 		l.id, l.key = o.ID, ingest.OrderKey(strings.TrimSpace(o.ID))
 		l.records, l.rejects = o.Records(options)
+		if len(l.records) > 0 && options.Currency == "" {
+			options.Currency = strings.ToUpper(strings.TrimSpace(o.Currency))
+		}
 		if ingest.Withdrawn(l.records, l.rejects) {
 			known := o.KnownAt
 			if known.IsZero() {
@@ -185,7 +192,7 @@ func (r *Runner) read(store *engine.Store, orders []Order) readings {
 			list[i].superior = -1
 		}
 	}
-	return list
+	return list, options.Currency
 }
 
 // lines gives what is to be merged.

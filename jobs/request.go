@@ -140,6 +140,7 @@ type (
 	// ImportReport is its report.
 	ImportReport struct {
 		Format    string           `json:"format"`
+		Currency  string           `json:"currency,omitempty"` // of the amounts, where the file states it
 		Rows      int64            `json:"rows"`
 		Imported  int64            `json:"imported"`
 		Changed   int64            `json:"changed"`

@@ -8,8 +8,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/currency"
-
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -49,10 +47,13 @@ func (r *Runner) UpdateStore(ctx context.Context, q SettingsRequest) (*engine.St
 		return nil, err
 	}
 	err := r.db.InTxAlone(ctx, q.Store, func(tx *postgres.Tx) error {
-		if q.TimeZone != nil && *q.TimeZone != q.Store.Zone.String() {
+		zone := q.TimeZone != nil && *q.TimeZone != q.Store.Zone.String()
+		if zone || q.Currency != nil && *q.Currency != q.Store.Currency {
 			if _, err := tx.LockOrders(ctx, q.Store); err != nil {
 				return err
 			}
+		}
+		if zone {
 			if err := tx.SetZone(ctx, q.Store.ID, *q.TimeZone); err != nil {
 				return err
 			}
@@ -96,11 +97,10 @@ func (q *SettingsRequest) Check() error {
 		return invalidAt("name", "a store's name has 1 to %d characters and stands on one line", maxName)
 	}
 	if q.Currency != nil {
-		unit, err := currency.ParseISO(*q.Currency)
-		if err != nil || len(*q.Currency) != 3 {
-			return invalidAt("currency", "%q is no currency of ISO 4217; write its three letters, for example EUR", short(*q.Currency))
+		code, err := Currency(*q.Currency)
+		if err != nil {
+			return invalidAt("currency", "%s", err)
 		}
-		code := unit.String()
 		q.Currency = &code
 	}
 	if q.TimeZone != nil {

@@ -109,8 +109,11 @@ func (r *Runner) takeEvents(ctx context.Context, storeKey string) (events int, r
 			}
 			kept = append(kept, postgres.ShopOrder{Number: number, Customer: named(o), Body: body})
 		}
-		readings := r.read(store, orders)
+		readings, currency := r.read(store, orders)
 		counts, err := r.mergeReadings(ctx, tx, store, readings)
+		if err == nil {
+			err = takeCurrency(ctx, tx, store, currency)
+		}
 		if err != nil {
 			return err
 		}

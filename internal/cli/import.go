@@ -23,6 +23,7 @@ type importCommand struct {
 	DryRun     bool     `help:"Read the files and tell what they hold, but keep nothing."`
 	Map        string   `placeholder:"FIELD=HEADER,..." help:"Which columns of a foreign file hold what, for example customer_id=Client,ordered_at=Date."`
 	Products   string   `placeholder:"FILE" help:"A table of articles (sku, category) for orders without categories."`
+	Currency   string   `placeholder:"CODE" help:"The currency of a store that has none yet; orders in others are set aside. Without it, what the orders say first."`
 	DayFirst   bool     `xor:"dates" help:"Read 7/8/2017 as 7 August."`
 	MonthFirst bool     `xor:"dates" help:"Read 7/8/2017 as 8 July."`
 	Rejects    string   `placeholder:"FILE" help:"Where rows that are set aside are written; KEY.rejects.csv unless set."`
@@ -39,6 +40,7 @@ type importResult struct {
 	Customers   int64             `json:"customers"`
 	RejectsFile *string           `json:"rejects_file"`
 	Format      string            `json:"format"`
+	Currency    *string           `json:"currency"` // null where the orders do not say
 	Problems    []problem         `json:"problems"`
 	RescoreRun  *string           `json:"rescore_run"` // null where nobody is to be scored anew
 	Seconds     float64           `json:"seconds"`
@@ -102,6 +104,11 @@ func (c *importCommand) options() (ingest.Options, error) {
 			return o, err
 		}
 	}
+	if c.Currency != "" {
+		if o.Currency, err = jobs.Currency(c.Currency); err != nil {
+			return o, err
+		}
+	}
 	if c.DayFirst || c.MonthFirst {
 		o.DayFirst = &c.DayFirst
 	}
@@ -152,7 +159,7 @@ func (c *importCommand) merge(a *app, options ingest.Options, rejects *rejectsFi
 	bar.end()
 	result = importResult{
 		Rows: report.Rows, Imported: report.Imported, Changed: &report.Changed, Guests: report.Guests, Rejected: report.Rejected,
-		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Problems: problems(report.Problems), touched: report.Touched,
+		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Currency: orNil(report.Currency), Problems: problems(report.Problems), touched: report.Touched,
 	}
 	if report.RescoreRun != "" {
 		result.RescoreRun = &report.RescoreRun
@@ -206,6 +213,10 @@ func (c *importCommand) look(a *app, options ingest.Options) (importResult, erro
 			return result, err
 		}
 		result.Format = summary.Format
+		if summary.Currency != "" {
+			result.Currency = &summary.Currency
+			options.Currency = summary.Currency // the store's by now
+		}
 		result.Rows += summary.Rows
 		result.Imported += summary.Imported
 		result.Guests += summary.Guests
@@ -260,6 +271,9 @@ func (r *importResult) describe(w io.Writer, dryRun bool) {
 		fmt.Fprintf(w, ", %s changed", number(*r.Changed))
 	}
 	fmt.Fprintf(w, ", %.1f s\n", r.Seconds)
+	if r.Currency != nil {
+		fmt.Fprintf(w, "  amounts are in %s\n", *r.Currency)
+	}
 	for _, p := range r.Problems {
 		fmt.Fprintf(w, "  set aside: %s rows, %s\n", number(p.Rows), strings.ToLower(strings.ReplaceAll(p.Reason, "_", " ")))
 	}

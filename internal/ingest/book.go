@@ -20,7 +20,7 @@ type book struct {
 	statuses   statuses
 	texts      interner
 	votes      dateVotes
-	currencies currencySeen
+	currencies currencies
 	copies     map[string]*shopOrder
 	rawBytes   int // of rows kept to be shown
 }
@@ -37,6 +37,7 @@ type shopOrder struct {
 	id, customer string
 	date         string
 	cancelled    string // date
+	currency     string
 	fault        *fault // the whole order is set aside
 	refunded     bool
 	total        amount
@@ -70,7 +71,7 @@ type amount struct {
 func newBook(sc *scanner, o *Options, s *sink, notPurchases []string) *book {
 	return &book{
 		sink: s, zone: clock{zone: o.Zone, dayFirst: o.DayFirst}, latest: latest(o.Now), comma: sc.comma == ';',
-		statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(), copies: map[string]*shopOrder{},
+		statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(), currencies: newCurrencies(o), copies: map[string]*shopOrder{},
 	}
 }
 
@@ -91,6 +92,12 @@ func (b *book) dated(o *shopOrder, text []byte) {
 	if _, _, f := b.zone.read(text); f != nil {
 		o.keepRaw = true
 	}
+}
+
+// priced notes the currency of the order's amounts. It is judged at the end, of the orders that stand.
+func (b *book) priced(o *shopOrder, currency []byte) {
+	o.currency = b.texts.get(currency)
+	o.keepRaw = o.keepRaw || b.currencies.differs(o.currency)
 }
 
 // amount reads a sum of the order's, which may be missing.
@@ -132,7 +139,6 @@ func (b *book) finish(fallback *bool) error {
 	if b.votes != (dateVotes{}) {
 		b.sink.noteDates(b.zone.dayFirst)
 	}
-	b.sink.sum.Currency = b.currencies.only()
 	orders := make([]*shopOrder, 0, len(b.copies))
 	for _, o := range b.copies {
 		if len(o.lines) > 0 {
@@ -148,6 +154,7 @@ func (b *book) finish(fallback *bool) error {
 			return b.sink.ctx.Err()
 		}
 	}
+	b.sink.sum.Currency = b.currencies.one()
 	return nil
 }
 
@@ -160,6 +167,12 @@ func (b *book) settle(o *shopOrder) error {
 	whole := o.fault
 	if whole == nil && o.isTest() {
 		whole = &fault{ReasonTest, "a test order: its total and all its prices are 0"}
+	}
+	if whole == nil {
+		var err error
+		if whole, err = b.currencies.check([]byte(o.currency), o.lines[0].at); err != nil {
+			return err
+		}
 	}
 	if whole == nil {
 		whole = dateFault

@@ -45,7 +45,7 @@ func isCDNOW(fields [][]byte) bool {
 
 // readCDNOW reads a CDNOW file.
 func readCDNOW(sc *scanner, o *Options, s *sink) error {
-	s.sum.Format, s.sum.Currency = FormatCDNOW, "USD"
+	s.sum.Format = FormatCDNOW
 	s.sum.Mapping = map[string]string{"customer_id": "1", "ordered_at": "last but two", "quantity": "last but one", "value": "last"}
 	sc.comma = '\n' // rows are taken apart here
 	p := &lineReader{clock: clock{zone: o.Zone}, keyZone: o.KeyZone, latest: latest(o.Now), texts: newInterner()}

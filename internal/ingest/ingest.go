@@ -101,7 +101,8 @@ type Options struct {
 	DayFirst *bool
 	// Products gives the category of a SKU to lines that have none.
 	Products Products
-	// Currency is the store's; orders of an API call in another one are impossible. Empty: any.
+	// Currency is the store's; orders in another one are impossible. Empty: of an order any; of a file the first that it states, and
+	// a file that states two is refused.
 	Currency string
 	// Statuses are the order states that count as purchases, without regard to case; empty: what the format's shop
 	// system counts.
@@ -116,7 +117,7 @@ type Summary struct {
 	Mapping map[string]string
 	// Dates is "day first" or "month first" where dates such as 7/8/2017 were read, else empty.
 	Dates string
-	// Currency is the file's, where it states exactly one.
+	// Currency is that of the records, where the file states one.
 	Currency string
 
 	Rows       int64 // data rows, the header and blank lines not counted

@@ -51,7 +51,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 		p.clock.dayFirst = dateOrder(sc.sample(), cols[fieldOrderedAt])
 	}
 	s.noteDates(p.clock.dayFirst)
-	currencies := currencySeen{}
+	currencies := newCurrencies(o)
 	for {
 		r := sc.next()
 		if r == nil {
@@ -63,7 +63,11 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 		var rec Record
 		f := p.record(r, &rec)
 		if f == nil {
-			currencies.see(r, cols[fieldCurrency])
+			if f, err = currencies.check(p.get(r, fieldCurrency), r.line); err != nil {
+				return err
+			}
+		}
+		if f == nil {
 			err = s.keep(&rec)
 		} else {
 			err = s.drop(r.line, f, rec.OrderID, printable(r.raw))
@@ -72,7 +76,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 			return err
 		}
 	}
-	s.sum.Currency = currencies.only()
+	s.sum.Currency = currencies.one()
 	return sc.err
 }
 
@@ -436,34 +440,4 @@ func (in *interner) customer(b []byte) string {
 		return in.lower(b)
 	}
 	return in.get(b)
-}
-
-// currencySeen tells whether a file has one currency.
-type currencySeen struct {
-	code  string
-	mixed bool
-}
-
-func (c *currencySeen) see(r *row, column int) {
-	if column < 0 || c.mixed {
-		return
-	}
-	c.add(bytes.TrimSpace(r.fields[column]))
-}
-
-func (c *currencySeen) add(code []byte) {
-	switch {
-	case len(code) != 3 || string(code) == c.code:
-	case c.code == "":
-		c.code = strings.ToUpper(string(code))
-	default:
-		c.mixed = !strings.EqualFold(c.code, string(code))
-	}
-}
-
-func (c *currencySeen) only() string {
-	if c.mixed {
-		return ""
-	}
-	return c.code
 }

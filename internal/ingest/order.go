@@ -128,7 +128,7 @@ func checkCurrency(currency, store string) *fault {
 	case len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
 		return &fault{ReasonUnreadable, "not a currency's code: " + quote([]byte(currency))}
 	case store != "" && currency != store:
-		return &fault{ReasonImpossible, "the order is in " + currency + ", the store in " + store}
+		return foreign(currency, store)
 	}
 	return nil
 }

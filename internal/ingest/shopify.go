@@ -122,7 +122,7 @@ func (b *book) shopifyOrder(r *row, c *shopifyColumns, id string) *shopOrder {
 	o.keepRaw = o.total.known && o.total.cents == 0
 	b.dated(o, textAt(r, c.created))
 	o.cancelled = string(textAt(r, c.cancelled))
-	b.currencies.add(textAt(r, c.currency))
+	b.priced(o, textAt(r, c.currency))
 	return o
 }
 

@@ -106,7 +106,7 @@ func (b *book) wooOrder(r *row, c *wooColumns) (lines int, f *fault) {
 	}
 	o.refunded = statusName(string(status)) == "refunded"
 	b.dated(o, textAt(r, c.date))
-	b.currencies.add(textAt(r, c.currency))
+	b.priced(o, textAt(r, c.currency))
 	for _, column := range c.items {
 		if text := textAt(r, column); len(text) > 0 {
 			b.add(o, b.wooLine(string(text), r.line), r.raw)
