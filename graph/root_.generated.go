@@ -8796,7 +8796,7 @@ input OrderInput {
   cancelledAt: DateTime
   "Whether it is a test."
   test: Boolean! = false
-  "The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told."
+  "The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a store without one takes that of its first orders that state any."
   currency: String
   "Its lines."
   lines: [OrderLineInput!]!
@@ -10807,7 +10807,7 @@ type Store implements Node {
   key: String!
   "For people; the key unless set."
   name: String!
-  "ISO 4217, for example USD; null where the orders do not say."
+  "ISO 4217, for example USD: what is set, or what the first orders say that state any; else null."
   currency: String
   "An IANA name, for example Europe/Berlin. It decides only which day a thing belongs to."
   timeZone: String!
@@ -10936,7 +10936,7 @@ input UpdateStoreInput {
   storeId: String!
   "For people; 1 to 100 characters."
   name: String
-  "ISO 4217."
+  "ISO 4217. Orders in others are set aside from now on; amounts that are there stay as they are."
   currency: String
   "An IANA name. Purchases are counted anew by the days of the new zone; orders that have a date and no time stay on their days. Models and snapshots stay as they are until they are made anew, and keep their dates. A store whose orders have times and no ids keeps its zone."
   timeZone: String

@@ -899,7 +899,7 @@ type OrderInput struct {
 	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
 	// Whether it is a test.
 	Test bool `json:"test"`
-	// The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told.
+	// The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a store without one takes that of its first orders that state any.
 	Currency *string `json:"currency,omitempty"`
 	// Its lines.
 	Lines []*OrderLineInput `json:"lines"`
@@ -1285,7 +1285,7 @@ type UpdateStoreInput struct {
 	StoreID string `json:"storeId"`
 	// For people; 1 to 100 characters.
 	Name *string `json:"name,omitempty"`
-	// ISO 4217.
+	// ISO 4217. Orders in others are set aside from now on; amounts that are there stay as they are.
 	Currency *string `json:"currency,omitempty"`
 	// An IANA name. Purchases are counted anew by the days of the new zone; orders that have a date and no time stay on their days. Models and snapshots stay as they are until they are made anew, and keep their dates. A store whose orders have times and no ids keeps its zone.
 	TimeZone *string `json:"timeZone,omitempty"`
