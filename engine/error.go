@@ -15,7 +15,6 @@ const (
 	CodeConflict         Code = "CONFLICT"          // the state of something forbids it
 	CodeRunInProgress    Code = "RUN_IN_PROGRESS"   // the store is being clustered already
 	CodeRunFinished      Code = "RUN_FINISHED"      // the run is over already
-	CodeSnapshotExists   Code = "SNAPSHOT_EXISTS"   // there is a snapshot already
 	CodeInsufficientData Code = "INSUFFICIENT_DATA" // too few customers or orders
 	CodeFeatureDisabled  Code = "FEATURE_DISABLED"  // a setting switches it off
 	CodeForbidden        Code = "FORBIDDEN"         // the caller may not

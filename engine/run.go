@@ -47,15 +47,17 @@ type RunStage string
 
 // The stages.
 const (
-	StageReading     RunStage = "READING"
-	StageFeatures    RunStage = "FEATURES"
-	StageSelectingK  RunStage = "SELECTING_K"
-	StageClustering  RunStage = "CLUSTERING"
-	StageSubdividing RunStage = "SUBDIVIDING"
-	StageNaming      RunStage = "NAMING"
-	StageScoring     RunStage = "SCORING"
-	StageWriting     RunStage = "WRITING"
-	StageRemoving    RunStage = "REMOVING"
+	StageReading        RunStage = "READING"
+	StageFeatures       RunStage = "FEATURES"
+	StageSelectingK     RunStage = "SELECTING_K"
+	StageClustering     RunStage = "CLUSTERING"
+	StageSubdividing    RunStage = "SUBDIVIDING"
+	StageNaming         RunStage = "NAMING"
+	StageScoring        RunStage = "SCORING"
+	StageDetectingDrift RunStage = "DETECTING_DRIFT"
+	StageWriting        RunStage = "WRITING"
+	StageRemoving       RunStage = "REMOVING"
+	StageEvaluating     RunStage = "EVALUATING"
 )
 
 // Run is the product's record of a piece of work in the background.

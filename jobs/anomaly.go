@@ -22,6 +22,9 @@ func (r *Runner) settle(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
+	if err := r.db.ProgressRun(ctx, run.ID, engine.StageDetectingDrift, "", run.Done, run.Total); err != nil {
+		return err
+	}
 	if err := r.compare(ctx, run.StoreID, kind, q.Dates); err != nil {
 		return fmt.Errorf("comparing the drifts of run %s: %w", run.ID, err)
 	}

@@ -15,14 +15,14 @@ import (
 
 // BacktestRequest asks how early and how surely churn was seen in a store's past.
 type BacktestRequest struct {
-	Store          *engine.Store
-	HorizonDays    *int    // nil: the installation's churn horizon
-	RuleDays       *int    // nil: 90
-	WarmupDays     *int    // nil: chosen by the time there is
-	Seed           *uint64 // nil: drawn
-	Splits         int     // divisions of the customers; 0: one
-	Trigger        engine.RunTrigger
-	IdempotencyKey string
+	Store       *engine.Store
+	HorizonDays *int    // nil: the installation's churn horizon
+	RuleDays    *int    // nil: 90
+	WarmupDays  *int    // nil: chosen by the time there is
+	Seed        *uint64 // nil: drawn
+	Splits      int     // divisions of the customers; 0: one
+	Trigger     engine.RunTrigger
+	Once
 }
 
 // Backtest is the request of a backtest as a run keeps it.
@@ -55,11 +55,8 @@ func (q *Queue) Backtest(ctx context.Context, r BacktestRequest) (*engine.Run, e
 	if _, err := backtest.NewPlan(options, request.From, request.To); err != nil {
 		return nil, err
 	}
-	if earlier, err := q.clearTheWay(ctx, r.Store, engine.RunBacktest, r.Trigger, r.IdempotencyKey); err != nil || earlier != nil {
-		return earlier, err
-	}
-	return q.submit(ctx, submission{NewRun: postgres.NewRun{
-		StoreID: r.Store.ID, Kind: engine.RunBacktest, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, Request: request,
+	return q.submit(ctx, submission{alone: r.Store, NewRun: postgres.NewRun{
+		StoreID: r.Store.ID, Kind: engine.RunBacktest, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, RequestHash: r.Asked, Request: request,
 	}})
 }
 

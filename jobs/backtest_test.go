@@ -15,7 +15,7 @@ func TestBacktestRuns(t *testing.T) {
 	q, db := newQueue(t)
 	store := importSample(t, q, db)
 	days, seed := 180, uint64(1)
-	request := jobs.BacktestRequest{Store: store, HorizonDays: &days, Seed: &seed, Trigger: engine.TriggerMutation, IdempotencyKey: "one"}
+	request := jobs.BacktestRequest{Store: store, HorizonDays: &days, Seed: &seed, Trigger: engine.TriggerMutation, Once: jobs.Once{IdempotencyKey: "one"}}
 	run, err := q.Backtest(ctx, request)
 	check(t, err)
 	again, err := q.Backtest(ctx, request)

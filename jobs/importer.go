@@ -3,8 +3,10 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,6 +60,8 @@ func (t *ImportReport) add(r ImportReport) {
 	}
 }
 
+// importOne is an import of a file. The run comes to its end in the transaction that merges the orders: if it ended otherwise before,
+// nothing is merged, and whoever dies leaves neither.
 func (q *Queue) importOne(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
 	run := &engine.Run{ID: uuid.NewString(), StoreID: store.ID, Kind: engine.RunImport}
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
@@ -74,76 +78,185 @@ func (q *Queue) importOne(ctx context.Context, store *engine.Store, source Sourc
 		return ImportReport{}, err
 	}
 	defer hold.Release()
-	report, err := q.merge(ctx, store, source, o, reject, progress)
-	if err != nil {
-		return report, q.finish(ctx, run, err)
+	at, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	file := &importFile{store: store, source: source, reject: reject, progress: progress}
+	watched := q.watch(at, run.ID, func() { stop(postgres.ErrRunOver) }, func(*engine.Run) { q.tell(at, run.ID, file) })
+	report, err := q.merge(at, run, file, o)
+	if err != nil && errors.Is(context.Cause(at), postgres.ErrRunOver) {
+		err = postgres.ErrRunOver // whatever the work says of being stopped
 	}
-	return report, q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.Changed)
-	})
+	stop(nil)
+	<-watched
+	return report, q.imported(ctx, run, err)
 }
 
-func (q *Queue) merge(ctx context.Context, store *engine.Store, source Source, o ingest.Options, reject func(string, ingest.Reject) error, progress func(int64)) (ImportReport, error) {
-	in, err := source.Open()
+// imported brings a run to its end whose work gave an error. A connection can be lost while it commits: what the run says then is
+// what became of the orders.
+func (q *Queue) imported(ctx context.Context, run *engine.Run, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = q.finish(ctx, run, err)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	found, readErr := q.db.Run(stop, run.ID)
+	switch {
+	case readErr != nil:
+		return err
+	case found.State == engine.RunSucceeded:
+		return nil
+	case errors.Is(err, postgres.ErrRunOver) && found.State == engine.RunFailed:
+		return engine.Errorf(engine.CodeConflict, "the import was given up, and nothing of it is kept: %s", found.Failure)
+	default:
+		return err
+	}
+}
+
+// importParts is of how many parts an import is made up: the first half is the file that is read, the second the merging.
+const importParts = 1000
+
+// importFile is a file on its way in.
+type importFile struct {
+	store    *engine.Store
+	source   Source
+	reject   func(source string, row ingest.Reject) error
+	progress func(rows int64)
+
+	summary ingest.Summary
+	rows    int64
+	size    atomic.Int64 // of the file in bytes, as it lies there; 0: not known
+	read    atomic.Int64 // of these
+	merging atomic.Bool
+	told    importStep // of the watch alone
+}
+
+// importStep is how far an import is; a total of 0 is not known.
+type importStep struct {
+	stage       engine.RunStage
+	done, total int
+}
+
+// step tells how far it is.
+func (f *importFile) step() importStep {
+	if f.merging.Load() {
+		return importStep{engine.StageWriting, importParts / 2, importParts}
+	}
+	if size := f.size.Load(); size > 0 {
+		return importStep{engine.StageReading, int(importParts / 2 * min(f.read.Load(), size) / size), importParts}
+	}
+	return importStep{stage: engine.StageReading}
+}
+
+// sized is met by a reader that knows how far it is in its file.
+type sized interface {
+	Progress() (read, size int64)
+}
+
+// tell writes how far an import is, where it moved.
+func (q *Queue) tell(ctx context.Context, runID string, f *importFile) {
+	step := f.step()
+	if step == f.told {
+		return
+	}
+	// What it cannot tell now it tells later, and of a run that is over it is not heard.
+	if err := q.db.ProgressRun(ctx, runID, step.stage, "", step.done, step.total); err == nil {
+		f.told = step
+	}
+}
+
+// measured notes how far the file is read.
+type measured struct {
+	io.Reader
+	file *importFile
+	at   sized
+}
+
+func (m *measured) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	read, size := m.at.Progress()
+	m.file.read.Store(read)
+	m.file.size.Store(size)
+	return n, err
+}
+
+// merge reads a file into the store's orders, and ends the run in the same transaction. Fault: ErrRunOver, and nothing is merged.
+func (q *Queue) merge(ctx context.Context, run *engine.Run, f *importFile, o ingest.Options) (ImportReport, error) {
+	opened, err := f.source.Open()
 	if err != nil {
-		return ImportReport{}, engine.Errorf(engine.CodeNotFound, "%q cannot be opened: %s", source.Name, plain(err))
+		return ImportReport{}, engine.Errorf(engine.CodeNotFound, "%q cannot be opened: %s", f.source.Name, plain(err))
 	}
-	defer in.Close()
-	o.Zone, o.KeyZone, o.Now, o.Statuses = store.Zone, store.KeyZone, q.now(), store.PurchaseStatuses
-	var summary ingest.Summary
-	var seen int64
+	defer opened.Close()
+	in := io.Reader(opened)
+	if at, ok := opened.(sized); ok {
+		in = &measured{Reader: opened, file: f, at: at}
+	}
+	o.Zone, o.KeyZone, o.Now, o.Statuses = f.store.Zone, f.store.KeyZone, q.now(), f.store.PurchaseStatuses
 	var report ImportReport
-	fill := func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
-		var err error
-		summary, err = ingest.Read(ctx, in, o, func(record ingest.Record) error {
-			if seen++; progress != nil && seen%progressRows == 0 {
-				progress(seen)
-			}
-			return yield(lineOf(&record))
-		}, func(row ingest.Reject) error {
-			if row.Reason.Withdraws() && row.OrderID != "" {
-				if err := yield(withdrawal(row.OrderID, row.Reason, row.CancelledAt, store.KnownNow(o.Now))); err != nil {
-					return err
-				}
-			}
-			if reject == nil {
-				return nil
-			}
-			return reject(source.Name, row)
-		})
-		return summary.Columns, err
-	}
 	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		store, err := tx.LockOrders(ctx, store)
+		store, err := tx.LockOrders(ctx, f.store)
 		if err != nil {
 			return err
 		}
 		if o.Currency, err = currencyOf(store, o.Currency); err != nil {
 			return err
 		}
-		imported, err := tx.ImportLines(ctx, store, o.Now, fill)
+		imported, err := tx.ImportLines(ctx, store, o.Now, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+			defer f.merging.Store(true)
+			return f.fill(ctx, in, o, yield)
+		})
 		report.Changed = imported.Changed
+		f.count(&report)
 		if err != nil {
 			return err
 		}
 		if err := tx.WriteProducts(ctx, store.ID, o.Products); err != nil {
 			return err
 		}
-		if err := takeCurrency(ctx, tx, store, cmp.Or(o.Currency, summary.Currency)); err != nil {
+		if err := takeCurrency(ctx, tx, store, cmp.Or(o.Currency, f.summary.Currency)); err != nil {
 			return err
 		}
-		return q.touchImported(ctx, tx, store, imported, &report)
+		if err := q.touchImported(ctx, tx, store, imported, &report); err != nil {
+			return err
+		}
+		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.Changed)
 	})
-	report.Format, report.Rows, report.Imported, report.Guests, report.Rejected = summary.Format, summary.Rows, summary.Imported, summary.Guests, summary.Rejected
-	report.Currency = summary.Currency
-	report.Orders, report.Customers, report.Problems = summary.Orders, summary.Customers, map[string]int64{}
-	for reason, rows := range summary.Problems {
-		report.Problems[string(reason)] = rows
-	}
-	if err != nil && engine.CodeOf(err) == engine.CodeInternal {
-		err = fmt.Errorf("importing %s: %w", source.Name, err)
+	if err != nil && engine.CodeOf(err) == engine.CodeInternal && !errors.Is(err, postgres.ErrRunOver) {
+		err = fmt.Errorf("importing %s: %w", f.source.Name, err)
 	}
 	return report, err
+}
+
+// fill hands the file's lines to an import.
+func (f *importFile) fill(ctx context.Context, in io.Reader, o ingest.Options, yield func(*postgres.ImportLine) error) (engine.Columns, error) {
+	var err error
+	f.summary, err = ingest.Read(ctx, in, o, func(record ingest.Record) error {
+		if f.rows++; f.progress != nil && f.rows%progressRows == 0 {
+			f.progress(f.rows)
+		}
+		return yield(lineOf(&record))
+	}, func(row ingest.Reject) error {
+		if row.Reason.Withdraws() && row.OrderID != "" {
+			if err := yield(withdrawal(row.OrderID, row.Reason, row.CancelledAt, f.store.KnownNow(o.Now))); err != nil {
+				return err
+			}
+		}
+		if f.reject == nil {
+			return nil
+		}
+		return f.reject(f.source.Name, row)
+	})
+	return f.summary.Columns, err
+}
+
+// count puts into a report what the file held.
+func (f *importFile) count(report *ImportReport) {
+	s := &f.summary
+	report.Format, report.Rows, report.Imported, report.Guests, report.Rejected = s.Format, s.Rows, s.Imported, s.Guests, s.Rejected
+	report.Currency, report.Orders, report.Customers, report.Problems = s.Currency, s.Orders, s.Customers, map[string]int64{}
+	for reason, rows := range s.Problems {
+		report.Problems[string(reason)] = rows
+	}
 }
 
 // touchImported has the customers scored that an import touched, if there is a model to score them under.

@@ -227,7 +227,7 @@ func TestService(t *testing.T) {
 			t.Errorf("the service ended with %v", err)
 		}
 	})
-	run, err := q.Recluster(t.Context(), jobs.ReclusterRequest{Store: store, Params: engine.DefaultParams(), Trigger: engine.TriggerMutation, IdempotencyKey: "one"})
+	run, err := q.Recluster(t.Context(), jobs.ReclusterRequest{Store: store, Params: engine.DefaultParams(), Trigger: engine.TriggerMutation, Once: jobs.Once{IdempotencyKey: "one"}})
 	check(t, err)
 	same, err := q.Recluster(t.Context(), jobs.ReclusterRequest{Store: store, Params: engine.DefaultParams(), Trigger: engine.TriggerMutation})
 	if engine.CodeOf(err) != engine.CodeRunInProgress {

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -37,31 +36,31 @@ func (q *Queue) ImportOrders(ctx context.Context, r OrdersRequest) (*OrdersAnswe
 	if err != nil {
 		return nil, err
 	}
+	once := Once{IdempotencyKey: r.IdempotencyKey, Asked: hash}
 	select {
 	case q.orders <- struct{}{}:
 		defer func() { <-q.orders }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var answer *OrdersAnswer
+	answer := &OrdersAnswer{}
 	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
 		if r.Store, err = tx.WaitForOrders(ctx, r.Store, ordersPatience); err != nil {
 			return err
 		}
-		if answer, err = earlierAnswer(ctx, tx, &r, hash); err != nil || answer != nil {
+		if before, err := once.answered(ctx, tx, r.Store.ID, postgres.MutationImportOrders, answer); err != nil || before {
 			return err
 		}
-		if answer, err = q.mergeOrders(ctx, tx, &r); err != nil || r.IdempotencyKey == "" {
+		if answer, err = q.mergeOrders(ctx, tx, &r); err != nil {
 			return err
 		}
-		body, err := json.Marshal(answer)
-		if err != nil {
-			return err
-		}
-		return tx.WriteImportAnswer(ctx, r.Store.ID, r.IdempotencyKey, postgres.ImportAnswer{RequestHash: hash, Body: body})
+		return once.keep(ctx, tx, r.Store.ID, postgres.MutationImportOrders, answer)
 	})
-	return answer, err
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 func (r *OrdersRequest) check() error {
@@ -91,22 +90,6 @@ func (r *OrdersRequest) hash() ([]byte, error) {
 	text, err := json.Marshal(r.Orders)
 	sum := sha256.Sum256(text)
 	return sum[:], err
-}
-
-// earlierAnswer gives what the request's key was answered before; nil where it is new.
-func earlierAnswer(ctx context.Context, tx *postgres.Tx, r *OrdersRequest, hash []byte) (*OrdersAnswer, error) {
-	if r.IdempotencyKey == "" {
-		return nil, nil
-	}
-	earlier, err := tx.ImportAnswer(ctx, r.Store.ID, r.IdempotencyKey)
-	if err != nil || earlier == nil {
-		return nil, err
-	}
-	if !bytes.Equal(earlier.RequestHash, hash) {
-		return nil, engine.Errorf(engine.CodeInvalid, "the idempotency key was used with other orders; a new request needs a new key").At("input", "idempotencyKey")
-	}
-	answer := &OrdersAnswer{}
-	return answer, json.Unmarshal(earlier.Body, answer)
 }
 
 func (q *Queue) mergeOrders(ctx context.Context, tx *postgres.Tx, r *OrdersRequest) (*OrdersAnswer, error) {

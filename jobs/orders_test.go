@@ -115,7 +115,7 @@ func TestIdempotencyKey(t *testing.T) {
 	other.Store = s.newStore(t, t)
 	_, err = s.arrive.ImportOrders(ctx, other) // keys are each store's own
 	check(t, err)
-	_, err = s.pool.Exec(ctx, "UPDATE import_answer SET created_at = created_at - interval '25 hours'")
+	_, err = s.pool.Exec(ctx, "UPDATE mutation_answer SET created_at = created_at - interval '25 hours'")
 	check(t, err)
 	other.Store = store
 	late, err := s.arrive.ImportOrders(ctx, other)
@@ -199,7 +199,7 @@ func TestForget(t *testing.T) {
 	check(t, err)
 	s.settle(t, t, store)
 	count := func() (rows int) {
-		check(t, s.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM import_answer) + (SELECT count(*) FROM shop_event) + (SELECT count(*) FROM shop_order) +
+		check(t, s.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM mutation_answer) + (SELECT count(*) FROM shop_event) + (SELECT count(*) FROM shop_order) +
   (SELECT count(*) FROM run WHERE kind = 'RESCORE')`).Scan(&rows))
 		return rows
 	}

@@ -38,22 +38,29 @@ func NewQueue(db *postgres.DB, settings Settings, log *slog.Logger, now func() t
 // submission is a run to be started.
 type submission struct {
 	postgres.NewRun
-	at time.Time // not before; zero: at once
+	at    time.Time     // not before; zero: at once
+	alone *engine.Store // has one run of the kind at a time; nil: as many as are asked for
 }
 
 // submit records a run with its job in one transaction. It gives nil where the slot was taken before, and the first run
-// again where the idempotency key was.
+// again where the idempotency key was. Faults: INVALID where the key came with another request, RUN_IN_PROGRESS with the run that is
+// in the way.
 func (q *Queue) submit(ctx context.Context, s submission) (*engine.Run, error) {
 	if err := checkKey(s.IdempotencyKey); err != nil {
 		return nil, err
 	}
 	s.ID = newID()
-	var earlier *engine.Run
-	taken := false
+	id, taken := s.ID, false
 	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		var err error
 		if s.IdempotencyKey != "" {
-			if earlier, err = tx.RunByIdempotencyKey(ctx, s.StoreID, s.Kind, s.IdempotencyKey); err != nil || earlier != nil {
+			earlier, err := startedBy(ctx, tx, &s.NewRun)
+			if err != nil || earlier != "" {
+				id = earlier
+				return err
+			}
+		}
+		if s.alone != nil {
+			if err := clearTheWay(ctx, tx, &s); err != nil {
 				return err
 			}
 		}
@@ -67,16 +74,10 @@ func (q *Queue) submit(ctx context.Context, s submission) (*engine.Run, error) {
 		}
 		return q.enqueue(ctx, tx, s.StoreID, s.ID, s.Kind, s.at)
 	})
-	if err != nil || earlier != nil {
-		return earlier, err
+	if err != nil || taken {
+		return nil, err
 	}
-	if taken {
-		if s.IdempotencyKey != "" {
-			return q.submit(ctx, s) // somebody else was faster with the same key
-		}
-		return nil, nil
-	}
-	return q.db.Run(ctx, s.ID)
+	return q.db.Run(ctx, id)
 }
 
 // newID makes the id of a run.
@@ -103,29 +104,14 @@ func (q *Queue) Recluster(ctx context.Context, r ReclusterRequest) (*engine.Run,
 	if err != nil {
 		return nil, err
 	}
-	if earlier, err := q.clearTheWay(ctx, r.Store, engine.RunRecluster, r.Trigger, r.IdempotencyKey); err != nil || earlier != nil {
-		return earlier, err
-	}
 	seed := drawn()
 	if r.Seed != nil {
 		seed = *r.Seed
 	}
-	return q.submit(ctx, submission{NewRun: postgres.NewRun{
-		StoreID: r.Store.ID, Kind: engine.RunRecluster, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey,
+	return q.submit(ctx, submission{alone: r.Store, NewRun: postgres.NewRun{
+		StoreID: r.Store.ID, Kind: engine.RunRecluster, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, RequestHash: r.Asked,
 		Request: Recluster{Store: r.Store.Key, Params: r.Params, Seed: seed, AsOf: asOf, DryRun: r.DryRun},
 	}})
-}
-
-// startedBy gives the run that an idempotency key has started; nil where there is none.
-func (q *Queue) startedBy(ctx context.Context, storeID int32, kind engine.RunKind, key string) (run *engine.Run, err error) {
-	if err := checkKey(key); err != nil || key == "" {
-		return nil, err
-	}
-	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		run, err = tx.RunByIdempotencyKey(ctx, storeID, kind, key)
-		return err
-	})
-	return run, err
 }
 
 // drawn gives a seed that survives JavaScript's numbers.
@@ -135,33 +121,28 @@ func drawn() uint64 {
 	return binary.LittleEndian.Uint64(b[:]) >> 11
 }
 
-// clearTheWay refuses a run while another one of its kind and store waits or works, unless the idempotency key has started
-// one already, which it gives. The command line does not wait for one that nobody works on.
-func (q *Queue) clearTheWay(ctx context.Context, store *engine.Store, kind engine.RunKind, trigger engine.RunTrigger, idempotencyKey string) (*engine.Run, error) {
-	if earlier, err := q.startedBy(ctx, store.ID, kind, idempotencyKey); err != nil || earlier != nil {
-		return earlier, err
-	}
-	var open []*engine.Run
-	err := q.db.InTx(ctx, func(tx *postgres.Tx) error {
-		var err error
-		open, err = tx.OpenRuns(ctx, store.ID, kind)
+// clearTheWay refuses a run while another one of its kind and store waits or works, and lets no other be started until the
+// transaction ends. The command line does not wait for one that nobody works on.
+func clearTheWay(ctx context.Context, tx *postgres.Tx, s *submission) error {
+	if err := tx.LockRuns(ctx, s.StoreID, s.Kind); err != nil {
 		return err
-	})
+	}
+	open, err := tx.OpenRuns(ctx, s.StoreID, s.Kind)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, run := range open {
-		alive, err := q.alive(ctx, run.ID)
+		alive, err := tx.Held(ctx, runHold(run.ID))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if alive || trigger != engine.TriggerCLI && run.Trigger != engine.TriggerCLI {
-			busy := engine.Errorf(engine.CodeRunInProgress, "store %q is being %s already; wait for that run or cancel it", store.Key, doing[kind])
+		if alive || s.Trigger != engine.TriggerCLI && run.Trigger != engine.TriggerCLI {
+			busy := engine.Errorf(engine.CodeRunInProgress, "store %q is being %s already; wait for that run or cancel it", s.alone.Key, doing[s.Kind])
 			busy.RunID = run.ID
-			return nil, busy
+			return busy
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // doing says in words what runs do of which a store has one at a time.
@@ -190,7 +171,7 @@ func (q *Queue) SnapshotStore(ctx context.Context, r SnapshotRequest) (*engine.R
 		return nil, err
 	}
 	return q.submitSnapshots(ctx, submission{NewRun: postgres.NewRun{
-		StoreID: r.Store.ID, Kind: engine.RunSnapshot, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey,
+		StoreID: r.Store.ID, Kind: engine.RunSnapshot, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, RequestHash: r.Asked,
 	}}, Snapshots{Store: r.Store.Key, Type: r.Type.String(), Date: date, Dates: []engine.Date{date}, Conflict: r.Conflict})
 }
 
@@ -250,14 +231,14 @@ func (q *Queue) Replay(ctx context.Context, r ReplayRequest) (*engine.Run, error
 		}
 	}
 	return q.submitSnapshots(ctx, submission{NewRun: postgres.NewRun{
-		StoreID: r.Store.ID, Kind: engine.RunReplay, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey,
+		StoreID: r.Store.ID, Kind: engine.RunReplay, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, RequestHash: r.Asked,
 	}}, Snapshots{Store: r.Store.Key, Type: r.Type.String(), Date: dates[0], Dates: dates, Conflict: r.Conflict, ModelVersion: r.ModelVersion})
 }
 
 // Cleanup starts removing what retention no longer keeps.
 func (q *Queue) Cleanup(ctx context.Context, r CleanupRequest) (*engine.Run, error) {
 	request := Cleanup{IncludeReplayed: r.IncludeReplayed}
-	s := submission{NewRun: postgres.NewRun{Kind: engine.RunCleanup, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey}}
+	s := submission{NewRun: postgres.NewRun{Kind: engine.RunCleanup, Trigger: r.Trigger, IdempotencyKey: r.IdempotencyKey, RequestHash: r.Asked}}
 	if r.Store != nil {
 		request.Store, s.StoreID = r.Store.Key, r.Store.ID
 	}

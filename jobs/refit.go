@@ -65,6 +65,9 @@ func (r *Runner) refit(ctx context.Context, run *engine.Run) error {
 			return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", ReclusterReport{Customers: model.Customers, Tried: model}, 0)
 		})
 	}
+	if err := r.db.ProgressRun(ctx, run.ID, engine.StageEvaluating, "", engine.AxisCount, engine.AxisCount); err != nil {
+		return err
+	}
 	if model.Predictor, err = engine.FitPredictor(ctx, table, store.Predicts.Over(r.settings.Prediction)); err != nil {
 		return err
 	}

@@ -17,24 +17,24 @@ const (
 
 // ReclusterRequest asks for a new model.
 type ReclusterRequest struct {
-	Store          *engine.Store
-	Params         engine.Params
-	Seed           *uint64      // nil: drawn
-	AsOf           *engine.Date // nil: the store's now
-	DryRun         bool
-	Trigger        engine.RunTrigger
-	IdempotencyKey string
+	Store   *engine.Store
+	Params  engine.Params
+	Seed    *uint64      // nil: drawn
+	AsOf    *engine.Date // nil: the store's now
+	DryRun  bool
+	Trigger engine.RunTrigger
+	Once
 }
 
 // SnapshotRequest asks for snapshots.
 type SnapshotRequest struct {
-	Store          *engine.Store
-	Customers      []int64 // for SnapshotCustomers
-	Type           engine.SnapshotType
-	Date           *engine.Date // nil: the store's now
-	Conflict       Conflict
-	Trigger        engine.RunTrigger
-	IdempotencyKey string
+	Store     *engine.Store
+	Customers []int64 // for SnapshotCustomers, in the caller's order; 0: one that is not known
+	Type      engine.SnapshotType
+	Date      *engine.Date // nil: the store's now
+	Conflict  Conflict
+	Trigger   engine.RunTrigger
+	Once
 }
 
 // Order and OrderLine are orders as a call of the API states them.
@@ -48,7 +48,7 @@ type OrdersRequest struct {
 	Store          *engine.Store
 	Orders         []Order // 1 to 1,000; of several with one id the last counts that can be read
 	Trigger        engine.RunTrigger
-	IdempotencyKey string
+	IdempotencyKey string // with other orders it is refused
 }
 
 // OrdersAnswer is what became of them.
@@ -74,10 +74,10 @@ type ReplayRequest struct {
 	Type     engine.SnapshotType
 	From, To engine.Date
 	// ModelVersion is the model to score under; 0: the one in force.
-	ModelVersion   int
-	Conflict       Conflict
-	Trigger        engine.RunTrigger
-	IdempotencyKey string
+	ModelVersion int
+	Conflict     Conflict
+	Trigger      engine.RunTrigger
+	Once
 }
 
 // SnapshotCounts tells what was written.
@@ -89,13 +89,21 @@ type SnapshotCounts struct {
 	Failed   int64       `json:"failed"`
 }
 
+// SnapshotOutcome is what became of named customers. Lists hold places in the request; Failed counts all of them.
+type SnapshotOutcome struct {
+	SnapshotCounts
+	Unknown    []int `json:"unknown"`
+	Existing   []int `json:"existing"` // there is one already, and the request says FAIL
+	NoPurchase []int `json:"no_purchase"`
+}
+
 // CleanupRequest asks for a cleanup; a nil Store means all.
 type CleanupRequest struct {
 	Store           *engine.Store
 	Types           []engine.SnapshotType // nil: all
 	IncludeReplayed bool
 	Trigger         engine.RunTrigger
-	IdempotencyKey  string
+	Once
 }
 
 // CleanupReport is what a cleanup removed, or would remove, in the form in which a run's report keeps it.

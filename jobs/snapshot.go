@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -314,60 +315,122 @@ func active(lines []engine.Line, from, to time.Time) bool {
 	return false
 }
 
-// SnapshotCustomers takes the snapshots of named customers at once. A customer without a purchase before the date counts
-// as failed. Fault: SNAPSHOT_EXISTS, with the date, where there is one already and the request says FAIL.
-func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (SnapshotCounts, error) {
+// SnapshotCustomers takes the snapshots of named customers at once. The same idempotency key gives the first answer again. Fault:
+// INVALID where the key came with another request, UNAVAILABLE while it is worked on.
+func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (SnapshotOutcome, error) {
+	var out SnapshotOutcome
 	if !r.settings.Snapshots {
-		return SnapshotCounts{}, errSnapshotsOff()
+		return out, errSnapshotsOff()
+	}
+	if err := checkKey(q.IdempotencyKey); err != nil {
+		return out, err
+	}
+	c, err := r.namedChunk(ctx, &q)
+	if err != nil {
+		return out, err
+	}
+	err = r.db.InTx(ctx, func(tx *postgres.Tx) error {
+		if before, err := q.taken(ctx, tx, &out); err != nil || before {
+			return err
+		}
+		var err error
+		if out, err = r.snapshotNamed(ctx, tx, &q, c); err != nil {
+			return err
+		}
+		return q.keep(ctx, tx, q.Store.ID, postgres.MutationCreateSnapshots, out)
+	})
+	return out, err
+}
+
+// namedChunk fixes model and date, and prepares what the snapshots need; nothing where no customer is known.
+func (r *Runner) namedChunk(ctx context.Context, q *SnapshotRequest) (chunk, error) {
+	c := chunk{StoreKey: q.Store.Key, Type: q.Type, Replace: q.Conflict == ConflictReplace}
+	if !slices.ContainsFunc(q.Customers, func(id int64) bool { return id != 0 }) {
+		return c, nil
 	}
 	date, err := r.dateOf(q.Store, q.Date)
 	if err != nil {
-		return SnapshotCounts{}, err
+		return c, err
 	}
-	total := SnapshotCounts{Date: date}
-	version, err := r.db.NewestModelVersion(ctx, q.Store.ID)
+	c.Dates = []engine.Date{date}
+	if c.ModelVersion, err = r.db.NewestModelVersion(ctx, q.Store.ID); err != nil {
+		return c, err
+	}
+	if c.ModelVersion == 0 {
+		return c, errNotClustered(q.Store.Key)
+	}
+	if err := r.db.EnsureLeaves(ctx, q.Type, c.Dates); err != nil {
+		return c, err
+	}
+	_, err = r.instants(ctx, q.Store, c.Dates)
+	return c, err
+}
+
+// taken gives what the request's key was answered before; false where it is new.
+func (q *SnapshotRequest) taken(ctx context.Context, tx *postgres.Tx, out *SnapshotOutcome) (bool, error) {
+	if q.IdempotencyKey == "" {
+		return false, nil
+	}
+	if err := tx.TryKey(ctx, q.Store.ID, q.IdempotencyKey); err != nil {
+		return false, err
+	}
+	run, err := tx.RunByIdempotencyKey(ctx, q.Store.ID, engine.RunSnapshot, q.IdempotencyKey)
 	if err != nil {
-		return total, err
+		return false, err
 	}
-	if version == 0 {
-		return total, errNotClustered(q.Store.Key)
+	if run != nil {
+		return false, errOtherRequest(run.ID)
 	}
-	dates := []engine.Date{date}
-	if err := r.db.EnsureLeaves(ctx, q.Type, dates); err != nil {
-		return total, err
+	return q.answered(ctx, tx, q.Store.ID, postgres.MutationCreateSnapshots, out)
+}
+
+// snapshotNamed takes each customer's snapshot, those of the same customers always in the same order.
+func (r *Runner) snapshotNamed(ctx context.Context, tx *postgres.Tx, q *SnapshotRequest, c chunk) (SnapshotOutcome, error) {
+	var out SnapshotOutcome
+	places := make([]int, len(q.Customers))
+	for i := range places {
+		places[i] = i
 	}
-	if _, err := r.instants(ctx, q.Store, dates); err != nil {
-		return total, err
-	}
-	err = r.db.InTx(ctx, func(tx *postgres.Tx) error {
-		var events []engine.DriftEvent
-		for _, id := range q.Customers {
-			c := chunk{
-				StoreKey: q.Store.Key, Customers: postgres.CustomerRange{From: id, To: id}, Type: q.Type, Dates: dates,
-				ModelVersion: version, Replace: q.Conflict == ConflictReplace,
-			}
-			counts, drift, err := r.write(ctx, tx, c)
-			if err != nil {
-				return err
-			}
-			events = append(events, drift...)
-			if counts.Kept > 0 && q.Conflict == ConflictFail {
-				return engine.Errorf(engine.CodeSnapshotExists, "there is a %s snapshot of %s already", q.Type, date)
-			}
-			if counts.Created+counts.Kept+counts.Replaced == 0 {
-				total.Failed++
-			}
-			total.Created += counts.Created
-			total.Kept += counts.Kept
-			total.Replaced += counts.Replaced
+	slices.SortStableFunc(places, func(x, y int) int { return cmp.Compare(q.Customers[x], q.Customers[y]) })
+	var events []engine.DriftEvent
+	last := int64(0)
+	for _, place := range places {
+		id := q.Customers[place]
+		if id == 0 {
+			out.Unknown = append(out.Unknown, place)
+			continue
 		}
-		// How the store's customers move on the date is left to a run over all of them.
-		if err := r.markEvents(ctx, tx, q.Store.ID, q.Type, date-1, events); err != nil {
-			return err
+		if id == last {
+			continue // named again
 		}
-		return tx.CopyDriftEvents(ctx, events)
-	})
-	return total, err
+		last = id
+		c.Customers = postgres.CustomerRange{From: id, To: id}
+		counts, drift, err := r.write(ctx, tx, c)
+		if err != nil {
+			return out, err
+		}
+		events = append(events, drift...)
+		switch {
+		case counts.Kept > 0 && q.Conflict == ConflictFail:
+			out.Existing = append(out.Existing, place)
+			continue
+		case counts.Created+counts.Kept+counts.Replaced == 0:
+			out.NoPurchase = append(out.NoPurchase, place)
+		}
+		out.Created += counts.Created
+		out.Kept += counts.Kept
+		out.Replaced += counts.Replaced
+	}
+	out.Failed = int64(len(out.Unknown) + len(out.Existing) + len(out.NoPurchase))
+	if last == 0 {
+		return out, nil
+	}
+	out.Date = c.Dates[0]
+	// How the store's customers move on the date is left to a run over all of them.
+	if err := r.markEvents(ctx, tx, q.Store.ID, q.Type, out.Date-1, events); err != nil {
+		return out, err
+	}
+	return out, tx.CopyDriftEvents(ctx, events)
 }
 
 func errSnapshotsOff() error {

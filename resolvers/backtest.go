@@ -28,7 +28,10 @@ func (r *Resolver) startBacktest(ctx context.Context, in model.BacktestInput) (*
 	}
 	request := jobs.BacktestRequest{
 		Store: &store.Store, RuleDays: &in.RuleDays, HorizonDays: in.HorizonDays, WarmupDays: in.WarmupDays,
-		Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey),
+		Trigger: engine.TriggerMutation,
+	}
+	if request.Once, err = once(in.IdempotencyKey, in); err != nil {
+		return nil, err
 	}
 	if in.Seed != nil {
 		seed := uint64(*in.Seed)

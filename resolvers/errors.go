@@ -90,7 +90,15 @@ func (r *Resolver) userErrors(ctx context.Context, err error, key string) ([]mod
 	}
 	switch known.Code {
 	case engine.CodeInvalid, engine.CodeConflict:
-		return []model.UserError{&model.InvalidInputError{Message: known.Message, Code: model.UserErrorCodeInvalid, Field: known.Field, Rule: known.Message}}, nil
+		message := known.Message
+		if known.RunID != "" { // of an idempotency key
+			run, err := r.DB.Run(ctx, known.RunID)
+			if err != nil {
+				return nil, err
+			}
+			message += "; it has started run " + model.ID{Kind: model.KindRun, Store: run.StoreID, Run: run.ID}.String()
+		}
+		return []model.UserError{&model.InvalidInputError{Message: message, Code: model.UserErrorCodeInvalid, Field: known.Field, Rule: known.Message}}, nil
 	case engine.CodeNotFound:
 		return []model.UserError{&model.NotFoundError{Message: known.Message, Code: model.UserErrorCodeNotFound, Field: known.Field, Key: key}}, nil
 	case engine.CodeInsufficientData:

@@ -2,8 +2,11 @@ package resolvers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
@@ -25,6 +28,19 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// once names a call by its key, and by what it asks for beside the key. The input is the caller's, defaults of the schema filled in.
+func once(key *string, input any) (jobs.Once, error) {
+	if key == nil {
+		return jobs.Once{}, nil
+	}
+	asked, err := json.Marshal(input)
+	if err != nil {
+		return jobs.Once{}, err
+	}
+	hash := sha256.Sum256(asked)
+	return jobs.Once{IdempotencyKey: *key, Asked: hash[:]}, nil
 }
 
 func (r *Resolver) recluster(ctx context.Context, in model.ReclusterInput) (*model.ReclusterPayload, error) {
@@ -52,7 +68,10 @@ func (r *Resolver) startRecluster(ctx context.Context, in model.ReclusterInput) 
 			return nil, at(err, "input", "options")
 		}
 	}
-	request := jobs.ReclusterRequest{Store: &store.Store, Params: params, AsOf: in.AsOf, DryRun: in.DryRun, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.ReclusterRequest{Store: &store.Store, Params: params, AsOf: in.AsOf, DryRun: in.DryRun, Trigger: engine.TriggerMutation}
+	if request.Once, err = once(in.IdempotencyKey, in); err != nil {
+		return nil, err
+	}
 	if in.Seed != nil {
 		seed := uint64(*in.Seed)
 		request.Seed = &seed
@@ -109,28 +128,26 @@ func (r *Resolver) createSnapshot(ctx context.Context, in model.CreateSnapshotIn
 		payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "customer"), "customer")
 		return payload, err
 	}
-	counts, err := r.Jobs.SnapshotCustomers(ctx, jobs.SnapshotRequest{
+	outcome, err := r.Jobs.SnapshotCustomers(ctx, jobs.SnapshotRequest{
 		Store: &customer.Store.Store, Customers: []int64{customer.Customer.ID}, Type: in.Type, Date: in.Date, Conflict: jobs.Conflict(in.OnConflict), Trigger: engine.TriggerMutation,
 	})
-	exists := err != nil && engine.CodeOf(err) == engine.CodeSnapshotExists
-	if err != nil && !exists {
+	if err != nil {
 		payload.UserErrors, err = r.userErrors(ctx, err, customer.Key)
 		return payload, err
 	}
-	if counts.Failed > 0 {
-		payload.UserErrors = []model.UserError{noPurchase(customer, counts.Date, "input", "date")}
+	if len(outcome.NoPurchase) > 0 {
+		payload.UserErrors = []model.UserError{noPurchase(customer, outcome.Date, "input", "date")}
 		return payload, nil
 	}
-	snapshot, loadErr := r.snapshot(ctx, postgres.SnapshotRef{CustomerRef: refOf(customer), Type: in.Type, Date: counts.Date})
-	if loadErr != nil {
-		return nil, loadErr
+	snapshot, err := r.snapshot(ctx, postgres.SnapshotRef{CustomerRef: refOf(customer), Type: in.Type, Date: outcome.Date})
+	if err != nil {
+		return nil, err
 	}
-	payload.UserErrors = []model.UserError{}
-	if exists {
-		payload.UserErrors = append(payload.UserErrors, &model.SnapshotExistsError{Message: err.Error(), Code: model.UserErrorCodeSnapshotExists, Snapshot: snapshot})
+	if len(outcome.Existing) > 0 {
+		payload.UserErrors = []model.UserError{snapshotExists(snapshot)}
 		return payload, nil
 	}
-	payload.Snapshot, payload.Created = snapshot, counts.Created+counts.Replaced > 0
+	payload.Snapshot, payload.Created, payload.UserErrors = snapshot, outcome.Created+outcome.Replaced > 0, []model.UserError{}
 	return payload, nil
 }
 
@@ -144,7 +161,10 @@ func (r *Resolver) createSnapshots(ctx context.Context, in model.CreateSnapshots
 		payload.UserErrors, err = r.userErrors(ctx, at(err, "input", "storeId"), in.StoreID)
 		return payload, err
 	}
-	request := jobs.SnapshotRequest{Store: &store.Store, Type: in.Type, Date: in.Date, Conflict: jobs.Conflict(in.OnConflict), Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.SnapshotRequest{Store: &store.Store, Type: in.Type, Date: in.Date, Conflict: jobs.Conflict(in.OnConflict), Trigger: engine.TriggerMutation}
+	if request.Once, err = once(in.IdempotencyKey, in); err != nil {
+		return nil, err
+	}
 	if in.CustomerIds != nil {
 		return r.snapshotNamed(ctx, store, in.CustomerIds, request)
 	}
@@ -170,42 +190,24 @@ func (r *Resolver) snapshotNamed(ctx context.Context, store *model.Store, names 
 		payload.UserErrors, err = r.userErrors(ctx, fault, "")
 		return payload, err
 	}
-	n, err := r.find(ctx, store, names)
+	customers, err := r.find(ctx, store, names)
 	if err != nil {
 		return nil, err
 	}
-	if request.Conflict == jobs.ConflictFail {
-		if err := r.refuseExisting(ctx, n, &request); err != nil {
-			return nil, err
+	for _, c := range customers {
+		id := int64(0)
+		if c != nil {
+			id = c.Customer.ID
 		}
-	}
-	for id := range n.places {
 		request.Customers = append(request.Customers, id)
 	}
-	slices.Sort(request.Customers) // whoever takes the same snapshots at the same time goes the same way
-	counts := jobs.SnapshotCounts{}
-	if len(request.Customers) > 0 {
-		counts, err = r.Jobs.SnapshotCustomers(ctx, request)
-	}
+	outcome, err := r.Jobs.SnapshotCustomers(ctx, request)
 	if payload.UserErrors, err = r.userErrors(ctx, err, store.Key); err != nil || len(payload.UserErrors) > 0 {
 		return payload, err
 	}
-	if counts.Failed > 0 {
-		if err := r.explainFailed(ctx, n, request.Type, counts.Date); err != nil {
-			return nil, err
-		}
-	}
-	counts.Failed = 0
-	for _, fault := range n.faults {
-		if fault != nil {
-			counts.Failed++
-			if len(payload.UserErrors) < maxPage {
-				payload.UserErrors = append(payload.UserErrors, fault)
-			}
-		}
-	}
-	payload.Counts = countsView(counts)
-	return payload, nil
+	payload.Counts = countsView(outcome.SnapshotCounts)
+	payload.UserErrors, err = r.explainFailed(ctx, customers, names, request.Type, outcome)
+	return payload, err
 }
 
 func (r *Resolver) replay(ctx context.Context, in model.ReplaySnapshotsInput) (*model.ReplaySnapshotsPayload, error) {
@@ -228,7 +230,10 @@ func (r *Resolver) startReplay(ctx context.Context, in model.ReplaySnapshotsInpu
 	}
 	request := jobs.ReplayRequest{
 		Store: &store.Store, Type: in.Type, From: in.From, To: in.To, Conflict: jobs.Conflict(in.OnConflict),
-		Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey),
+		Trigger: engine.TriggerMutation,
+	}
+	if request.Once, err = once(in.IdempotencyKey, in); err != nil {
+		return nil, err
 	}
 	if in.ModelVersion != nil {
 		if request.ModelVersion = *in.ModelVersion; *in.ModelVersion == 0 {
@@ -238,34 +243,8 @@ func (r *Resolver) startReplay(ctx context.Context, in model.ReplaySnapshotsInpu
 	return r.Jobs.Replay(ctx, request)
 }
 
-// namedCustomers are customers that a caller named.
-type namedCustomers struct {
-	store  *model.Store
-	byID   map[int64]*model.Customer
-	places map[int64]int     // of those whose snapshots are to be taken, the first place of each in the input
-	faults []model.UserError // by place; nil where nothing failed
-}
-
-func (n *namedCustomers) field(place int) []string {
-	return []string{"input", "customerIds", itoa(place)}
-}
-
-// snapshots reads the snapshots that the customers have of a type on a date, by customer.
-func (n *namedCustomers) snapshots(ctx context.Context, db *postgres.DB, kind engine.SnapshotType, date engine.Date) (map[int64]*engine.Snapshot, error) {
-	refs := make([]postgres.SnapshotRef, 0, len(n.places))
-	for id := range n.places {
-		refs = append(refs, postgres.SnapshotRef{CustomerRef: refOf(n.byID[id]), Type: kind, Date: date})
-	}
-	found, err := db.SnapshotsByRef(ctx, refs)
-	byCustomer := make(map[int64]*engine.Snapshot, len(found))
-	for ref, s := range found {
-		byCustomer[ref.CustomerID] = s
-	}
-	return byCustomer, err
-}
-
-// find looks the customers with these names up, each once, and gives an error for each that is not there.
-func (r *Resolver) find(ctx context.Context, store *model.Store, names []string) (*namedCustomers, error) {
+// find looks the customers with these names up, by place; nil for one that is not there.
+func (r *Resolver) find(ctx context.Context, store *model.Store, names []string) ([]*model.Customer, error) {
 	keys := make([]postgres.CustomerKey, len(names))
 	for i, name := range names {
 		keys[i] = postgres.CustomerKey{StoreID: store.Store.ID, Key: clean(name)}
@@ -274,57 +253,70 @@ func (r *Resolver) find(ctx context.Context, store *model.Store, names []string)
 	if err != nil {
 		return nil, err
 	}
-	n := &namedCustomers{store: store, byID: map[int64]*model.Customer{}, places: map[int64]int{}, faults: make([]model.UserError, len(names))}
+	customers := make([]*model.Customer, len(names))
 	for i, k := range keys {
-		c := found[k]
+		if c := found[k]; c != nil {
+			customers[i] = &model.Customer{Customer: c, Store: store}
+		}
+	}
+	return customers, nil
+}
+
+// explainFailed gives an error for each customer whose snapshot was not taken, in their order, as many as a page has. Of a repetition
+// the customers are those of now: one that was erased meanwhile is not there.
+func (r *Resolver) explainFailed(ctx context.Context, customers []*model.Customer, names []string, kind engine.SnapshotType, outcome jobs.SnapshotOutcome) ([]model.UserError, error) {
+	faults := map[int]model.UserError{}
+	field := func(place int) []string { return []string{"input", "customerIds", itoa(place)} }
+	var refs []postgres.SnapshotRef
+	for _, place := range outcome.Existing {
+		if c := customers[place]; c != nil {
+			refs = append(refs, postgres.SnapshotRef{CustomerRef: refOf(c), Type: kind, Date: outcome.Date})
+		}
+	}
+	existing, err := r.DB.SnapshotsByRef(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	for _, place := range outcome.Existing {
+		c := customers[place]
 		if c == nil {
-			n.faults[i] = &model.NotFoundError{
-				Message: "The store has no customer " + short(k.Key) + ".", Code: model.UserErrorCodeNotFound, Field: n.field(i), Key: short(k.Key),
-			}
 			continue
 		}
-		if _, again := n.places[c.ID]; !again {
-			n.byID[c.ID], n.places[c.ID] = &model.Customer{Customer: c, Store: store}, i
+		s := existing[postgres.SnapshotRef{CustomerRef: refOf(c), Type: kind, Date: outcome.Date}]
+		if s == nil { // a repetition, and it is gone meanwhile
+			message := fmt.Sprintf("Customer %s had a %s snapshot of %s already.", short(c.Key), kind, outcome.Date)
+			faults[place] = &model.InvalidInputError{Message: message, Code: model.UserErrorCodeInvalid, Field: field(place), Rule: message}
+			continue
+		}
+		fault := snapshotExists(&model.Snapshot{Snapshot: s, Customer: c})
+		fault.Field = field(place)
+		faults[place] = fault
+	}
+	for _, place := range outcome.NoPurchase {
+		if c := customers[place]; c != nil {
+			faults[place] = noPurchase(c, outcome.Date, field(place)...)
 		}
 	}
-	return n, nil
+	for _, place := range slices.Concat(outcome.Unknown, outcome.Existing, outcome.NoPurchase) {
+		if faults[place] != nil {
+			continue
+		}
+		name := short(clean(names[place]))
+		faults[place] = &model.NotFoundError{Message: "The store has no customer " + name + ".", Code: model.UserErrorCodeNotFound, Field: field(place), Key: name}
+	}
+	list := []model.UserError{}
+	for _, place := range slices.Sorted(maps.Keys(faults)) {
+		if len(list) < maxPage {
+			list = append(list, faults[place])
+		}
+	}
+	return list, nil
 }
 
-// refuseExisting gives an error for each customer that has the snapshot already, so that the others' can be taken. One
-// that comes up in between is kept, and counted so.
-func (r *Resolver) refuseExisting(ctx context.Context, n *namedCustomers, request *jobs.SnapshotRequest) error {
-	request.Conflict = jobs.ConflictKeep
-	date, ok := n.store.Store.Now(r.Now())
-	if request.Date != nil {
-		date = *request.Date
-	} else if !ok {
-		return nil // a store without orders has no snapshots
+func snapshotExists(s *model.Snapshot) *model.SnapshotExistsError {
+	return &model.SnapshotExistsError{
+		Message: fmt.Sprintf("Customer %s has a %s snapshot of %s already.", short(s.Customer.Key), s.Type, s.Date), Code: model.UserErrorCodeSnapshotExists, Snapshot: s,
 	}
-	request.Date = &date
-	existing, err := n.snapshots(ctx, r.DB, request.Type, date)
-	for id, s := range existing {
-		place := n.places[id]
-		n.faults[place] = &model.SnapshotExistsError{
-			Message: fmt.Sprintf("Customer %s has a %s snapshot of %s already.", short(n.byID[id].Key), request.Type, date),
-			Code:    model.UserErrorCodeSnapshotExists, Field: n.field(place), Snapshot: &model.Snapshot{Snapshot: s, Customer: n.byID[id]},
-		}
-		delete(n.places, id)
-	}
-	return err
-}
-
-// explainFailed gives an error for each customer without the snapshot that was to be taken: it had not bought by then.
-func (r *Resolver) explainFailed(ctx context.Context, n *namedCustomers, kind engine.SnapshotType, date engine.Date) error {
-	taken, err := n.snapshots(ctx, r.DB, kind, date)
-	if err != nil {
-		return err
-	}
-	for id, place := range n.places {
-		if taken[id] == nil {
-			n.faults[place] = noPurchase(n.byID[id], date, n.field(place)...)
-		}
-	}
-	return nil
 }
 
 func noPurchase(c *model.Customer, date engine.Date, field ...string) model.UserError {
@@ -338,8 +330,11 @@ func (r *Resolver) cleanup(ctx context.Context, in *model.CleanupSnapshotsInput)
 		in = &model.CleanupSnapshotsInput{}
 	}
 	payload := &model.CleanupSnapshotsPayload{}
-	request := jobs.CleanupRequest{Types: in.Types, IncludeReplayed: in.IncludeReplayed, Trigger: engine.TriggerMutation, IdempotencyKey: text(in.IdempotencyKey)}
+	request := jobs.CleanupRequest{Types: in.Types, IncludeReplayed: in.IncludeReplayed, Trigger: engine.TriggerMutation}
 	var err error
+	if request.Once, err = once(in.IdempotencyKey, *in); err != nil {
+		return nil, err
+	}
 	if request.Store, err = r.cleaned(ctx, in.StoreID); err != nil {
 		payload.UserErrors, err = r.userErrors(ctx, err, text(in.StoreID))
 		return payload, err

@@ -50,7 +50,7 @@ type Jobs interface {
 	// SnapshotStore starts taking the snapshots of a store.
 	SnapshotStore(ctx context.Context, r jobs.SnapshotRequest) (*engine.Run, error)
 	// SnapshotCustomers takes the snapshots of named customers at once.
-	SnapshotCustomers(ctx context.Context, r jobs.SnapshotRequest) (jobs.SnapshotCounts, error)
+	SnapshotCustomers(ctx context.Context, r jobs.SnapshotRequest) (jobs.SnapshotOutcome, error)
 	// Replay starts rebuilding snapshots of the past.
 	Replay(ctx context.Context, r jobs.ReplayRequest) (*engine.Run, error)
 	// Backtest starts measuring how early churn was seen.

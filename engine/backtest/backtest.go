@@ -149,6 +149,7 @@ func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), o
 	if f := predictor.Purchases; f != nil {
 		r.Identifiable, r.IdentifiableReason = f.Identifiable, f.Reason
 	}
+	progress(Progress{engine.StageEvaluating, total, total})
 	if err := r.judge(ctx, p, o, predictor); err != nil {
 		return nil, err
 	}

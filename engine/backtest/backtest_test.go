@@ -206,7 +206,7 @@ func TestCDNOWSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !stages[engine.StageFeatures] || !stages[engine.StageScoring] {
+	if !stages[engine.StageFeatures] || !stages[engine.StageScoring] || !stages[engine.StageEvaluating] {
 		t.Errorf("progress was told of %v", stages)
 	}
 	if n := r.Fitted + r.Threshold + r.Customers; n != 2357 {

@@ -260,7 +260,7 @@ func exitCode(code engine.Code) int {
 		return exitUsage
 	case engine.CodeNotFound:
 		return exitNotFound
-	case engine.CodeConflict, engine.CodeRunInProgress, engine.CodeRunFinished, engine.CodeSnapshotExists:
+	case engine.CodeConflict, engine.CodeRunInProgress, engine.CodeRunFinished:
 		return exitConflict
 	case engine.CodeUnavailable:
 		return exitUnavailable

@@ -12,7 +12,8 @@ import (
 	"github.com/quimbi/quimbi/engine"
 )
 
-// Open opens a file for Read; "-" is standard input. Files compressed by gzip are recognised by their first bytes.
+// Open opens a file for Read; "-" is standard input. Files compressed by gzip are recognised by their first bytes. What it gives for a
+// file also has a method Progress, which tells how many bytes of the file were read, of how many.
 func Open(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		return uncompress(os.Stdin, io.NopCloser(nil))
@@ -21,10 +22,40 @@ func Open(path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, openFault(path, err)
 	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
 		return nil, errors.Join(engine.Errorf(engine.CodeInvalid, "%s is a folder: name the files in it", path), f.Close())
 	}
-	return uncompress(f, f)
+	if err != nil || !info.Mode().IsRegular() { // a pipe has no size
+		return uncompress(f, f)
+	}
+	counted := &counter{Reader: f, size: info.Size()}
+	in, err := uncompress(counted, f)
+	if err != nil {
+		return nil, err
+	}
+	return file{in, counted}, nil
+}
+
+// file is an opened file of a known size.
+type file struct {
+	io.ReadCloser
+	counted *counter
+}
+
+// Progress tells how many bytes of the file, as it lies there, were read, of how many.
+func (f file) Progress() (read, size int64) { return f.counted.read, f.counted.size }
+
+// counter counts what passes.
+type counter struct {
+	io.Reader
+	read, size int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += int64(n)
+	return n, err
 }
 
 func openFault(path string, err error) error {

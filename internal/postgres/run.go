@@ -33,11 +33,12 @@ type NewRun struct {
 	SlotAt         time.Time
 	Request        any // becomes JSON
 	IdempotencyKey string
+	RequestHash    []byte // of what came with the key
 }
 
 const insertRun = `-- name: InsertRun
-INSERT INTO run (store_id, run_id, kind, trigger, slot, slot_at, request, idempotency_key)
-VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7, nullif($8, ''))
+INSERT INTO run (store_id, run_id, kind, trigger, slot, slot_at, request, idempotency_key, request_hash)
+VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7, nullif($8, ''), $9)
 ON CONFLICT DO NOTHING`
 
 // InsertRun records a run as queued. It gives false where there is one already for the slot or the idempotency key.
@@ -46,34 +47,24 @@ func (tx *Tx) InsertRun(ctx context.Context, r NewRun) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	tag, err := tx.Exec(ctx, insertRun, r.StoreID, r.ID, r.Kind, r.Trigger, r.Slot, timeParam(r.SlotAt), request, r.IdempotencyKey)
+	tag, err := tx.Exec(ctx, insertRun, r.StoreID, r.ID, r.Kind, r.Trigger, r.Slot, timeParam(r.SlotAt), request, r.IdempotencyKey, r.RequestHash)
 	return tag.RowsAffected() == 1, err
-}
-
-const expireIdempotencyKey = `-- name: ExpireIdempotencyKey
-UPDATE run SET idempotency_key = NULL WHERE store_id = $1 AND kind = $2 AND idempotency_key = $3 AND created_at < now() - interval '24 hours'`
-
-const runByIdempotencyKey = `-- name: RunByIdempotencyKey
-SELECT ` + runFields + ` FROM run WHERE store_id = $1 AND kind = $2 AND idempotency_key = $3`
-
-// RunByIdempotencyKey gives the run that was started with the key within the last 24 hours, nil where there is none.
-func (tx *Tx) RunByIdempotencyKey(ctx context.Context, storeID int32, kind engine.RunKind, key string) (*engine.Run, error) {
-	if _, err := tx.Exec(ctx, expireIdempotencyKey, storeID, kind, key); err != nil {
-		return nil, err
-	}
-	found, err := collect(ctx, tx, scanRun, runByIdempotencyKey, storeID, kind, key)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	return found[0], nil
 }
 
 const openRuns = `-- name: OpenRuns
 SELECT ` + runFields + ` FROM run WHERE store_id = $1 AND kind = $2 AND state IN ('QUEUED', 'RUNNING') ORDER BY created_at, run_id`
 
-// OpenRuns gives the runs of a kind that wait or work.
+// OpenRuns gives the runs of a kind that wait or work, oldest first.
 func (tx *Tx) OpenRuns(ctx context.Context, storeID int32, kind engine.RunKind) ([]*engine.Run, error) {
 	return collect(ctx, tx, scanRun, openRuns, storeID, kind)
+}
+
+const lockRuns = "SELECT pg_advisory_xact_lock(hashtext('run ' || $2), $1)"
+
+// LockRuns keeps others, until the transaction ends, from starting a run of a kind of which a store has one at a time.
+func (tx *Tx) LockRuns(ctx context.Context, storeID int32, kind engine.RunKind) error {
+	_, err := tx.Exec(ctx, lockRuns, storeID, string(kind))
+	return err
 }
 
 const setRiverJob = `-- name: SetRiverJob
@@ -248,6 +239,18 @@ func (db *DB) TryHold(ctx context.Context, name string) (*Hold, error) {
 		return nil, err
 	}
 	return &Hold{conn}, nil
+}
+
+// The server shows a lock by the halves of its number.
+const held = `-- name: Held
+SELECT EXISTS (SELECT FROM pg_locks l, hashtextextended($1, 0) AS number WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.classid::bigint << 32 | l.objid::bigint = number)`
+
+// Held tells whether somebody has a hold with the name. It takes no lock, and no connection beside the transaction's.
+func (tx *Tx) Held(ctx context.Context, name string) (bool, error) {
+	var is bool
+	err := tx.QueryRow(ctx, held, name).Scan(&is)
+	return is, err
 }
 
 // Release gives the hold back.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,35 +124,6 @@ func (db *DB) OrdersLocked(ctx context.Context, storeID int32) (bool, error) {
 	return !free, err
 }
 
-// ImportAnswer is what an import of orders answered under an idempotency key.
-type ImportAnswer struct {
-	RequestHash []byte
-	Body        []byte // JSON
-}
-
-const importAnswer = `-- name: ImportAnswer
-SELECT request_hash, answer FROM import_answer WHERE store_id = $1 AND idempotency_key = $2 AND created_at >= now() - interval '24 hours'`
-
-// ImportAnswer gives the answer of the last 24 hours, nil where there is none.
-func (tx *Tx) ImportAnswer(ctx context.Context, storeID int32, key string) (*ImportAnswer, error) {
-	var a ImportAnswer
-	err := tx.QueryRow(ctx, importAnswer, storeID, key).Scan(&a.RequestHash, &a.Body)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	return &a, err
-}
-
-const writeImportAnswer = `-- name: WriteImportAnswer
-INSERT INTO import_answer (store_id, idempotency_key, request_hash, answer) VALUES ($1, $2, $3, $4)
-ON CONFLICT (store_id, idempotency_key) DO UPDATE SET request_hash = excluded.request_hash, answer = excluded.answer, created_at = now()`
-
-// WriteImportAnswer keeps an answer, in the place of one that has expired.
-func (tx *Tx) WriteImportAnswer(ctx context.Context, storeID int32, key string, a ImportAnswer) error {
-	_, err := tx.Exec(ctx, writeImportAnswer, storeID, key, a.RequestHash, a.Body)
-	return err
-}
-
 const insertShopEvent = `-- name: InsertShopEvent
 INSERT INTO shop_event (store_id, delivery, customer_key, body) VALUES ($1, $2, nullif($3, ''), $4) ON CONFLICT (store_id, delivery) DO NOTHING`
 
@@ -207,8 +177,8 @@ func (tx *Tx) WriteShopOrders(ctx context.Context, storeID int32, orders []ShopO
 
 // What was kept to recognise repetitions, by table.
 var forgetStreamed = []string{
-	`-- name: ForgetImportAnswers
-DELETE FROM import_answer WHERE ($1::int = 0 OR store_id = $1) AND created_at < $2::timestamptz - interval '24 hours'`,
+	`-- name: ForgetAnswers
+DELETE FROM mutation_answer WHERE ($1::int = 0 OR store_id = $1) AND created_at < $2::timestamptz - interval '24 hours'`,
 	`-- name: ForgetShopEvents
 DELETE FROM shop_event WHERE ($1::int = 0 OR store_id = $1) AND body IS NULL AND received_at < $2::timestamptz - interval '7 days'`,
 	`-- name: ForgetShopOrders

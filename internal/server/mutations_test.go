@@ -357,3 +357,63 @@ func TestRunsOverHTTP(t *testing.T) {
 		t.Errorf("the cancelled run is %+v", r)
 	}
 }
+
+// TestKeysOverHTTP sends calls with one key and other arguments: INVALID, with the run that the key has started. Named customers'
+// snapshots have no run, and give the first answer again, faults and all.
+func TestKeysOverHTTP(t *testing.T) {
+	t.Parallel()
+	a, _ := newPastAPI(t)
+	type answer struct {
+		Run        *struct{ ID string }
+		Counts     *counts
+		UserErrors []struct {
+			Typename string `json:"__typename"`
+			Code     string
+			Message  string
+			Field    []string
+			Snapshot *struct{ Date string }
+		}
+	}
+	call := func(mutation, input, more string) (got answer, text string) {
+		t.Helper()
+		r := a.query(t, `mutation { m: `+mutation+`(input: {`+input+`}) { `+more+` userErrors { __typename code message field ... on SnapshotExistsError { snapshot { date } } } } }`, nil)
+		var data struct{ M answer }
+		check(t, json.Unmarshal(r.Data, &data))
+		return data.M, r.Text
+	}
+	for mutation, inputs := range map[string][2]string{
+		"recluster":        {`seed: 1`, `seed: 1, options: {k: 3}`},
+		"replaySnapshots":  {`type: WEEKLY, from: "1998-05-01", to: "1998-05-20"`, `type: WEEKLY, from: "1998-05-01", to: "1998-05-19"`},
+		"createSnapshots":  {`type: WEEKLY`, `type: WEEKLY, customerIds: ["p001"]`},
+		"cleanupSnapshots": {``, `types: [DAILY]`},
+		"backtest":         {`seed: 1, horizonDays: 30, ruleDays: 30, warmupDays: 30`, `seed: 2, horizonDays: 30, ruleDays: 30, warmupDays: 30`},
+	} {
+		const key = `storeId: "past", idempotencyKey: "k", `
+		first, text := call(mutation, key+inputs[0], "run { id }")
+		if first.Run == nil {
+			t.Fatalf("%s: %s", mutation, text)
+		}
+		if again, text := call(mutation, key+inputs[0], "run { id }"); again.Run == nil || again.Run.ID != first.Run.ID {
+			t.Errorf("%s: again: %s", mutation, text)
+		}
+		other, text := call(mutation, key+inputs[1], "run { id }")
+		if e := other.UserErrors; other.Run != nil || len(e) != 1 || e[0].Code != "INVALID" || !strings.Contains(e[0].Message, first.Run.ID) || cmp.Diff(e[0].Field, []string{"input", "idempotencyKey"}) != "" {
+			t.Errorf("%s: other arguments: %s", mutation, text)
+		}
+	}
+	const named = `storeId: "past", type: MONTHLY, date: "1998-06-01", onConflict: FAIL, idempotencyKey: "named", customerIds: ["p001", "nobody", "p002", "p001"]`
+	const more = `run { id } counts { created kept replaced failed }`
+	if one, text := call("createSnapshots", `storeId: "past", type: MONTHLY, date: "1998-06-01", customerIds: ["p002"]`, more); one.Counts == nil || one.Counts.Created != "1" {
+		t.Fatal(text)
+	}
+	first, text := call("createSnapshots", named, more)
+	if want := (counts{Created: "1", Kept: "0", Replaced: "0", Failed: "2"}); first.Counts == nil || *first.Counts != want || len(first.UserErrors) != 2 || first.UserErrors[1].Snapshot == nil {
+		t.Fatal(text)
+	}
+	if again, text := call("createSnapshots", named, more); cmp.Diff(first, again) != "" {
+		t.Errorf("again: %s", text)
+	}
+	if other, text := call("createSnapshots", strings.Replace(named, "p002", "p003", 1), more); len(other.UserErrors) != 1 || other.UserErrors[0].Code != "INVALID" || other.Counts != nil {
+		t.Errorf("other customers: %s", text)
+	}
+}
