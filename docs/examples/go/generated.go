@@ -32,7 +32,7 @@ func (v *DriftFeedDriftEventsDriftEventConnection) GetPageInfo() DriftFeedDriftE
 // DriftFeedDriftEventsDriftEventConnectionNodesDriftEvent includes the requested fields of the GraphQL type DriftEvent.
 // The GraphQL type's documentation follows.
 //
-// A move on one axis over the threshold, between consecutive snapshots of one type under one model; or, provisional, from the last snapshot to where orders took the customer since.
+// A move on one axis over the threshold, between consecutive snapshots of one type, both under one model (an earlier snapshot of another model is worked out anew); or, provisional, from the last snapshot to where orders took the customer since.
 type DriftFeedDriftEventsDriftEventConnectionNodesDriftEvent struct {
 	// The later date.
 	ToDate string `json:"toDate"`
