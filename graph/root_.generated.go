@@ -7560,7 +7560,7 @@ input BacktestInput {
   warmupDays: Int
   "Drawn by the server unless told; it divides the customers."
   seed: Long
-  "The same key within 24 hours gives the first answer again."
+  "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started."
   idempotencyKey: String
 }
 
@@ -9177,10 +9177,14 @@ enum RunStage {
   NAMING
   "Scoring customers."
   SCORING
+  "Comparing how customers moved, once all are scored: what is unusual, and which alarms come first."
+  DETECTING_DRIFT
   "Writing."
   WRITING
   "Removing."
   REMOVING
+  "Fitting and judging purchase models."
+  EVALUATING
 }
 
 "How far a run is."
@@ -9193,9 +9197,9 @@ type RunProgress {
   stage: RunStage
   "The axis that is worked on; null where it is not one alone."
   axis: Axis
-  "Parts that are finished: axes in a re-clustering, else chunks of customers or rows."
+  "Parts that are finished: axes in a re-clustering, thousandths of an import (half for reading the file, half for merging), else chunks of customers or rows."
   done: Int!
-  "Parts in all; null while that is not known."
+  "Parts in all; null while that is not known, as while standard input is read."
   total: Int
   "From 0 to 1; never goes down."
   fraction: Float!
@@ -9447,7 +9451,7 @@ input ReclusterInput {
   asOf: Date
   "Works everything out, and puts no model in force."
   dryRun: Boolean! = false
-  "The same key within 24 hours gives the first answer again."
+  "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started."
   idempotencyKey: String
 }
 
@@ -10679,7 +10683,7 @@ input CreateSnapshotsInput {
   date: Date
   "What to do where there is one already."
   onConflict: SnapshotConflict! = KEEP
-  "The same key within 24 hours gives the first answer again."
+  "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started, if it started one."
   idempotencyKey: String
 }
 
@@ -10707,7 +10711,7 @@ input ReplaySnapshotsInput {
   modelVersion: Int
   "What to do where there is one already; FAIL is for named customers."
   onConflict: SnapshotConflict! = KEEP
-  "The same key within 24 hours gives the first answer again."
+  "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started."
   idempotencyKey: String
 }
 
@@ -10741,7 +10745,7 @@ input CleanupSnapshotsInput {
   includeReplayed: Boolean! = false
   "Counts at once, and removes nothing."
   dryRun: Boolean! = false
-  "The same key within 24 hours gives the first answer again."
+  "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started."
   idempotencyKey: String
 }
 

@@ -159,7 +159,7 @@ type BacktestInput struct {
 	WarmupDays *int `json:"warmupDays,omitempty"`
 	// Drawn by the server unless told; it divides the customers.
 	Seed *int64 `json:"seed,omitempty"`
-	// The same key within 24 hours gives the first answer again.
+	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
@@ -215,7 +215,7 @@ type CleanupSnapshotsInput struct {
 	IncludeReplayed bool `json:"includeReplayed"`
 	// Counts at once, and removes nothing.
 	DryRun bool `json:"dryRun"`
-	// The same key within 24 hours gives the first answer again.
+	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
@@ -325,7 +325,7 @@ type CreateSnapshotsInput struct {
 	Date *engine.Date `json:"date,omitempty"`
 	// What to do where there is one already.
 	OnConflict SnapshotConflict `json:"onConflict"`
-	// The same key within 24 hours gives the first answer again.
+	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started, if it started one.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
@@ -993,7 +993,7 @@ type ReclusterInput struct {
 	AsOf *engine.Date `json:"asOf,omitempty"`
 	// Works everything out, and puts no model in force.
 	DryRun bool `json:"dryRun"`
-	// The same key within 24 hours gives the first answer again.
+	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
@@ -1035,7 +1035,7 @@ type ReplaySnapshotsInput struct {
 	ModelVersion *int `json:"modelVersion,omitempty"`
 	// What to do where there is one already; FAIL is for named customers.
 	OnConflict SnapshotConflict `json:"onConflict"`
-	// The same key within 24 hours gives the first answer again.
+	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
@@ -1125,9 +1125,9 @@ type RunProgress struct {
 	Stage *engine.RunStage `json:"stage,omitempty"`
 	// The axis that is worked on; null where it is not one alone.
 	Axis *Axis `json:"axis,omitempty"`
-	// Parts that are finished: axes in a re-clustering, else chunks of customers or rows.
+	// Parts that are finished: axes in a re-clustering, thousandths of an import (half for reading the file, half for merging), else chunks of customers or rows.
 	Done int `json:"done"`
-	// Parts in all; null while that is not known.
+	// Parts in all; null while that is not known, as while standard input is read.
 	Total *int `json:"total,omitempty"`
 	// From 0 to 1; never goes down.
 	Fraction float64 `json:"fraction"`
