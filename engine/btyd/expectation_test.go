@@ -28,10 +28,10 @@ func referenceExpectation(m, a, n, w float64) float64 {
 	upper := func(v float64) float64 { // 1-p = e^-v
 		return f(-math.Expm1(-v)) * math.Exp(-n*v+(a-1)*math.Log1p(-math.Exp(-v))-logBeta)
 	}
-	return tail(lower, math.Ln2, 40+80/a) + tail(upper, math.Ln2, 40+80/n)
+	return farTail(lower, math.Ln2, 40+80/a) + farTail(upper, math.Ln2, 40+80/n)
 }
 
-func tail(f func(float64) float64, from, to float64) float64 {
+func farTail(f func(float64) float64, from, to float64) float64 {
 	sum := 0.0
 	for low := from; low < to; {
 		high := math.Min(to, low+math.Max(0.1, 0.02*low))

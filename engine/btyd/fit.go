@@ -106,7 +106,7 @@ func FitMBGNBD(ctx context.Context, groups []Group, options FitOptions) (*Fit[MB
 // FitParetoNBD fits Pareto/NBD by maximum likelihood. Errors are those of FitBGNBD.
 func FitParetoNBD(ctx context.Context, groups []Group, options FitOptions) (*Fit[ParetoNBD], error) {
 	return fitPurchases(ctx, groups, options,
-		func(data *histories) likelihood { return &paretoLikelihood{histories: data} },
+		func(data *histories) likelihood { return newParetoLikelihood(data) },
 		func(p []float64) ParetoNBD { return ParetoNBD{R: p[0], Alpha: p[1], S: p[2], Beta: p[3]} })
 }
 

@@ -340,7 +340,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 	for name, l := range map[string]likelihood{
 		"bg":     &geometricLikelihood{histories: data},
 		"mbg":    &geometricLikelihood{histories: data, first: 1},
-		"pareto": &paretoLikelihood{histories: data},
+		"pareto": newParetoLikelihood(data),
 		"spend":  newSpendLikelihood(spends, 2),
 	} {
 		for _, p := range points {

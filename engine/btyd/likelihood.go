@@ -93,18 +93,7 @@ type sums [5]float64
 func sumChunks(n, workers int, part func(low, high int) sums) sums {
 	const chunk = 4096
 	parts := make([]sums, (n+chunk-1)/chunk)
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
-			parts[i] = part(i*chunk, min(n, (i+1)*chunk))
-		}
-	}
-	var group sync.WaitGroup
-	for range min(workers, len(parts)) - 1 {
-		group.Go(work)
-	}
-	work()
-	group.Wait()
+	share(len(parts), workers, func(i int) { parts[i] = part(i*chunk, min(n, (i+1)*chunk)) })
 
 	var total sums
 	for _, p := range parts {
@@ -213,47 +202,18 @@ func (l *nbdLikelihood) evaluate(parameters, gradient []float64) float64 {
 	return total[0]
 }
 
-// paretoLikelihood is that of Pareto/NBD.
-type paretoLikelihood struct{ *histories }
-
-func (l *paretoLikelihood) evaluate(parameters, gradient []float64) float64 {
-	r, alpha, s, beta := parameters[0], parameters[1], parameters[2], parameters[3]
-
-	var total sums
-	for _, c := range l.repeats {
-		rise, riseR := logRising(r, c.x)
-		total[0] += c.customers * rise
-		total[1] += c.customers * riseR
-	}
-	logAlpha, logBeta := math.Log(alpha), math.Log(beta)
-	total[0] += l.size() * (r*logAlpha + s*logBeta)
-	total[1] += l.size() * logAlpha
-	total[2] += l.size() * r / alpha
-	total[3] += l.size() * logBeta
-	total[4] += l.size() * s / beta
-
-	chunks := sumChunks(len(l.groups), l.workers, func(low, high int) sums {
-		var t sums
-		for i := low; i < high; i++ {
-			g := &l.groups[i]
-			n := float64(g.Count)
-			d := dropout{m: r + float64(g.X), s: s, alpha: alpha, beta: beta, from: g.Tx, to: g.T}
-			mean := d.moments()
-			odds := d.odds(mean.integral)
-			alive := survival(odds)
-			gone := 1 - alive
-			logA, logB := math.Log(alpha+g.T), math.Log(beta+g.T)
-			t[0] += n * (softplus(odds) - d.m*logA - s*logB)
-			t[1] -= n * (alive*logA + gone*(math.Log(alpha+g.Tx)+mean.logA))
-			t[2] -= n * d.m * (alive/(alpha+g.T) + gone*mean.inverseA)
-			t[3] -= n * (alive*logB + gone*(math.Log(beta+g.Tx)+mean.logB-1/s))
-			t[4] -= n * (alive*s/(beta+g.T) + gone*(s+1)*mean.inverseB)
+// share does n pieces of work on so many goroutines.
+func share(n, workers int, piece func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			piece(i)
 		}
-		return t
-	})
-	for i, v := range chunks {
-		total[i] += v
 	}
-	copy(gradient, total[1:])
-	return total[0]
+	var group sync.WaitGroup
+	for range min(workers, n) - 1 {
+		group.Go(work)
+	}
+	work()
+	group.Wait()
 }
