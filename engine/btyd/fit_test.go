@@ -199,7 +199,7 @@ func TestFitsAtTheEdgePredictWhatComes(t *testing.T) {
 		{"bg, nobody leaves", NBD{1.2, 20}, 1, bg, noDropout},
 		{"mbg, nobody leaves", NBD{1.2, 20}, 1, mbg, noDropout},
 		{"pareto, nobody leaves", NBD{1.2, 20}, 1, pareto, noDropout},
-		{"bg, all leave alike", BGNBD{1.2, 12, 3e6, 7e6}, 1, bg, "equally likely to leave after a purchase"},
+		{"bg, all leave alike", BGNBD{1.2, 24, 3e6, 7e6}, 3, bg, "equally likely to leave after a purchase"},
 		{"mbg, all leave alike", MBGNBD{1.2, 12, 3e6, 7e6}, 1, mbg, "equally likely to leave after a purchase"},
 		{"pareto, all leave alike", ParetoNBD{1.2, 6, 1e6, 2e7}, 1, pareto, "leave at about the same rate"},
 		{"mbg, all buy alike", MBGNBD{5e6, 4e7, 0.8, 2.4}, 1, mbg, sameRate},
@@ -207,7 +207,7 @@ func TestFitsAtTheEdgePredictWhatComes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			const customers, weeks = 4000, 26
+			const customers, weeks = 2500, 26
 			histories, later := simulateOn(c.truth, customers, 10, 60, weeks, c.seed)
 			groups, _ := GroupHistories(histories)
 			fit, err := c.fit(t.Context(), groups)
