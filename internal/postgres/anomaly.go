@@ -129,10 +129,13 @@ type Deviation struct {
 	Z          float64
 }
 
+// The events are looked up by the index first, for the same reason as activeDrifts.
 const markDeviations = `-- name: MarkDeviations
-UPDATE drift_event e SET robust_z = d.z, overall_anomaly = coalesce(e.overall >= $6, false) OR d.z >= $7
-FROM unnest($3::bigint[], $4::date[], $5::float8[]) d(customer_id, to_date, z)
-WHERE e.store_id = $1 AND e.snapshot_type = $2 AND e.customer_id = d.customer_id AND e.to_date = d.to_date AND NOT e.provisional`
+UPDATE drift_event e SET robust_z = m.z, overall_anomaly = coalesce(e.overall >= $6, false) OR m.z >= $7
+FROM (SELECT f.event_id, d.z FROM unnest($3::bigint[], $4::date[], $5::float8[]) d(customer_id, to_date, z) CROSS JOIN LATERAL (
+  SELECT event_id FROM drift_event f WHERE f.store_id = $1 AND f.customer_id = d.customer_id AND f.snapshot_type = $2 AND f.to_date = d.to_date AND NOT f.provisional
+  OFFSET 0) f) m
+WHERE e.store_id = $1 AND e.event_id = m.event_id`
 
 // MarkDeviations notes deviations on the drift events of their intervals; threshold is the drift that is anomalous by itself.
 func (db *DB) MarkDeviations(ctx context.Context, storeID int32, kind engine.SnapshotType, deviations []Deviation, threshold float64) error {

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/internal/pgtest"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -42,15 +45,71 @@ WHERE s = 2 OR w > 0 OR c % 2 = 0`,
 		t.Errorf("up to the week before: %+v, %v", earlier, err)
 	}
 
-	var text []byte
-	check(t, pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+postgres.ActiveDriftsSQL, 1, 2, 1, customers, []time.Time{last.UTC()}).Scan(&text))
-	var plans []struct {
-		Plan struct {
-			Pages int64 `json:"Shared Hit Blocks"`
-		}
+	if got, most := rowsRead(t, pool, postgres.ActiveDriftsSQL, 1, 2, 1, customers, []time.Time{last.UTC()}), int64(2*customers*weeks); got > most {
+		t.Errorf("%d rows were looked at, want at most %d", got, most)
 	}
+}
+
+// rowsRead tells how many rows of tables a statement looks at, whether it needs them or not.
+func rowsRead(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) int64 {
+	t.Helper()
+	var text []byte
+	check(t, pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+sql, args...).Scan(&text))
+	type plan struct {
+		Relation string  `json:"Relation Name"`
+		Rows     float64 `json:"Actual Rows"`
+		Removed  float64 `json:"Rows Removed by Filter"`
+		Loops    float64 `json:"Actual Loops"`
+		Plans    []plan
+	}
+	var plans []struct{ Plan plan }
 	check(t, json.Unmarshal(text, &plans))
-	if got, most := plans[0].Plan.Pages, int64(10*customers*weeks); got > most {
-		t.Errorf("%d pages were looked at, want at most %d:\n%s", got, most, text)
+	var sum func(p plan) float64
+	sum = func(p plan) (rows float64) {
+		if p.Relation != "" {
+			rows = (p.Rows + p.Removed) * p.Loops
+		}
+		for _, below := range p.Plans {
+			rows += sum(below)
+		}
+		return rows
+	}
+	return int64(sum(plans[0].Plan))
+}
+
+// TestMarkDeviations marks the events of the intervals of some customers, in a table without statistics, and looks at no others.
+func TestMarkDeviations(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	const marked, threshold = 100, 0.5
+	last := engine.NewDate(2026, 11, 22)
+	for _, sql := range []string{
+		"ALTER TABLE drift_event SET (autovacuum_enabled = off)",
+		// Two axes of each of 400 customers in ten weeks; every tenth moved far.
+		`INSERT INTO drift_event (store_id, customer_id, axis, snapshot_type, from_date, to_date, model_id, score, from_segment, to_segment, by_order, axis_anomaly, overall_anomaly, overall,
+  mean_score, coverage, largest_axis, largest_score, moderate_axes, provisional)
+SELECT 1, c, a, 2, date '2026-11-15' - 7 * w, date '2026-11-22' - 7 * w, 1, 0.4, 0, 1, true, false, false, CASE WHEN c % 10 = 0 THEN 0.6 ELSE 0.2 END, 0.2, 1, 0, 0.4, 1, c = 7
+FROM generate_series(1, 400) c, generate_series(0, 9) w, generate_series(0, 1) a`,
+	} {
+		_, err := pool.Exec(ctx, sql)
+		check(t, err)
+	}
+	deviations := make([]postgres.Deviation, marked)
+	ids, dates, zs := make([]int64, marked), make([]time.Time, marked), make([]float64, marked)
+	for i := range deviations {
+		deviations[i] = postgres.Deviation{CustomerID: int64(i + 1), Date: last, Z: float64(i) / 10}
+		ids[i], dates[i], zs[i] = int64(i+1), last.UTC(), float64(i)/10
+	}
+	check(t, db.MarkDeviations(ctx, 1, engine.Weekly, deviations, threshold))
+	var events, wrong int
+	check(t, pool.QueryRow(ctx, `SELECT count(robust_z), count(*) FILTER (WHERE robust_z IS NOT NULL AND (robust_z <> (customer_id - 1) / 10.0 OR to_date <> $1 OR provisional)
+  OR overall_anomaly <> (robust_z IS NOT NULL AND (customer_id % 10 = 0 OR robust_z >= 3.5))) FROM drift_event`, last.UTC()).Scan(&events, &wrong))
+	if events != 2*(marked-1) || wrong > 0 {
+		t.Errorf("%d events are marked, want %d; %d of all are wrong", events, 2*(marked-1), wrong)
+	}
+	if got, most := rowsRead(t, pool, postgres.MarkDeviationsSQL, 1, 2, ids, dates, zs, threshold, watch.AnomalousZ), int64(6*marked); got > most {
+		t.Errorf("%d rows were looked at, want at most %d", got, most)
 	}
 }

@@ -19,5 +19,8 @@ func (db *DB) ReadRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return db.read(ctx).QueryRow(ctx, sql, args...)
 }
 
-// ActiveDriftsSQL is the statement of ActiveDrifts.
-const ActiveDriftsSQL = activeDrifts
+// The statements of ActiveDrifts and MarkDeviations.
+const (
+	ActiveDriftsSQL   = activeDrifts
+	MarkDeviationsSQL = markDeviations
+)
