@@ -224,6 +224,11 @@ func (db *DB) DriftEvent(ctx context.Context, storeID int32, id int64) (*ListedE
 // there.
 type EventSnapshots struct{ Before, From, To *engine.Snapshot }
 
+const snapshotsBefore = `-- name: SnapshotsBefore
+SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::date[]) k(store_id, customer_id, kind, day) CROSS JOIN LATERAL (
+  SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = k.kind AND s.snapshot_date < k.day
+  ORDER BY s.snapshot_date DESC LIMIT 1) s`
+
 // EventSnapshots gives those of events, with their features, by the events' numbers.
 func (db *DB) EventSnapshots(ctx context.Context, events []*engine.DriftEvent) (map[int64]EventSnapshots, error) {
 	at := func(e *engine.DriftEvent, date engine.Date) SnapshotRef {
@@ -233,14 +238,26 @@ func (db *DB) EventSnapshots(ctx context.Context, events []*engine.DriftEvent) (
 	for _, e := range events {
 		earlier, ends = append(earlier, at(e, e.From)), append(ends, at(e, e.From), at(e, e.To))
 	}
-	before, err := db.SnapshotsBefore(ctx, earlier)
+	stores, ids, kinds, days := columnsOf(earlier)
+	before, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsBefore, stores, ids, kinds, days)
 	if err != nil {
 		return nil, err
+	}
+	series := map[SnapshotRef][]*engine.Snapshot{} // by all but the date
+	for _, s := range before {
+		key := SnapshotRef{CustomerRef: CustomerRef{s.StoreID, s.CustomerID}, Type: s.Type}
+		series[key] = append(series[key], s)
 	}
 	found, err := db.SnapshotsByRef(ctx, ends)
 	snapshots := make(map[int64]EventSnapshots, len(events))
 	for _, e := range events {
-		snapshots[e.ID] = EventSnapshots{before[at(e, e.From)], found[at(e, e.From)], found[at(e, e.To)]}
+		around := EventSnapshots{From: found[at(e, e.From)], To: found[at(e, e.To)]}
+		for _, s := range series[at(e, 0)] {
+			if s.Date < e.From && (around.Before == nil || around.Before.Date < s.Date) {
+				around.Before = s
+			}
+		}
+		snapshots[e.ID] = around
 	}
 	return snapshots, err
 }

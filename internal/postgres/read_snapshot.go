@@ -87,32 +87,6 @@ func columnsOf(refs []SnapshotRef) (stores []int32, ids []int64, kinds []int16, 
 	return stores, ids, kinds, days
 }
 
-const snapshotsBefore = `-- name: SnapshotsBefore
-SELECT ` + readSnapshotFields + `, s.feature FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::date[]) k(store_id, customer_id, kind, day) CROSS JOIN LATERAL (
-  SELECT * FROM snapshot s WHERE s.store_id = k.store_id AND s.customer_id = k.customer_id AND s.snapshot_type = k.kind AND s.snapshot_date < k.day
-  ORDER BY s.snapshot_date DESC LIMIT 1) s`
-
-// SnapshotsBefore gives for each snapshot the customer's last one of the type before it, with its features; there need be none on
-// the day that is named.
-func (db *DB) SnapshotsBefore(ctx context.Context, refs []SnapshotRef) (map[SnapshotRef]*engine.Snapshot, error) {
-	stores, ids, kinds, days := columnsOf(refs)
-	found, err := collect(ctx, db.read(ctx), scanSnapshot, snapshotsBefore, stores, ids, kinds, days)
-	series := map[SnapshotRef][]*engine.Snapshot{} // by all but the date
-	for _, s := range found {
-		key := SnapshotRef{CustomerRef: CustomerRef{s.StoreID, s.CustomerID}, Type: s.Type}
-		series[key] = append(series[key], s)
-	}
-	snapshots := make(map[SnapshotRef]*engine.Snapshot, len(refs))
-	for _, r := range refs {
-		for _, s := range series[SnapshotRef{CustomerRef: r.CustomerRef, Type: r.Type}] {
-			if last := snapshots[r]; s.Date < r.Date && (last == nil || last.Date < s.Date) {
-				snapshots[r] = s
-			}
-		}
-	}
-	return snapshots, err
-}
-
 // SnapshotCursor is a place in a list of snapshots.
 type SnapshotCursor struct {
 	CreatedAt time.Time
