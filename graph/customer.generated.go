@@ -36,6 +36,7 @@ type CustomerResolver interface {
 	DriftEvents(ctx context.Context, obj *model.Customer, filter *model.DriftEventFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.DriftEvent], error)
 	SegmentTransitions(ctx context.Context, obj *model.Customer, filter *model.SegmentTransitionFilter, first *int, after *string, last *int, before *string) (*model.Page[*model.SegmentTransition], error)
 	Freshness(ctx context.Context, obj *model.Customer) (*model.Freshness, error)
+	Journey(ctx context.Context, obj *model.Customer, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level) (*model.CustomerJourney, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -227,6 +228,44 @@ func (ec *executionContext) field_Customer_driftEvents_args(ctx context.Context,
 		return nil, err
 	}
 	args["before"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Customer_journey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "axis",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["axis"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "type",
+		func(ctx context.Context, v any) (engine.SnapshotType, error) {
+			return ec.unmarshalNSnapshotType2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐSnapshotType(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["type"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "range",
+		func(ctx context.Context, v any) (*model.DateRange, error) {
+			return ec.unmarshalODateRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDateRange(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["range"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "level",
+		func(ctx context.Context, v any) (engine.Level, error) {
+			return ec.unmarshalNSegmentLevel2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["level"] = arg3
 	return args, nil
 }
 
@@ -1825,6 +1864,50 @@ func (ec *executionContext) fieldContext_Customer_freshness(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Customer_journey(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Customer_journey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Customer().Journey(ctx, obj, fc.Args["axis"].(string), fc.Args["type"].(engine.SnapshotType), fc.Args["range"].(*model.DateRange), fc.Args["level"].(engine.Level))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CustomerJourney) graphql.Marshaler {
+			return ec.marshalNCustomerJourney2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCustomerJourney(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Customer_journey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Customer",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CustomerJourney(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Customer_journey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _CustomerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Page[*model.Customer]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2776,7 +2859,7 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"storeId", "customerIdPrefix", "segmentIds", "severities", "totalValue", "churnRisk", "firstOrder"}
+	fieldsInOrder := [...]string{"storeId", "customerIdPrefix", "segmentIds", "minMembership", "severities", "shapes", "shapeLevel", "outlier", "shapeAxes", "totalValue", "churnRisk", "firstOrder"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2804,6 +2887,13 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 				return it, err
 			}
 			it.SegmentIds = data
+		case "minMembership":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("minMembership"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MinMembership = data
 		case "severities":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("severities"))
 			data, err := ec.unmarshalODriftSeverity2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐSeverityᚄ(ctx, v)
@@ -2811,6 +2901,34 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 				return it, err
 			}
 			it.Severities = data
+		case "shapes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("shapes"))
+			data, err := ec.unmarshalOMembershipShape2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShapeᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Shapes = data
+		case "shapeLevel":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("shapeLevel"))
+			data, err := ec.unmarshalOSegmentLevel2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ShapeLevel = data
+		case "outlier":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("outlier"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Outlier = data
+		case "shapeAxes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("shapeAxes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ShapeAxes = data
 		case "totalValue":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("totalValue"))
 			data, err := ec.unmarshalODecimalRange2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDecimalRange(ctx, v)
@@ -3295,6 +3413,12 @@ func (ec *executionContext) _Customer(ctx context.Context, sel ast.SelectionSet,
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Customer_freshness(ctx, field, obj)
+				})
+		case "journey":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Customer_journey(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -3957,6 +4081,21 @@ func (ec *executionContext) marshalNFeatureContribution2ᚖgithubᚗcomᚋquimbi
 	return ec._FeatureContribution(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNMembershipShape2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShape(ctx context.Context, v any) (explain.Shape, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := explain.Shape(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNMembershipShape2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShape(ctx context.Context, sel ast.SelectionSet, v explain.Shape) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "MembershipShape!")
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNSegmentMembership2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentMembershipᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SegmentMembership) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -4015,6 +4154,42 @@ func (ec *executionContext) marshalOMembershipReasons2ᚖgithubᚗcomᚋquimbi�
 		return graphql.Null
 	}
 	return ec._MembershipReasons(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOMembershipShape2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShapeᚄ(ctx context.Context, v any) ([]explain.Shape, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]explain.Shape, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNMembershipShape2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShape(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOMembershipShape2ᚕgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShapeᚄ(ctx context.Context, sel ast.SelectionSet, v []explain.Shape) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNMembershipShape2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShape(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOMembershipShape2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋexplainᚐShape(ctx context.Context, v any) (*explain.Shape, error) {

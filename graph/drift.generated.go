@@ -947,6 +947,29 @@ func (ec *executionContext) fieldContext_DriftAnalysis_risk(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _DriftAnalysis_churnRiskChange(ctx context.Context, field graphql.CollectedField, obj *model.DriftAnalysis) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftAnalysis_churnRiskChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChurnRiskChange, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftAnalysis_churnRiskChange(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftAnalysis", field, false, false, "Float")
+}
+
 func (ec *executionContext) _DriftAnalysis_motion(ctx context.Context, field graphql.CollectedField, obj *model.DriftAnalysis) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4205,6 +4228,11 @@ func (ec *executionContext) _DriftAnalysis(ctx context.Context, sel ast.Selectio
 		case "risk":
 			out.Values[i] = ec._DriftAnalysis_risk(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "churnRiskChange":
+			out.Values[i] = ec._DriftAnalysis_churnRiskChange(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "motion":

@@ -63,6 +63,22 @@ func (ec *executionContext) field_Journey_paths_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["maxStages"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "startsAt",
+		func(ctx context.Context, v any) (*model.JourneyPlace, error) {
+			return ec.unmarshalOJourneyPlace2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyPlace(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["startsAt"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "endsIn",
+		func(ctx context.Context, v any) (*model.JourneyPlace, error) {
+			return ec.unmarshalOJourneyPlace2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyPlace(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["endsIn"] = arg4
 	return args, nil
 }
 
@@ -399,6 +415,226 @@ func (ec *executionContext) _CohortHeatmap_values(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_CohortHeatmap_values(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CohortHeatmap", field, false, false, "FloatList")
+}
+
+func (ec *executionContext) _CohortHeatmap_freshness(ctx context.Context, field graphql.CollectedField, obj *model.CohortHeatmap) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CohortHeatmap_freshness(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Freshness, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Freshness) graphql.Marshaler {
+			return ec.marshalNFreshness2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFreshness(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CohortHeatmap_freshness(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CohortHeatmap",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Freshness(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CustomerJourney_axis(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_axis(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Axis, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Axis) graphql.Marshaler {
+			return ec.marshalNAxis2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐAxis(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_axis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerJourney",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Axis(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CustomerJourney_status(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v engine.AxisStatus) graphql.Marshaler {
+			return ec.marshalNAxisStatus2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐAxisStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CustomerJourney", field, false, false, "AxisStatus")
+}
+
+func (ec *executionContext) _CustomerJourney_reason(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.AxisReason) graphql.Marshaler {
+			return ec.marshalOAxisReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐAxisReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CustomerJourney", field, false, false, "AxisReason")
+}
+
+func (ec *executionContext) _CustomerJourney_modelVersion(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_modelVersion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ModelVersion(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_modelVersion(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CustomerJourney", field, true, false, "Int")
+}
+
+func (ec *executionContext) _CustomerJourney_horizonDays(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_horizonDays(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HorizonDays, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_horizonDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CustomerJourney", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CustomerJourney_stages(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_stages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stages(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.JourneyStage) graphql.Marshaler {
+			return ec.marshalNJourneyStage2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyStageᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_stages(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerJourney",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_JourneyStage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CustomerJourney_freshness(ctx context.Context, field graphql.CollectedField, obj *model.CustomerJourney) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerJourney_freshness(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Freshness, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Freshness) graphql.Marshaler {
+			return ec.marshalNFreshness2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFreshness(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerJourney_freshness(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerJourney",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Freshness(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Journey_axis(ctx context.Context, field graphql.CollectedField, obj *model.Journey) (ret graphql.Marshaler) {
@@ -776,7 +1012,7 @@ func (ec *executionContext) _Journey_paths(ctx context.Context, field graphql.Co
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return obj.Paths(fc.Args["first"].(int), fc.Args["minStages"].(int), fc.Args["maxStages"].(int))
+			return obj.Paths(fc.Args["first"].(int), fc.Args["minStages"].(int), fc.Args["maxStages"].(int), fc.Args["startsAt"].(*model.JourneyPlace), fc.Args["endsIn"].(*model.JourneyPlace))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.JourneyPaths) graphql.Marshaler {
@@ -850,6 +1086,38 @@ func (ec *executionContext) fieldContext_Journey_sankey(ctx context.Context, fie
 	if fc.Args, err = ec.field_Journey_sankey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Journey_freshness(ctx context.Context, field graphql.CollectedField, obj *model.Journey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Journey_freshness(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Freshness, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Freshness) graphql.Marshaler {
+			return ec.marshalNFreshness2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFreshness(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Journey_freshness(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Journey",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Freshness(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -1153,6 +1421,29 @@ func (ec *executionContext) fieldContext_JourneyPath_share(_ context.Context, fi
 	return graphql.NewScalarFieldContext("JourneyPath", field, false, false, "Float")
 }
 
+func (ec *executionContext) _JourneyPath_meanChurnRisk(ctx context.Context, field graphql.CollectedField, obj *model.JourneyPath) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyPath_meanChurnRisk(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MeanChurnRisk, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyPath_meanChurnRisk(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyPath", field, false, false, "Float")
+}
+
 func (ec *executionContext) _JourneyPath_cut(ctx context.Context, field graphql.CollectedField, obj *model.JourneyPath) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1229,6 +1520,153 @@ func (ec *executionContext) _JourneyPaths_totalCount(ctx context.Context, field 
 }
 func (ec *executionContext) fieldContext_JourneyPaths_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("JourneyPaths", field, false, false, "Int")
+}
+
+func (ec *executionContext) _JourneyStage_kind(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v journey.Kind) graphql.Marshaler {
+			return ec.marshalNJourneyStateKind2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋjourneyᚐKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyStage", field, false, false, "JourneyStateKind")
+}
+
+func (ec *executionContext) _JourneyStage_segment(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_segment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Segment, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Segment) graphql.Marshaler {
+			return ec.marshalOSegment2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegment(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_segment(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "JourneyStage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Segment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _JourneyStage_from(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Date) graphql.Marshaler {
+			return ec.marshalODate2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyStage", field, false, false, "Date")
+}
+
+func (ec *executionContext) _JourneyStage_to(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Date) graphql.Marshaler {
+			return ec.marshalODate2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyStage", field, false, false, "Date")
+}
+
+func (ec *executionContext) _JourneyStage_days(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_days(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Days, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_days(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyStage", field, false, false, "Int")
+}
+
+func (ec *executionContext) _JourneyStage_snapshots(ctx context.Context, field graphql.CollectedField, obj *model.JourneyStage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_JourneyStage_snapshots(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Snapshots, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_JourneyStage_snapshots(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("JourneyStage", field, false, false, "Int")
 }
 
 func (ec *executionContext) _JourneyState_kind(ctx context.Context, field graphql.CollectedField, obj *model.JourneyState) (ret graphql.Marshaler) {
@@ -1915,6 +2353,55 @@ func (ec *executionContext) fieldContext_TransitionMatrix_standardErrors(_ conte
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputJourneyPlace(ctx context.Context, obj any) (model.JourneyPlace, error) {
+	var it model.JourneyPlace
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"segmentId", "kind"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "segmentId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("segmentId"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SegmentID = data
+		case "kind":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("kind"))
+			data, err := ec.unmarshalOJourneyStateKind2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋjourneyᚐKind(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Kind = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalJourneyPlace unmarshals raw into the JourneyPlace input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalJourneyPlace(ctx context.Context, raw any) (model.JourneyPlace, error) {
+	var out model.JourneyPlace
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "JourneyPlace", raw, &out)
+	return out, err
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -2027,6 +2514,74 @@ func (ec *executionContext) _CohortHeatmap(ctx context.Context, sel ast.Selectio
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "freshness":
+			out.Values[i] = ec._CohortHeatmap_freshness(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var customerJourneyImplementors = []string{"CustomerJourney"}
+
+func (ec *executionContext) _CustomerJourney(ctx context.Context, sel ast.SelectionSet, obj *model.CustomerJourney) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, customerJourneyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CustomerJourney")
+		case "axis":
+			out.Values[i] = ec._CustomerJourney_axis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "status":
+			out.Values[i] = ec._CustomerJourney_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._CustomerJourney_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "modelVersion":
+			out.Values[i] = ec._CustomerJourney_modelVersion(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "horizonDays":
+			out.Values[i] = ec._CustomerJourney_horizonDays(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stages":
+			out.Values[i] = ec._CustomerJourney_stages(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "freshness":
+			out.Values[i] = ec._CustomerJourney_freshness(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2127,6 +2682,11 @@ func (ec *executionContext) _Journey(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "sankey":
 			out.Values[i] = ec._Journey_sankey(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "freshness":
+			out.Values[i] = ec._Journey_freshness(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2279,6 +2839,11 @@ func (ec *executionContext) _JourneyPath(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "meanChurnRisk":
+			out.Values[i] = ec._JourneyPath_meanChurnRisk(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "cut":
 			out.Values[i] = ec._JourneyPath_cut(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -2319,6 +2884,64 @@ func (ec *executionContext) _JourneyPaths(ctx context.Context, sel ast.Selection
 			}
 		case "totalCount":
 			out.Values[i] = ec._JourneyPaths_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var journeyStageImplementors = []string{"JourneyStage"}
+
+func (ec *executionContext) _JourneyStage(ctx context.Context, sel ast.SelectionSet, obj *model.JourneyStage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, journeyStageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("JourneyStage")
+		case "kind":
+			out.Values[i] = ec._JourneyStage_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "segment":
+			out.Values[i] = ec._JourneyStage_segment(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._JourneyStage_from(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._JourneyStage_to(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "days":
+			out.Values[i] = ec._JourneyStage_days(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "snapshots":
+			out.Values[i] = ec._JourneyStage_snapshots(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2731,6 +3354,14 @@ func (ec *executionContext) marshalNCohortMetric2githubᚗcomᚋquimbiᚋquimbi�
 	return v
 }
 
+func (ec *executionContext) marshalNCustomerJourney2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCustomerJourney(ctx context.Context, sel ast.SelectionSet, v *model.CustomerJourney) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "CustomerJourney!")
+		return graphql.Null
+	}
+	return ec._CustomerJourney(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNFlowWeighting2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐFlowWeighting(ctx context.Context, v any) (model.FlowWeighting, error) {
 	var res model.FlowWeighting
 	err := res.UnmarshalGQL(v)
@@ -2795,6 +3426,30 @@ func (ec *executionContext) marshalNJourneyPaths2ᚖgithubᚗcomᚋquimbiᚋquim
 		return graphql.Null
 	}
 	return ec._JourneyPaths(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNJourneyStage2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyStageᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.JourneyStage) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNJourneyStage2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyStage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNJourneyStage2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyStage(ctx context.Context, sel ast.SelectionSet, v *model.JourneyStage) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "JourneyStage!")
+		return graphql.Null
+	}
+	return ec._JourneyStage(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNJourneyState2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyStateᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.JourneyState) graphql.Marshaler {
@@ -2941,6 +3596,33 @@ func (ec *executionContext) marshalOForecastRefusal2ᚖstring(ctx context.Contex
 	_ = sel
 	_ = ctx
 	res := scalar.MarshalWord(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOJourneyPlace2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐJourneyPlace(ctx context.Context, v any) (*model.JourneyPlace, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputJourneyPlace(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOJourneyStateKind2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋjourneyᚐKind(ctx context.Context, v any) (*journey.Kind, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := journey.Kind(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOJourneyStateKind2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚋjourneyᚐKind(ctx context.Context, sel ast.SelectionSet, v *journey.Kind) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
 	return res
 }
 

@@ -29,6 +29,7 @@ type AxisResolver interface {
 	RootSegments(ctx context.Context, obj *model.Axis, modelVersion *int) ([]*model.Segment, error)
 	SegmentTree(ctx context.Context, obj *model.Axis, modelVersion *int, maxDepth int, leavesOnly bool) ([]*model.Segment, error)
 	Segment(ctx context.Context, obj *model.Axis, key string, modelVersion *int) (*model.Segment, error)
+	Shapes(ctx context.Context, obj *model.Axis, level engine.Level) (*model.ShapeCounts, error)
 }
 type ModelResolver interface {
 	Run(ctx context.Context, obj *model.Model) (*model.ReclusterRun, error)
@@ -123,6 +124,20 @@ func (ec *executionContext) field_Axis_segment_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["modelVersion"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Axis_shapes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "level",
+		func(ctx context.Context, v any) (engine.Level, error) {
+			return ec.unmarshalNSegmentLevel2githubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["level"] = arg0
 	return args, nil
 }
 
@@ -616,6 +631,50 @@ func (ec *executionContext) fieldContext_Axis_segment(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Axis_segment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Axis_shapes(ctx context.Context, field graphql.CollectedField, obj *model.Axis) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Axis_shapes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Axis().Shapes(ctx, obj, fc.Args["level"].(engine.Level))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ShapeCounts) graphql.Marshaler {
+			return ec.marshalOShapeCounts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐShapeCounts(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Axis_shapes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Axis",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ShapeCounts(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Axis_shapes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -3672,6 +3731,121 @@ func (ec *executionContext) fieldContext_SegmentRule_coverage(_ context.Context,
 	return graphql.NewScalarFieldContext("SegmentRule", field, false, false, "Float")
 }
 
+func (ec *executionContext) _ShapeCounts_customers(ctx context.Context, field graphql.CollectedField, obj *model.ShapeCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ShapeCounts_customers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Customers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ShapeCounts_customers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ShapeCounts", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ShapeCounts_clear(ctx context.Context, field graphql.CollectedField, obj *model.ShapeCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ShapeCounts_clear(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Clear, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ShapeCounts_clear(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ShapeCounts", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ShapeCounts_hybrid(ctx context.Context, field graphql.CollectedField, obj *model.ShapeCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ShapeCounts_hybrid(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hybrid, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ShapeCounts_hybrid(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ShapeCounts", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ShapeCounts_diffuse(ctx context.Context, field graphql.CollectedField, obj *model.ShapeCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ShapeCounts_diffuse(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Diffuse, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ShapeCounts_diffuse(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ShapeCounts", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ShapeCounts_outliers(ctx context.Context, field graphql.CollectedField, obj *model.ShapeCounts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ShapeCounts_outliers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outliers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ShapeCounts_outliers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ShapeCounts", field, false, false, "Int")
+}
+
 func (ec *executionContext) _SubSegment_path(ctx context.Context, field graphql.CollectedField, obj *model.SubSegment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4184,6 +4358,12 @@ func (ec *executionContext) _Axis(ctx context.Context, sel ast.SelectionSet, obj
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Axis_segment(ctx, field, obj)
+				})
+		case "shapes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Axis_shapes(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -5289,6 +5469,59 @@ func (ec *executionContext) _SegmentRule(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var shapeCountsImplementors = []string{"ShapeCounts"}
+
+func (ec *executionContext) _ShapeCounts(ctx context.Context, sel ast.SelectionSet, obj *model.ShapeCounts) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, shapeCountsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ShapeCounts")
+		case "customers":
+			out.Values[i] = ec._ShapeCounts_customers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clear":
+			out.Values[i] = ec._ShapeCounts_clear(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hybrid":
+			out.Values[i] = ec._ShapeCounts_hybrid(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "diffuse":
+			out.Values[i] = ec._ShapeCounts_diffuse(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outliers":
+			out.Values[i] = ec._ShapeCounts_outliers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var subSegmentImplementors = []string{"SubSegment"}
 
 func (ec *executionContext) _SubSegment(ctx context.Context, sel ast.SelectionSet, obj *model.SubSegment) graphql.Marshaler {
@@ -6017,11 +6250,37 @@ func (ec *executionContext) marshalOSegmentGenealogy2ᚖgithubᚗcomᚋquimbiᚋ
 	return ec._SegmentGenealogy(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOSegmentLevel2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx context.Context, v any) (*engine.Level, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := engine.Level(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOSegmentLevel2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐLevel(ctx context.Context, sel ast.SelectionSet, v *engine.Level) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) marshalOSegmentRule2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSegmentRule(ctx context.Context, sel ast.SelectionSet, v *model.SegmentRule) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SegmentRule(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOShapeCounts2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐShapeCounts(ctx context.Context, sel ast.SelectionSet, v *model.ShapeCounts) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ShapeCounts(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOSubdivisionStop2string(ctx context.Context, v any) (string, error) {

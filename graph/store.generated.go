@@ -408,6 +408,29 @@ func (ec *executionContext) fieldContext_Freshness_modelVersion(_ context.Contex
 	return graphql.NewScalarFieldContext("Freshness", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Freshness_snapshotDate(ctx context.Context, field graphql.CollectedField, obj *model.Freshness) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Freshness_snapshotDate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SnapshotDate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Date) graphql.Marshaler {
+			return ec.marshalODate2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDate(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Freshness_snapshotDate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Freshness", field, false, false, "Date")
+}
+
 func (ec *executionContext) _Freshness_nextSnapshotAt(ctx context.Context, field graphql.CollectedField, obj *model.Freshness) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1957,6 +1980,11 @@ func (ec *executionContext) _Freshness(ctx context.Context, sel ast.SelectionSet
 			}
 		case "modelVersion":
 			out.Values[i] = ec._Freshness_modelVersion(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "snapshotDate":
+			out.Values[i] = ec._Freshness_snapshotDate(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

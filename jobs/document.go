@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/internal/ingest"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -75,6 +76,7 @@ type (
 		Features     map[string]float32            `json:"features,omitempty"`
 		ChurnRisk    *float64                      `json:"churn_risk,omitempty"`
 		PredictedLTV *Amount                       `json:"predicted_ltv,omitempty"`
+		Marks        map[string]explain.Mark       `json:"marks,omitempty"` // by axis, where customers are listed by them
 	}
 	// SnapshotDocument is a snapshot.
 	SnapshotDocument struct {
@@ -148,6 +150,7 @@ func newDocument(store *engine.Store, r *postgres.CustomerRecord, models map[int
 		standing := newStanding(models[r.StateOf], r.StateAt, s.Thumbprint, s.Features)
 		standing.At = r.ScoredAt
 		standing.ChurnRisk, standing.PredictedLTV = s.ChurnRisk, (*Amount)(s.LTVCents)
+		standing.Marks = marksByAxis(s.Mark)
 		d.Standing = &standing
 	}
 	for _, s := range r.Snapshots {
@@ -207,6 +210,16 @@ func orderDocuments(lines []postgres.ImportLine) []OrderDocument {
 		orders[place].Lines = append(orders[place].Lines, line)
 	}
 	return orders
+}
+
+func marksByAxis(marks []byte) map[string]explain.Mark {
+	by := map[string]explain.Mark{}
+	for axis, mark := range marks {
+		if mark != 0 {
+			by[engine.Axes[axis].Key] = explain.Mark(mark)
+		}
+	}
+	return by
 }
 
 func newStanding(m *engine.Model, date engine.Date, t engine.Thumbprint, features []float32) StandingDocument {

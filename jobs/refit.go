@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/risk"
@@ -117,13 +118,14 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 		if err := tx.TouchRescored(ctx, store.ID, model.AsOf); err != nil {
 			return err
 		}
-		scorer, means, next := model.NewScorer(), risk.NewMeans(model), 0
+		scorer, marker, means, next := model.NewScorer(), explain.NewMarker(model), risk.NewMeans(model), 0
 		err = tx.WriteStates(ctx, store.ID, version, model.AsOf, func() (postgres.State, bool) {
 			if next == table.Len() {
 				return postgres.State{}, false
 			}
 			state := postgres.State{CustomerID: table.CustomerID[next], Features: table.Row(next)}
 			scorer.Score(int(table.Purchases[next]), state.Features, &state.Thumbprint)
+			state.Mark = marker.Marks(state.Thumbprint, int(table.Purchases[next]), state.Features)
 			if r.settings.StoreScores {
 				state.ChurnRisk, state.LTVCents = model.Predictor.Scores(table.Histories[next], model.AsOf)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -102,7 +103,7 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 		return 0, 0, err
 	}
 	b := &touched{
-		runner: r, store: store, model: model, scorer: model.NewScorer(), baselines: baselines,
+		runner: r, store: store, model: model, scorer: model.NewScorer(), marker: explain.NewMarker(model), baselines: baselines,
 		Rescored: postgres.Rescored{StoreID: store.ID, Model: version, Day: day, At: instant.At, Customers: ids},
 	}
 	builder := feature.NewBuilder(store.Zone, store.Columns)
@@ -126,6 +127,7 @@ type touched struct {
 	store     *engine.Store
 	model     *engine.Model
 	scorer    *engine.Scorer
+	marker    *explain.Marker
 	baselines map[int64]postgres.Baseline
 	postgres.Rescored
 }
@@ -134,6 +136,7 @@ type touched struct {
 func (b *touched) add(customer postgres.CustomerLines, f *engine.Features) {
 	state := postgres.State{CustomerID: customer.CustomerID}
 	b.scorer.Score(f.Purchases, f.Values, &state.Thumbprint)
+	state.Mark = b.marker.Marks(state.Thumbprint, f.Purchases, f.Values)
 	if b.runner.settings.StoreFeatures {
 		state.Features = slices.Clone(f.Values)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -140,7 +141,10 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	if err != nil {
 		return counts, nil, err
 	}
-	b := &batch{runner: r, store: store, model: model, chunk: c, instants: instants, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{}}
+	b := &batch{
+		runner: r, store: store, model: model, chunk: c, instants: instants, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{},
+		marker: explain.NewMarker(model), marks: map[int64][]byte{},
+	}
 	for _, t := range before {
 		b.before[t.CustomerID] = t
 	}
@@ -157,7 +161,7 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	if err := tx.CopySnapshots(ctx, b.snapshots); err != nil {
 		return counts, nil, err
 	}
-	if err := tx.StateFromSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates[len(c.Dates)-1]); err != nil {
+	if err := tx.StateFromSnapshots(ctx, store.ID, c.Customers, c.Type, c.Dates[len(c.Dates)-1], b.marks); err != nil {
 		return counts, nil, err
 	}
 	if b.lookout != nil {
@@ -189,11 +193,13 @@ type batch struct {
 	chunk    chunk
 	instants []engine.Instant
 	scorer   *engine.Scorer
+	marker   *explain.Marker
 	existing map[postgres.SnapshotKey]postgres.StoredThumbprint
 	before   map[int64]postgres.StoredThumbprint
 	rescored engine.Thumbprint // of the snapshot before
 
 	snapshots   []postgres.WrittenSnapshot
+	marks       map[int64][]byte // of the last date, by customer
 	events      []engine.DriftEvent
 	transitions *transitions
 	kept        int
@@ -213,6 +219,9 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 			if kept, ok := b.existing[key]; ok {
 				b.kept++
 				b.followKept(kept)
+				if kept.ModelVersion == b.model.Version {
+					b.mark(key, kept.Thumbprint, f)
+				}
 				previous, known = kept, true
 				return
 			}
@@ -221,11 +230,19 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 				from = &previous
 			}
 			print := b.add(key, f, customer.Lines, from)
+			b.mark(key, print, f)
 			previous, known = postgres.StoredThumbprint{SnapshotKey: key, ModelVersion: b.model.Version, Thumbprint: print}, true
 		})
 		b.lookout.look(builder, customer)
 	}
 	return nil
+}
+
+// mark notes by what customers are listed, of the day that the present state is taken from.
+func (b *batch) mark(key postgres.SnapshotKey, print engine.Thumbprint, f *engine.Features) {
+	if key.Date == b.chunk.Dates[len(b.chunk.Dates)-1] {
+		b.marks[key.CustomerID] = b.marker.Marks(print, f.Purchases, f.Values)
+	}
 }
 
 // underModel brings the snapshot before under the model of the run: one of another model is scored anew, if it has its features.

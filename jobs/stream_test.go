@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/synth"
@@ -140,13 +141,14 @@ func (s *stream) settle(t *testing.T, c tb, store *engine.Store) *engine.Run {
 // standing is what a store says of a customer: the state as it is kept, and the lines that count.
 type standing struct {
 	Membership, Dominant []int16
+	Mark                 []byte
 	Features             []float32
 	Lines                []engine.Line
 }
 
 // states reads where all customers of a store stand.
 func (s *stream) states(t *testing.T, c tb, store *engine.Store) map[string]*standing {
-	rows, err := s.pool.Query(t.Context(), `SELECT c.customer_key, memberships(s.membership), dominants(s.dominant), s.feature FROM customer_state s JOIN customer c USING (store_id, customer_id)
+	rows, err := s.pool.Query(t.Context(), `SELECT c.customer_key, memberships(s.membership), dominants(s.dominant), s.mark, s.feature FROM customer_state s JOIN customer c USING (store_id, customer_id)
 WHERE s.store_id = $1 AND s.rescored_at = $2`, store.ID, clock())
 	must(c, err)
 	defer rows.Close()
@@ -155,7 +157,7 @@ WHERE s.store_id = $1 AND s.rescored_at = $2`, store.ID, clock())
 		var key string
 		var features []*float32
 		state := &standing{}
-		must(c, rows.Scan(&key, &state.Membership, &state.Dominant, &features))
+		must(c, rows.Scan(&key, &state.Membership, &state.Dominant, &state.Mark, &features))
 		for _, f := range features {
 			if f == nil {
 				state.Features = append(state.Features, float32(math.NaN()))
@@ -188,7 +190,7 @@ func expected(c tb, batch map[string][]engine.Line) map[string]*standing {
 		builder.Build(lines, []engine.Instant{instant}, func(_ int, f *engine.Features) {
 			var print engine.Thumbprint
 			scorer.Score(f.Purchases, f.Values, &print)
-			want[key] = &standing{Membership: print.Membership, Dominant: print.Dominant, Features: slices.Clone(f.Values)}
+			want[key] = &standing{Membership: print.Membership, Dominant: print.Dominant, Mark: explain.NewMarker(m).Marks(print, f.Purchases, f.Values), Features: slices.Clone(f.Values)}
 		})
 	}
 	return want

@@ -41,7 +41,7 @@ func (r *Resolver) cohortHeatmap(ctx context.Context, store *model.Store, a heat
 	if err != nil {
 		return nil, err
 	}
-	view := &model.CohortHeatmap{Metric: a.metric, Interval: a.interval, Cohorts: []engine.Date{}, Sizes: []int{}, Values: [][]float64{}, EveryNth: 1}
+	view := &model.CohortHeatmap{Metric: a.metric, Interval: a.interval, Cohorts: []engine.Date{}, Sizes: []int{}, Values: [][]float64{}, EveryNth: 1, Freshness: &model.Freshness{NextSnapshotAt: r.nextSnapshot(store)}}
 	now := store.Now()
 	if now == nil {
 		return view, nil
@@ -74,6 +74,7 @@ func (r *Resolver) cohortHeatmap(ctx context.Context, store *model.Store, a heat
 	if err != nil {
 		return nil, err
 	}
+	r.freshen(view.Freshness, a, segment, sums)
 	cells := make([]journey.CohortCell, len(sums))
 	for i, s := range sums {
 		cells[i] = journey.CohortCell{Cohort: s.Cohort, Period: s.Period, Sum: s.Sum, Count: float64(s.Count)}
@@ -82,6 +83,29 @@ func (r *Resolver) cohortHeatmap(ctx context.Context, store *model.Store, a heat
 	view.EveryNth = q.Every
 	view.Cohorts, view.Sizes, view.Values = append(view.Cohorts, h.Cohorts...), append(view.Sizes, h.Sizes...), append(view.Values, h.Values...)
 	return view, nil
+}
+
+// freshen says how fresh sums are: orders are looked at for the answer, snapshots were taken before.
+func (r *Resolver) freshen(f *model.Freshness, a heatmapArgs, segment postgres.SegmentMatch, sums []postgres.CohortSum) {
+	switch a.metric {
+	case model.CohortMetricRetention, model.CohortMetricOrders, model.CohortMetricRevenue:
+		at := r.Now()
+		f.ComputedAt = &at
+		return
+	case model.CohortMetricSegmentShare:
+		f.ModelVersion = &segment.Model
+	}
+	for _, s := range sums {
+		if s.Newest == nil {
+			continue
+		}
+		if f.ComputedAt == nil || s.TakenAt.After(*f.ComputedAt) {
+			f.ComputedAt = s.TakenAt
+		}
+		if f.SnapshotDate == nil || *s.Newest > *f.SnapshotDate {
+			f.SnapshotDate = s.Newest
+		}
+	}
 }
 
 // heatmapSegment gives the segment whose share is measured. Faults: INVALID, NOT_FOUND.

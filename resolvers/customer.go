@@ -3,9 +3,11 @@ package resolvers
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
@@ -90,11 +92,21 @@ func (r *Resolver) filterCustomers(ctx context.Context, f *model.CustomerFilter,
 	if f.ChurnRisk != nil {
 		q.MinRisk, q.MaxRisk = f.ChurnRisk.Min, f.ChurnRisk.Max
 	}
+	if err := filterMarks(f, q); err != nil {
+		return err
+	}
 	if f.FirstOrder != nil {
 		if _, _, err := dates(f.FirstOrder); err != nil {
 			return err
 		}
 		q.FirstFrom, q.FirstTo = f.FirstOrder.From, f.FirstOrder.To
+	}
+	if f.MinMembership != nil {
+		u := *f.MinMembership
+		if !(u > 0 && u <= 1) || f.SegmentIds == nil {
+			return engine.Errorf(engine.CodeInvalid, "minMembership is over 0 and up to 1, and goes with segmentIds")
+		}
+		q.MinUnits = int(math.Ceil(math.Round(u*engine.MembershipUnit*1e6) / 1e6))
 	}
 	if f.SegmentIds == nil {
 		return nil
@@ -105,6 +117,70 @@ func (r *Resolver) filterCustomers(ctx context.Context, f *model.CustomerFilter,
 		q.Segments = append(q.Segments, matchOf(s))
 	}
 	return err
+}
+
+// filterMarks puts shapes and outliers into a query. Fault: INVALID.
+func filterMarks(f *model.CustomerFilter, q *postgres.CustomerQuery) error {
+	if f.Shapes == nil && f.Outlier == nil {
+		if f.ShapeAxes != nil || f.ShapeLevel != nil {
+			return engine.Errorf(engine.CodeInvalid, "shapeAxes and shapeLevel go with shapes or outlier")
+		}
+		return nil
+	}
+	axes, err := model.SelectAxes(f.ShapeAxes)
+	if err != nil {
+		return err
+	}
+	if f.Shapes != nil {
+		level := engine.LevelLeaves
+		if f.ShapeLevel != nil {
+			level = *f.ShapeLevel
+		}
+		m := postgres.MarkMatch{Axes: axes, Mask: int(explain.ShapeMask(level)), Values: []int{}}
+		for _, shape := range f.Shapes {
+			m.Values = append(m.Values, int(explain.ShapeMark(level, shape)))
+		}
+		q.Marks = append(q.Marks, m)
+	}
+	if f.Outlier != nil {
+		bit := int(explain.OutlierBit)
+		q.Marks = append(q.Marks, postgres.MarkMatch{Axes: axes, Mask: bit, Values: []int{bit}, Not: !*f.Outlier})
+	}
+	return nil
+}
+
+// shapeCounts counts the shapes of customers on an axis, of all axes of the store at once; nil unless the axis is on.
+func (r *Resolver) shapeCounts(ctx context.Context, axis *model.Axis, level engine.Level) (*model.ShapeCounts, error) {
+	m, err := r.inForce(ctx, axis.Store)
+	if err != nil {
+		return nil, err
+	}
+	if status, _ := axis.StatusUnder(m); status != engine.AxisOn {
+		return nil, nil
+	}
+	found, err := onceForPage(r.loaders(ctx), pageKey{axis.Store.Store.ID, "marks"}, func() ([]postgres.MarkCount, error) {
+		return r.DB.MarkCounts(ctx, axis.Store.Store.ID, m.Version)
+	})
+	counts := &model.ShapeCounts{}
+	for _, c := range found {
+		mark := explain.Mark(c.Mark)
+		if c.Axis != axis.Index || mark == 0 {
+			continue
+		}
+		counts.Customers += c.Customers
+		switch mark & explain.ShapeMask(level) {
+		case explain.ShapeMark(level, explain.ShapeClear):
+			counts.Clear += c.Customers
+		case explain.ShapeMark(level, explain.ShapeHybrid):
+			counts.Hybrid += c.Customers
+		case explain.ShapeMark(level, explain.ShapeDiffuse):
+			counts.Diffuse += c.Customers
+		}
+		if mark&explain.OutlierBit != 0 {
+			counts.Outliers += c.Customers
+		}
+	}
+	return counts, err
 }
 
 func matchOf(s *model.Segment) postgres.SegmentMatch {

@@ -30,18 +30,21 @@ func followed(store *model.Store, kind engine.SnapshotType, span *model.DateRang
 	if from == postgres.NoDate {
 		from = to - timelineDays
 	}
-	if int(to-from) > (maxFollowedDates+1)*(kind.Days()+1) {
-		return q, tooManyFollowed()
-	}
-	if q.Dates = kind.Dates(from, to); len(q.Dates) > maxFollowedDates {
-		return q, tooManyFollowed()
+	if q.Dates, err = ownDays(kind, from, to, maxFollowedDates); err != nil {
+		return q, err
 	}
 	q.Every = everyNth(store.Customers*len(q.Dates), maxFollowedSnapshots)
 	return q, nil
 }
 
-func tooManyFollowed() error {
-	return engine.Errorf(engine.CodeInvalid, "the range holds more than %d dates of this type; ask for a shorter one, or for a type of longer steps", maxFollowedDates)
+// ownDays lists a type's own days in a range. Fault: INVALID with more than most of them.
+func ownDays(kind engine.SnapshotType, from, to engine.Date, most int) ([]engine.Date, error) {
+	if int(to-from) <= (most+1)*(kind.Days()+1) {
+		if days := kind.Dates(from, to); len(days) <= most {
+			return days, nil
+		}
+	}
+	return nil, engine.Errorf(engine.CodeInvalid, "the range holds more than %d dates of this type; ask for a shorter one, or for a type of longer steps", most)
 }
 
 // journey follows a store's customers on an axis.
@@ -71,7 +74,83 @@ func (r *Resolver) journey(ctx context.Context, store *model.Store, key string, 
 		}
 		found = c.Journey()
 	}
-	return model.NewJourney(axis, m, found, weighting, q.Every), nil
+	view := model.NewJourney(axis, m, found, weighting, q.Every)
+	view.Freshness = &model.Freshness{ModelVersion: view.ModelVersion(), NextSnapshotAt: r.nextSnapshot(store)}
+	if n := len(found.Dates); n > 0 {
+		view.Freshness.ComputedAt, view.Freshness.SnapshotDate = &found.TakenAt, &found.Dates[n-1]
+	}
+	return view, nil
+}
+
+// placesShape is what is read of customers to tell their ways on an axis.
+type placesShape struct {
+	axis     int
+	kind     engine.SnapshotType
+	from, to engine.Date
+	version  int
+}
+
+// places reads where customers' snapshots put them on an axis, oldest first.
+func (r *Resolver) places(ctx context.Context, refs []postgres.CustomerRef, q placesShape) (map[postgres.CustomerRef][]journey.Place, error) {
+	days, err := ownDays(q.kind, q.from, q.to, maxDates)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[postgres.CustomerRef][]journey.Place, len(refs))
+	for storeID, customers := range byStore(refs) {
+		rows := postgres.AxisQuery{SeriesQuery: postgres.SeriesQuery{StoreID: storeID, Type: q.kind, Dates: days, Model: q.version, Customers: customers}, Axis: q.axis}
+		err := r.DB.EachOnAxis(ctx, rows, func(s *postgres.AxisRow) {
+			ref := postgres.CustomerRef{StoreID: storeID, CustomerID: s.CustomerID}
+			found[ref] = append(found[ref], journey.Place(*s)) // without memberships nothing of a row is written over
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// customerJourney tells a customer's own way on an axis.
+func (r *Resolver) customerJourney(ctx context.Context, c *model.Customer, key string, kind engine.SnapshotType, span *model.DateRange, level engine.Level) (*model.CustomerJourney, error) {
+	axis, err := axisOf(c.Store, key)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.inForce(ctx, c.Store)
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := dates(span)
+	if err != nil {
+		return nil, err
+	}
+	fresh := &model.Freshness{NextSnapshotAt: r.nextSnapshot(c.Store)}
+	now := c.Store.Now()
+	if status, _ := axis.StatusUnder(m); status != engine.AxisOn || now == nil {
+		return model.NewCustomerJourney(axis, m, nil, fresh), nil
+	}
+	if to = until(c, to); to == postgres.EndOfDates {
+		to = *now + 1
+	}
+	if from == postgres.NoDate {
+		from = to - timelineDays
+	}
+	if _, err := ownDays(kind, from, to, maxDates); err != nil {
+		return nil, err
+	}
+	l := r.loaders(ctx)
+	places, err := ofPage(ctx, l, c, placesShape{axis.Index, kind, from, to, m.Version}, l.places, r.places)
+	if err != nil {
+		return nil, err
+	}
+	fresh.ModelVersion = &m.Version
+	for i := range places {
+		fresh.SnapshotDate = &places[i].Date
+		if at := &places[i].TakenAt; fresh.ComputedAt == nil || at.After(*fresh.ComputedAt) {
+			fresh.ComputedAt = at
+		}
+	}
+	return model.NewCustomerJourney(axis, m, journey.Stages(m, axis.Index, level, model.ChurnHorizon(m), from, places), fresh), nil
 }
 
 // populationDrift adds up a store's memberships by date.

@@ -12,6 +12,10 @@ import (
 	"github.com/quimbi/quimbi/graph/model"
 )
 
+func (r *customerResolver) Journey(ctx context.Context, obj *model.Customer, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level) (*model.CustomerJourney, error) {
+	return r.customerJourney(ctx, obj, axis, typeArg, rangeArg, level)
+}
+
 func (r *storeResolver) Journey(ctx context.Context, obj *model.Store, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level, weighting model.FlowWeighting) (*model.Journey, error) {
 	return r.journey(ctx, obj, axis, typeArg, rangeArg, level, weighting)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/vikstrous/dataloadgen"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/journey"
 	"github.com/quimbi/quimbi/engine/watch"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -39,6 +40,7 @@ type loaders struct {
 	spread        *dataloadgen.Loader[postgres.SpreadRef, watch.Spread]
 	transitions   *dataloadgen.Loader[shaped[transitionShape], []*postgres.ListedTransition]
 	silent        *dataloadgen.Loader[shaped[silentShape], engine.Thumbprint]
+	places        *dataloadgen.Loader[shaped[placesShape], []journey.Place]
 	ownDrifts     *dataloadgen.Loader[shaped[driftsUntil], []watch.Dated]
 
 	mu      sync.Mutex
@@ -127,6 +129,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.spread = newLoader(r.DB.Spreads)
 	l.transitions = byShape(r.transitionsByShape)
 	l.silent = byShape(r.silent)
+	l.places = byShape(r.places)
 	l.ownDrifts = byShape(r.ownDrifts)
 	return l
 }

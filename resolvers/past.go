@@ -45,6 +45,9 @@ func (r *Resolver) pastFilter(ctx context.Context, q *postgres.CustomerQuery, st
 	if asOf == nil {
 		return nil
 	}
+	if len(q.Marks) > 0 {
+		return engine.Errorf(engine.CodeInvalid, "shapes and outliers are known for now alone: ask without asOf, or for each customer's thumbprint with it")
+	}
 	q.AsOf = asOf
 	known := func(s *model.Store) bool { return checkPast(s, *asOf) == nil }
 	if list := slices.Collect(maps.Values(stores)); len(list) > 0 && !slices.ContainsFunc(list, known) {

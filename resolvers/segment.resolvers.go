@@ -76,6 +76,10 @@ func (r *axisResolver) Segment(ctx context.Context, obj *model.Axis, key string,
 	return nil, engine.Errorf(engine.CodeNotFound, "the axis has no segment %q", short(key))
 }
 
+func (r *axisResolver) Shapes(ctx context.Context, obj *model.Axis, level engine.Level) (*model.ShapeCounts, error) {
+	return r.shapeCounts(ctx, obj, level)
+}
+
 func (r *modelResolver) Run(ctx context.Context, obj *model.Model) (*model.ReclusterRun, error) {
 	run, err := r.runByUUID(ctx, obj.RunID)
 	if err != nil {

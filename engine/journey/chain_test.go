@@ -81,7 +81,7 @@ func TestMarkovCheck(t *testing.T) {
 
 	// Who comes from the left goes on to the right: the place does not tell where customers go.
 	const left, middle, right = 0, 1, 2
-	j.Ways = []Way{{[]uint16{left, middle, right, middle, left, middle, right}, 50}, {[]uint16{right, middle, left, middle, right, middle, left}, 50}}
+	j.Ways = []Way{{At: []uint16{left, middle, right, middle, left, middle, right}, Customers: 50}, {At: []uint16{right, middle, left, middle, right, middle, left}, Customers: 50}}
 	j.Dates = j.Dates[:7]
 	c = j.NewChain(j.Counts())
 	if c.Check.Holds() || c.Check.Difference < 0.4 || c.Check.P > 1e-6 {
@@ -120,7 +120,7 @@ func TestRefusals(t *testing.T) {
 	}
 	thin := followed(weather, 2000, 12, 1)
 	thin.States = append(thin.States, State{Absent, -1})
-	thin.Ways = append(thin.Ways, Way{[]uint16{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0}, 2}) // 20 steps
+	thin.Ways = append(thin.Ways, Way{At: []uint16{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0}, Customers: 2}) // 20 steps
 	got := refusals(thin.NewChain(thin.Counts()))
 	if got["the forecast"] != Answered || got["the stationary distribution"] != TooFew || got["the first passage"] != TooFew {
 		t.Errorf("with a thin row: %v", got)

@@ -3,7 +3,9 @@ package journey
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 )
@@ -16,6 +18,8 @@ type Place struct {
 	Purchases    int
 	FirstAt      engine.Date // of the first purchase
 	Silent       int         // days since the last purchase
+	ChurnRisk    *float64    // nil where it was not stored
+	TakenAt      time.Time
 	// Of a snapshot of the collector's model: the position in a thumbprint of the leaf that the customer belongs to, -1 for none,
 	// and, where soft flows are wanted, the memberships in the axis's leaves.
 	Dominant   int16
@@ -24,20 +28,45 @@ type Place struct {
 	Features []float32
 }
 
+// locator tells which state a snapshot puts its customer into: the segments of a level, then those of afterNew and so on.
+type locator struct {
+	model    *engine.Model
+	axis     int
+	horizon  int
+	scorer   *engine.AxisScorer
+	segments []int // of the level, as indices in AxisModel.Segments
+	place    []int // of each leaf, its place in segments
+}
+
+func newLocator(m *engine.Model, axis int, level engine.Level, horizon int) *locator {
+	a := &m.Axes[axis]
+	l := &locator{model: m, axis: axis, horizon: horizon, scorer: m.NewAxisScorer(axis), place: make([]int, a.Leaves)}
+	for i := range a.Segments {
+		s := &a.Segments[i]
+		if level == engine.LevelRoots && s.Parent < 0 || level == engine.LevelLeaves && s.IsLeaf() {
+			l.segments = append(l.segments, i)
+		}
+		if s.IsLeaf() {
+			l.place[s.Leaf] = len(l.segments) - 1
+		}
+	}
+	return l
+}
+
+// tally is what customers of one way come to. Churn risks are added up in millionths, so that no order of addition matters.
+type tally struct {
+	customers, rated int
+	risk             int64
+}
+
 // Collector makes a journey from the snapshots of a store, customer by customer. It holds no customer's memberships but the present
 // one's, and of the others their ways, equal ones once.
 type Collector struct {
-	model   *engine.Model
-	axis    int
-	horizon int
-	soft    bool
-	dates   []engine.Date
-	scorer  *engine.AxisScorer
+	*locator
+	soft  bool
+	dates []engine.Date
 
-	segments []int // of the level, as indices in AxisModel.Segments
-	place    []int // of each leaf, its place in segments
-
-	ways     map[string]int
+	ways     map[string]*tally
 	flows    []Matrix
 	present  []int // snapshots on each date
 	expected []int // customers on each date
@@ -47,6 +76,8 @@ type Collector struct {
 	customer int64
 	firstAt  engine.Date
 	at       []uint16
+	risk     *float64    // in the newest snapshot
+	taken    time.Time   // when the newest of all snapshots was
 	u        [][]float64 // memberships in all states on each date
 	key      []byte
 }
@@ -62,20 +93,10 @@ const (
 
 // NewCollector is for an axis of a model that is on. horizon is the churn horizon in days; dates are those that count, in order.
 func NewCollector(m *engine.Model, axis int, level engine.Level, horizon int, dates []engine.Date, soft bool) *Collector {
-	a := &m.Axes[axis]
 	c := &Collector{
-		model: m, axis: axis, horizon: horizon, soft: soft, dates: dates, scorer: m.NewAxisScorer(axis),
-		place: make([]int, a.Leaves), ways: map[string]int{}, at: make([]uint16, len(dates)), key: make([]byte, 2*len(dates)),
+		locator: newLocator(m, axis, level, horizon), soft: soft, dates: dates,
+		ways: map[string]*tally{}, at: make([]uint16, len(dates)), key: make([]byte, 2*len(dates)),
 		present: make([]int, len(dates)), expected: make([]int, len(dates)), unscored: make([]int, len(dates)),
-	}
-	for i := range a.Segments {
-		s := &a.Segments[i]
-		if level == engine.LevelRoots && s.Parent < 0 || level == engine.LevelLeaves && s.IsLeaf() {
-			c.segments = append(c.segments, i)
-		}
-		if s.IsLeaf() {
-			c.place[s.Leaf] = len(c.segments) - 1
-		}
 	}
 	if soft {
 		n := len(c.segments) + states
@@ -102,6 +123,10 @@ func (c *Collector) Add(p Place) {
 	}
 	c.at[t] = c.stateOf(&p)
 	c.present[t]++
+	c.risk = p.ChurnRisk
+	if p.TakenAt.After(c.taken) {
+		c.taken = p.TakenAt
+	}
 	if !c.soft {
 		return
 	}
@@ -118,7 +143,7 @@ func (c *Collector) Add(p Place) {
 
 // begin puts a customer where it is without snapshots.
 func (c *Collector) begin(p Place) {
-	c.open, c.customer, c.firstAt = true, p.CustomerID, p.FirstAt
+	c.open, c.customer, c.firstAt, c.risk = true, p.CustomerID, p.FirstAt, nil
 	for t, date := range c.dates {
 		state := len(c.segments) + afterNew
 		if p.FirstAt < date {
@@ -134,25 +159,25 @@ func (c *Collector) begin(p Place) {
 }
 
 // stateOf gives the state of a snapshot, and in p what it lacks, scored again where it is of another model.
-func (c *Collector) stateOf(p *Place) uint16 {
-	beside := len(c.segments)
-	if p.Silent >= c.horizon {
+func (l *locator) stateOf(p *Place) uint16 {
+	beside := len(l.segments)
+	if p.Silent >= l.horizon {
 		return uint16(beside + afterLapsed)
 	}
-	first := c.model.Axes[c.axis].First
-	if p.ModelVersion != c.model.Version {
+	first := l.model.Axes[l.axis].First
+	if p.ModelVersion != l.model.Version {
 		if p.Features == nil {
 			return uint16(beside + afterUnknown)
 		}
 		p.Dominant = -1
-		if leaf, units := c.scorer.Leaf(p.Purchases, p.Features); leaf >= 0 {
+		if leaf, units := l.scorer.Leaf(p.Purchases, p.Features); leaf >= 0 {
 			p.Dominant, p.Membership = int16(first+leaf), units
 		}
 	}
 	if p.Dominant < 0 {
 		return uint16(beside + afterAbsent)
 	}
-	return uint16(c.place[int(p.Dominant)-first])
+	return uint16(l.place[int(p.Dominant)-first])
 }
 
 // close takes the present customer in.
@@ -171,7 +196,16 @@ func (c *Collector) close() {
 			Couple(c.flows[t-1], c.u[t-1], c.u[t])
 		}
 	}
-	c.ways[string(c.key)]++
+	way := c.ways[string(c.key)]
+	if way == nil {
+		way = &tally{}
+		c.ways[string(c.key)] = way
+	}
+	way.customers++
+	if c.risk != nil {
+		way.rated++
+		way.risk += int64(math.Round(*c.risk * riskUnit))
+	}
 }
 
 // Journey gives what was collected over the latest unbroken part of the dates: those on which at least half of the customers by then
@@ -187,7 +221,7 @@ func (c *Collector) Journey() *Journey {
 	for i := range c.segments {
 		occurs[i] = true
 	}
-	cut := map[string]int{}
+	cut := map[string]tally{}
 	for _, key := range slices.Sorted(maps.Keys(c.ways)) {
 		part := key[2*from : 2*to]
 		seen := false
@@ -201,9 +235,10 @@ func (c *Collector) Journey() *Journey {
 		for t := range len(part) / 2 {
 			occurs[stateAt(part, t)] = true
 		}
-		cut[part] += c.ways[key]
+		sum, way := cut[part], c.ways[key]
+		cut[part] = tally{sum.customers + way.customers, sum.rated + way.rated, sum.risk + way.risk}
 	}
-	j := &Journey{Dates: c.dates[from:to]}
+	j := &Journey{Dates: c.dates[from:to], TakenAt: c.taken}
 	place := make([]int, n)
 	for state := range occurs {
 		if !occurs[state] {
@@ -213,7 +248,7 @@ func (c *Collector) Journey() *Journey {
 		j.States = append(j.States, c.state(state))
 	}
 	for _, key := range slices.Sorted(maps.Keys(cut)) {
-		w := Way{At: make([]uint16, to-from), Customers: cut[key]}
+		w := Way{At: make([]uint16, to-from), Customers: cut[key].customers, Rated: cut[key].rated, Risk: float64(cut[key].risk) / riskUnit}
 		for t := range w.At {
 			w.At[t] = uint16(place[stateAt(key, t)])
 		}
@@ -229,13 +264,16 @@ func (c *Collector) Journey() *Journey {
 	return j
 }
 
+// riskUnit is the number that stands for a churn risk of 1 while they are added up.
+const riskUnit = 1e6
+
 func stateAt(key string, t int) int { return int(key[2*t])<<8 | int(key[2*t+1]) }
 
-func (c *Collector) state(number int) State {
-	if number < len(c.segments) {
-		return State{Segment, c.segments[number]}
+func (l *locator) state(number int) State {
+	if number < len(l.segments) {
+		return State{Segment, l.segments[number]}
 	}
-	return State{[]Kind{New, Absent, Lapsed, Absent}[number-len(c.segments)], -1}
+	return State{[]Kind{New, Absent, Lapsed, Absent}[number-len(l.segments)], -1}
 }
 
 // unbroken gives the latest run of dates that can be followed, as places; equal ones where there is none.

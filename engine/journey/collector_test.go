@@ -70,10 +70,10 @@ func TestCollector(t *testing.T) {
 	want := &Journey{
 		States: []State{{Segment, 0}, {Segment, 3}, {New, -1}, {Absent, -1}, {Lapsed, -1}}, Dates: weekly, Customers: 4,
 		Ways: []Way{
-			{[]uint16{0, 0, 0, 0}, 1},
-			{[]uint16{1, 1, 1, 1}, 1},
-			{[]uint16{1, 3, 1, 4}, 1},
-			{[]uint16{2, 2, 0, 3}, 1},
+			{At: []uint16{0, 0, 0, 0}, Customers: 1},
+			{At: []uint16{1, 1, 1, 1}, Customers: 1},
+			{At: []uint16{1, 3, 1, 4}, Customers: 1},
+			{At: []uint16{2, 2, 0, 3}, Customers: 1},
 		},
 	}
 	if diff := cmp.Diff(want, j); diff != "" {
@@ -105,6 +105,60 @@ func TestOtherModels(t *testing.T) {
 	if j := collected(engine.LevelLeaves, false, lapsed, at(1, 1, 0), at(1, 2, 0), at(1, 3, 0)); len(j.Dates) != 4 {
 		t.Errorf("one who lapsed is not followed: %v", j.Dates)
 	}
+}
+
+// TestStages by hand: one who comes in the range, changes, has no place, lapses and returns.
+func TestStages(t *testing.T) {
+	t.Parallel()
+	gone := at(1, 3, 0)
+	gone.Silent = horizon
+	unknown := Place{CustomerID: 1, Date: weekly[1], ModelVersion: 1, FirstAt: 600}
+	places := []Place{at(1, 0, 0), unknown, at(1, 1, 1), at(1, 2, -1), gone}
+	got := Stages(testModel(), 0, engine.LevelLeaves, horizon, 600, places)
+	want := []Stage{
+		{State{New, -1}, 600, 700, true, 0},
+		{State{Segment, 1}, 700, 707, true, 1},
+		{State{Segment, 2}, 707, 714, true, 1},
+		{State{Absent, -1}, 714, 721, true, 1},
+		{State{Lapsed, -1}, 721, 721, false, 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("leaves: -want +got:\n%s", diff)
+	}
+	got = Stages(testModel(), 0, engine.LevelRoots, horizon, 601, places)
+	if len(got) != 3 || got[0] != (Stage{State{Segment, 0}, 700, 714, true, 2}) {
+		t.Errorf("roots, of a customer from before: %+v", got)
+	}
+	if none := Stages(testModel(), 0, engine.LevelRoots, horizon, 0, []Place{unknown}); len(none) != 0 {
+		t.Errorf("of a snapshot that cannot be scored: %+v", none)
+	}
+}
+
+// TestStagesAreTheCollectorsWay holds one customer's stages to the way on which a store's journey has the customer.
+func TestStagesAreTheCollectorsWay(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var places []Place
+		for week := range weekly {
+			p := at(1, week, int16(rapid.IntRange(-1, 2).Draw(t, "leaf")))
+			p.Silent = rapid.SampledFrom([]int{0, 90}).Draw(t, "silent")
+			places = append(places, p)
+		}
+		level := rapid.SampledFrom([]engine.Level{engine.LevelRoots, engine.LevelLeaves}).Draw(t, "level")
+		j := collected(level, false, places...)
+		var way, stays []State
+		for _, state := range j.Ways[0].At {
+			way = append(way, j.States[state])
+		}
+		for _, s := range Stages(testModel(), 0, level, horizon, 601, places) {
+			for range s.Snapshots {
+				stays = append(stays, s.State)
+			}
+		}
+		if !slices.Equal(stays, way) {
+			t.Fatalf("stages %v, the way %v", stays, way)
+		}
+	})
 }
 
 // TestBrokenSeries follows the latest dates that hold at least half of the customers.

@@ -9,6 +9,7 @@ package journey
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 )
@@ -34,6 +35,9 @@ type State struct {
 type Way struct {
 	At        []uint16
 	Customers int
+	// Of Rated customers the newest snapshot has a churn risk; Risk is the sum of these.
+	Rated int
+	Risk  float64
 }
 
 // Matrix is square, rows from, columns to, in the order of a journey's states.
@@ -52,8 +56,9 @@ type Journey struct {
 	States []State
 	// Dates are equally far apart by the calendar; empty where there is nothing to follow.
 	Dates     []engine.Date
-	Ways      []Way // in a fixed order
-	Customers int   // on all ways together
+	Ways      []Way     // in a fixed order
+	Customers int       // on all ways together
+	TakenAt   time.Time // when the newest of the snapshots was; zero without any
 	// Flows is the membership that went from state to state from each date to the next; nil where only dominant segments were
 	// followed.
 	Flows []Matrix
@@ -77,20 +82,33 @@ type Path struct {
 	Stages    []int     // states
 	MeanDays  []float64 // in each stage, each date standing for one step
 	Customers int
+	// MeanRisk is the mean churn risk of those who have one in their newest snapshot; NaN where nobody has.
+	MeanRisk float64
 	// Cut is whether some of the customers went on beyond the last stage.
 	Cut bool
 }
 
-// Paths gives the commonest paths of minStages to maxStages stages, commonest first; longer ones are cut after maxStages. At most
-// limit, and the number of different ones.
-func (j *Journey) Paths(minStages, maxStages, limit int) (paths []Path, all int) {
-	found := map[string]*Path{}
+// PathQuery says which paths are wanted: of MinStages to MaxStages stages, longer ones being cut there, of customers who are in one of
+// the states Starts on the first date and in one of Ends on the last, nil: in any; at most Limit.
+type PathQuery struct {
+	MinStages, MaxStages int
+	Starts, Ends         []int
+	Limit                int
+}
+
+func (q *PathQuery) wants(at []uint16) bool {
+	return (q.Starts == nil || slices.Contains(q.Starts, int(at[0]))) && (q.Ends == nil || slices.Contains(q.Ends, int(at[len(at)-1])))
+}
+
+// Paths gives the commonest paths, commonest first, and the number of different ones.
+func (j *Journey) Paths(q PathQuery) (paths []Path, all int) {
+	found, rated := map[string]*Path{}, map[string]int{}
 	for _, w := range j.Ways {
-		stages, dates, cut := stagesOf(w.At, maxStages)
-		if len(stages) < minStages {
+		stages, dates, cut := stagesOf(w.At, q.MaxStages)
+		if len(stages) < q.MinStages || !q.wants(w.At) {
 			continue
 		}
-		key := make([]byte, 0, 2*maxStages)
+		key := make([]byte, 0, 2*q.MaxStages)
 		for _, s := range stages {
 			key = append(key, byte(s), byte(s>>8))
 		}
@@ -103,9 +121,12 @@ func (j *Journey) Paths(minStages, maxStages, limit int) (paths []Path, all int)
 			p.MeanDays[i] += float64(w.Customers*n) * j.StepDays()
 		}
 		p.Customers += w.Customers
+		p.MeanRisk += w.Risk
+		rated[string(key)] += w.Rated
 		p.Cut = p.Cut || cut
 	}
-	for _, p := range found {
+	for key, p := range found {
+		p.MeanRisk /= float64(rated[key]) // 0/0 is NaN
 		for i := range p.MeanDays {
 			p.MeanDays[i] /= float64(p.Customers)
 		}
@@ -114,7 +135,7 @@ func (j *Journey) Paths(minStages, maxStages, limit int) (paths []Path, all int)
 	slices.SortFunc(paths, func(a, b Path) int {
 		return cmp.Or(cmp.Compare(b.Customers, a.Customers), slices.Compare(a.Stages, b.Stages))
 	})
-	return paths[:min(limit, len(paths))], len(paths)
+	return paths[:min(q.Limit, len(paths))], len(paths)
 }
 
 // stagesOf runs a way together: its different places one after the other, and on how many dates the customer was there.

@@ -2,6 +2,7 @@ package journey
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -28,11 +29,11 @@ func byHand() *Journey {
 		States: []State{{Segment, 0}, {Segment, 1}, {New, -1}, {Lapsed, -1}},
 		Dates:  []engine.Date{0, 7, 14, 21},
 		Ways: []Way{
-			{[]uint16{a, a, a, b}, 4},
-			{[]uint16{a, b, b, b}, 3},
-			{[]uint16{fresh, fresh, a, a}, 2},
-			{[]uint16{b, b, lapsed, lapsed}, 1},
-			{[]uint16{b, lapsed, lapsed, b}, 1},
+			{At: []uint16{a, a, a, b}, Customers: 4},
+			{At: []uint16{a, b, b, b}, Customers: 3},
+			{At: []uint16{fresh, fresh, a, a}, Customers: 2},
+			{At: []uint16{b, b, lapsed, lapsed}, Customers: 1},
+			{At: []uint16{b, lapsed, lapsed, b}, Customers: 1},
 		},
 	}
 	for _, w := range j.Ways {
@@ -223,27 +224,61 @@ func TestCoupleKeepsMass(t *testing.T) {
 func TestPathsByHand(t *testing.T) {
 	t.Parallel()
 	j := byHand()
-	paths, all := j.Paths(1, 6, 10)
+	paths, all := j.Paths(PathQuery{MinStages: 1, MaxStages: 6, Limit: 10})
 	want := []Path{
-		{[]int{0, 1}, []float64{(4*21 + 3*7) / 7.0, (4*7 + 3*21) / 7.0}, 7, false},
-		{[]int{2, 0}, []float64{14, 14}, 2, false},
-		{[]int{1, 3}, []float64{14, 14}, 1, false},
-		{[]int{1, 3, 1}, []float64{7, 14, 7}, 1, false},
+		{Stages: []int{0, 1}, MeanDays: []float64{(4*21 + 3*7) / 7.0, (4*7 + 3*21) / 7.0}, Customers: 7},
+		{Stages: []int{2, 0}, MeanDays: []float64{14, 14}, Customers: 2},
+		{Stages: []int{1, 3}, MeanDays: []float64{14, 14}, Customers: 1},
+		{Stages: []int{1, 3, 1}, MeanDays: []float64{7, 14, 7}, Customers: 1},
 	}
 	if all != 4 || !slices.EqualFunc(paths, want, func(a, b Path) bool {
 		return slices.Equal(a.Stages, b.Stages) && slices.Equal(a.MeanDays, b.MeanDays) && a.Customers == b.Customers && a.Cut == b.Cut
 	}) {
 		t.Errorf("%d paths: %+v, want %+v", all, paths, want)
 	}
-	if paths, all := j.Paths(1, 2, 1); all != 3 || len(paths) != 1 {
+	if paths, all := j.Paths(PathQuery{MinStages: 1, MaxStages: 2, Limit: 1}); all != 3 || len(paths) != 1 {
 		t.Errorf("cut after 2 stages: %d paths, %d given", all, len(paths))
 	}
-	if paths, all := j.Paths(3, 6, 10); all != 1 || paths[0].Customers != 1 {
+	if paths, all := j.Paths(PathQuery{MinStages: 3, MaxStages: 6, Limit: 10}); all != 1 || paths[0].Customers != 1 {
 		t.Errorf("of 3 stages or more: %+v", paths)
 	}
-	paths, _ = j.Paths(1, 2, 10)
+	paths, _ = j.Paths(PathQuery{MinStages: 1, MaxStages: 2, Limit: 10})
 	if i := slices.IndexFunc(paths, func(p Path) bool { return slices.Equal(p.Stages, []int{1, 3}) }); i < 0 || paths[i].Customers != 2 || !paths[i].Cut {
 		t.Errorf("B, LAPSED and beyond: %+v", paths)
+	}
+}
+
+// TestPathsBetween keeps the ways that begin or end in a state, and takes the mean of the churn risks that are known.
+func TestPathsBetween(t *testing.T) {
+	t.Parallel()
+	const a, b, lapsed = 0, 1, 3
+	j := byHand()
+	j.Ways[0].Rated, j.Ways[0].Risk = 4, 1
+	j.Ways[1].Rated, j.Ways[1].Risk = 1, 0.75
+	stages := func(q PathQuery) (list [][]int, risks []float64) {
+		q.MinStages, q.MaxStages, q.Limit = 1, 6, 10
+		paths, all := j.Paths(q)
+		for _, p := range paths {
+			list, risks = append(list, p.Stages), append(risks, p.MeanRisk)
+		}
+		if all != len(paths) {
+			t.Errorf("%d paths are counted, %d given", all, len(paths))
+		}
+		return list, risks
+	}
+	begun, risks := stages(PathQuery{Starts: []int{a}})
+	if !reflect.DeepEqual(begun, [][]int{{a, b}}) || math.Abs(risks[0]-1.75/5) > tolerance {
+		t.Errorf("from A: %v with the risks %v", begun, risks)
+	}
+	ended, risks := stages(PathQuery{Ends: []int{lapsed}})
+	if !reflect.DeepEqual(ended, [][]int{{b, lapsed}}) || !math.IsNaN(risks[0]) {
+		t.Errorf("to LAPSED: %v with the risks %v", ended, risks)
+	}
+	if both, _ := stages(PathQuery{Starts: []int{b}, Ends: []int{b}}); !reflect.DeepEqual(both, [][]int{{b, lapsed, b}}) {
+		t.Errorf("from B to B: %v", both)
+	}
+	if none, _ := stages(PathQuery{Starts: []int{}}); none != nil {
+		t.Errorf("from nowhere: %v", none)
 	}
 }
 

@@ -15,6 +15,7 @@ type Journey struct {
 	HorizonDays int
 	EveryNth    int
 	Weighting   FlowWeighting
+	Freshness   *Freshness
 
 	journey *journey.Journey
 	model   *engine.Model
@@ -160,14 +161,22 @@ func (v *Journey) Outlook() *JourneyOutlook {
 const mostStages = 12
 
 // Paths gives the commonest paths. Fault: INVALID.
-func (v *Journey) Paths(first, minStages, maxStages int) (*JourneyPaths, error) {
+func (v *Journey) Paths(first, minStages, maxStages int, startsAt, endsIn *JourneyPlace) (*JourneyPaths, error) {
 	switch {
 	case first < 1 || first > 100:
 		return nil, engine.Errorf(engine.CodeInvalid, "first must be from 1 to 100, is %d", first)
 	case minStages < 1 || maxStages > mostStages || minStages > maxStages:
 		return nil, engine.Errorf(engine.CodeInvalid, "minStages and maxStages must be from 1 to %d and in order, are %d and %d", mostStages, minStages, maxStages)
 	}
-	found, all := v.journey.Paths(minStages, maxStages, first)
+	q := journey.PathQuery{MinStages: minStages, MaxStages: maxStages, Limit: first}
+	var err error
+	if q.Starts, err = v.statesAt(startsAt); err != nil {
+		return nil, err
+	}
+	if q.Ends, err = v.statesAt(endsIn); err != nil {
+		return nil, err
+	}
+	found, all := v.journey.Paths(q)
 	paths := &JourneyPaths{Nodes: []*JourneyPath{}, TotalCount: all}
 	for _, p := range found {
 		names := make([]string, len(p.Stages))
@@ -176,10 +185,35 @@ func (v *Journey) Paths(first, minStages, maxStages int) (*JourneyPaths, error) 
 		}
 		paths.Nodes = append(paths.Nodes, &JourneyPath{
 			Stages: p.Stages, Names: names, MeanDays: p.MeanDays, Customers: p.Customers,
-			Share: float64(p.Customers) / float64(v.journey.Customers), Cut: p.Cut,
+			Share: float64(p.Customers) / float64(v.journey.Customers), MeanChurnRisk: numberOrNull(p.MeanRisk), Cut: p.Cut,
 		})
 	}
 	return paths, nil
+}
+
+// statesAt lists the states that are a place; nil for any. Faults: INVALID, NOT_FOUND.
+func (v *Journey) statesAt(place *JourneyPlace) ([]int, error) {
+	if place == nil {
+		return nil, nil
+	}
+	if (place.SegmentID == nil) == (place.Kind == nil) {
+		return nil, engine.Errorf(engine.CodeInvalid, "name a place either by segmentId or by kind")
+	}
+	states := []int{}
+	from, end := 0, 0
+	if place.SegmentID != nil && v.Status == engine.AxisOn {
+		var err error
+		if from, err = segmentIndex(*place.SegmentID, v.Axis, v.model); err != nil {
+			return nil, err
+		}
+		end = v.model.Axes[v.Axis.Index].Subtree(from)
+	}
+	for i, s := range v.journey.States {
+		if place.Kind != nil && s.Kind == *place.Kind || s.Kind == journey.Segment && s.Segment >= from && s.Segment < end {
+			states = append(states, i)
+		}
+	}
+	return states, nil
 }
 
 // Sankey draws the flows. Fault: INVALID.
@@ -199,6 +233,46 @@ func (v *Journey) Sankey(minShare float64) (*Sankey, error) {
 		s.Links[i] = &SankeyLink{Source: l.From, Target: l.To, Value: l.Value}
 	}
 	return s, nil
+}
+
+// CustomerJourney is one customer's way.
+type CustomerJourney struct {
+	Axis        *Axis
+	Status      engine.AxisStatus
+	Reason      *engine.AxisReason
+	HorizonDays int
+	Freshness   *Freshness
+
+	model  *engine.Model
+	stages []journey.Stage
+}
+
+// NewCustomerJourney shows the stages of a way under a model, nil before the first re-clustering.
+func NewCustomerJourney(axis *Axis, m *engine.Model, stages []journey.Stage, fresh *Freshness) *CustomerJourney {
+	status, reason := axis.StatusUnder(m)
+	return &CustomerJourney{Axis: axis, Status: status, Reason: reasonOrNull(reason), HorizonDays: ChurnHorizon(m), Freshness: fresh, model: m, stages: stages}
+}
+
+// ModelVersion is the model that places are given under.
+func (j *CustomerJourney) ModelVersion() *int { return versionOf(j.model) }
+
+// Stages are the stays, oldest first.
+func (j *CustomerJourney) Stages() []*JourneyStage {
+	list := make([]*JourneyStage, len(j.stages))
+	for i, s := range j.stages {
+		list[i] = &JourneyStage{Kind: s.Kind, Snapshots: s.Snapshots}
+		if s.Kind == journey.Segment {
+			list[i].Segment = NewSegment(j.Axis.Store, j.model, j.Axis.Index, s.Segment)
+		}
+		if s.Kind != journey.New {
+			days := int(s.Until - s.From)
+			list[i].From, list[i].Days = &s.From, &days
+		}
+		if s.Over {
+			list[i].To = &s.Until
+		}
+	}
+	return list
 }
 
 // PopulationDrift shows how far a store's population moved.

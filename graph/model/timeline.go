@@ -109,7 +109,8 @@ func (t *Timeline) Freshness() *Freshness {
 		f.ModelVersion = &t.Model.Version
 	}
 	if len(t.Rows) > 0 {
-		f.ComputedAt = &t.Rows[len(t.Rows)-1].CreatedAt
+		last := t.Rows[len(t.Rows)-1]
+		f.ComputedAt, f.SnapshotDate = &last.CreatedAt, &last.Date
 	}
 	return f
 }

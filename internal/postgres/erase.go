@@ -59,7 +59,7 @@ SELECT ` + readSnapshotFields + `, s.feature
 FROM snapshot s WHERE s.store_id = $1 AND s.customer_id = $2 ORDER BY s.snapshot_date, s.snapshot_type`
 
 const recordState = `-- name: RecordState
-SELECT model_id, state_date, rescored_at, membership, dominant, feature, churn_risk, predicted_ltv_cents FROM customer_state WHERE store_id = $1 AND customer_id = $2`
+SELECT model_id, state_date, rescored_at, membership, dominant, feature, churn_risk, predicted_ltv_cents, mark FROM customer_state WHERE store_id = $1 AND customer_id = $2`
 
 const recordEvents = `-- name: RecordEvents
 SELECT ` + eventFields + ` FROM drift_event e` + customerOfEvent + `
@@ -135,7 +135,7 @@ func (r *CustomerRecord) scanState(row pgx.CollectableRow) (*State, error) {
 	var date time.Time
 	var scored *time.Time
 	var features []*float32
-	err := row.Scan(&r.StateOf, &date, &scored, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &features, &s.ChurnRisk, &s.LTVCents)
+	err := row.Scan(&r.StateOf, &date, &scored, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &features, &s.ChurnRisk, &s.LTVCents, &s.Mark)
 	toldRisk(s.ChurnRisk)
 	r.StateAt, r.ScoredAt, s.Features = dateOf(date), timeOf(scored), featuresOf(features)
 	return s, err

@@ -72,6 +72,9 @@ type CohortSum struct {
 	Cohort, Period engine.Date // first days
 	Sum            float64
 	Count          int
+	// Of the snapshots that count, nil for orders and where none does: the newest date, and when the newest was taken.
+	Newest  *engine.Date
+	TakenAt *time.Time
 }
 
 // CohortMeasure is what is added up.
@@ -97,7 +100,7 @@ WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`), bought AS (
   SELECT c.cohort, c.customer_id, `+day+` AS day, bool_or(o.quantity > 0) AS bought, sum(o.net_cents - o.refund_cents) AS cents
   FROM chosen c JOIN customer_order o ON o.store_id = `+s.arg(q.StoreID)+` AND o.customer_id = c.customer_id
   WHERE o.cancelled_at IS NULL GROUP BY 1, 2, 3), size AS (SELECT cohort, count(*) AS customers FROM chosen GROUP BY 1)
-SELECT b.cohort - DATE '1970-01-01', period - DATE '1970-01-01', (`+string(measure)+`)::float8, z.customers
+SELECT b.cohort - DATE '1970-01-01', period - DATE '1970-01-01', (`+string(measure)+`)::float8, z.customers, NULL::int, NULL::timestamptz
 FROM bought b CROSS JOIN LATERAL (SELECT `+q.start(&s, "b.day")+` AS period) p JOIN size z USING (cohort)
 WHERE b.day < `+s.arg(dateParam(q.Until))+`::date GROUP BY b.cohort, period, z.customers`, s.args...)
 }
@@ -112,7 +115,8 @@ func (db *DB) CohortSnapshots(ctx context.Context, q CohortQuery, kind engine.Sn
 	}
 	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[CohortSum], `-- name: CohortSnapshots
 WITH chosen AS MATERIALIZED (`+q.chosen(&s)+`)
-SELECT c.cohort - DATE '1970-01-01', `+q.start(&s, "(s.snapshot_date - 1)")+` - DATE '1970-01-01', coalesce(sum(`+value+`), 0)::float8, count(`+value+`)
+SELECT c.cohort - DATE '1970-01-01', `+q.start(&s, "(s.snapshot_date - 1)")+` - DATE '1970-01-01', coalesce(sum(`+value+`), 0)::float8, count(`+value+`),
+  max(s.snapshot_date) FILTER (WHERE `+value+` IS NOT NULL) - DATE '1970-01-01', max(s.created_at) FILTER (WHERE `+value+` IS NOT NULL)
 FROM chosen c JOIN snapshot s ON s.store_id = `+s.arg(q.StoreID)+` AND s.customer_id = c.customer_id
 WHERE s.snapshot_type = `+s.arg(int16(kind))+` AND s.snapshot_date <= `+s.arg(dateParam(q.Until))+`::date GROUP BY 1, 2`, s.args...)
 }

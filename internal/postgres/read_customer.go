@@ -57,6 +57,27 @@ type CustomerCursor struct {
 	StoreID int32
 }
 
+// MarkMatch is a condition on the byte that a customer has on each axis: on one of these axes its bits under the mask are one of the
+// values, or, where Not is set, are known and on none of them so.
+type MarkMatch struct {
+	Axes   []int
+	Mask   int
+	Values []int
+	Not    bool
+}
+
+func (m *MarkMatch) filter(s *statement) {
+	values := s.arg(m.Values) + "::int[]"
+	any := "false"
+	for _, axis := range m.Axes {
+		any += " OR get_byte(cs.mark, " + strconv.Itoa(axis) + ") & " + strconv.Itoa(m.Mask) + " = ANY (" + values + ")"
+	}
+	if m.Not {
+		any = "cs.mark IS NOT NULL AND NOT (" + any + ")"
+	}
+	s.where(any)
+}
+
 // SegmentMatch is a segment as a condition: dominant is one of these positions.
 type SegmentMatch struct {
 	StoreID   int32
@@ -67,9 +88,12 @@ type SegmentMatch struct {
 
 // CustomerQuery is a page of customers. What is set must all hold.
 type CustomerQuery struct {
-	StoreIDs   []int32
-	Prefix     string // of the customer's key
-	Segments   []SegmentMatch
+	StoreIDs []int32
+	Prefix   string // of the customer's key
+	Segments []SegmentMatch
+	// MinUnits is the membership in a segment, in units of 1/10000, with which a customer counts who is not dominant there; 0: none.
+	MinUnits   int
+	Marks      []MarkMatch
 	Severities []engine.Severity
 	MinValue   *int64 // cents
 	MaxValue   *int64
@@ -77,7 +101,7 @@ type CustomerQuery struct {
 	MaxRisk    *float64
 	FirstFrom  *engine.Date // of the first order
 	FirstTo    *engine.Date
-	// AsOf tells everything, conditions and order too, as it was at the beginning of that day; nil: now. Segments, severities,
+	// AsOf tells everything, conditions and order too, as it was at the beginning of that day; nil: now. Marks are of now alone. Segments, severities,
 	// risks and the orders by them or by drift know only customers who have a snapshot of the day.
 	AsOf       *engine.Date
 	Sort       CustomerSort
@@ -145,10 +169,17 @@ func (q *CustomerQuery) filter(s *statement) {
 	if q.Segments != nil {
 		any := "false"
 		for _, m := range q.Segments {
-			any += " OR c.store_id = " + s.arg(m.StoreID) + " AND cs.model_id = " + s.arg(m.Model) +
-				" AND dominant_at(cs.dominant, " + s.arg(m.Axis) + ") = ANY (" + s.arg(m.Positions) + ")"
+			positions := s.arg(m.Positions) + "::smallint[]"
+			any += " OR c.store_id = " + s.arg(m.StoreID) + " AND cs.model_id = " + s.arg(m.Model) + " AND (dominant_at(cs.dominant, " + s.arg(m.Axis) + ") = ANY (" + positions + ")"
+			if q.MinUnits > 0 {
+				any += " OR " + unitsIn("cs.membership", positions) + " >= " + s.arg(q.MinUnits)
+			}
+			any += ")"
 		}
 		s.where(any)
+	}
+	for i := range q.Marks {
+		q.Marks[i].filter(s)
 	}
 	if q.Severities != nil {
 		any := "false"
@@ -171,7 +202,7 @@ func (q *CustomerQuery) NeedsState() bool {
 }
 
 func (q *CustomerQuery) filtersState() bool {
-	return q.Segments != nil || q.Severities != nil || q.MinRisk != nil || q.MaxRisk != nil
+	return q.Segments != nil || len(q.Marks) > 0 || q.Severities != nil || q.MinRisk != nil || q.MaxRisk != nil
 }
 
 // place adds the condition that a row lies beyond a cursor.
@@ -381,6 +412,11 @@ type Member struct {
 	Units int
 }
 
+// unitsIn adds up the memberships in a segment, given by the positions of its leaves, in units of 1/10000.
+func unitsIn(membership, positions string) string {
+	return "(SELECT coalesce(sum(greatest(membership_at(" + membership + ", p), 0)), 0)::int FROM unnest(" + positions + ") p)"
+}
+
 func (q *MemberQuery) members(s *statement) string {
 	positions := s.arg(q.Positions)
 	dominant := ""
@@ -389,7 +425,7 @@ func (q *MemberQuery) members(s *statement) string {
 	}
 	return `(SELECT ` + customerFields + `, u.units FROM customer_state cs
   JOIN customer c ON c.store_id = cs.store_id AND c.customer_id = cs.customer_id
-  CROSS JOIN LATERAL (SELECT coalesce(sum(greatest(membership_at(cs.membership, p), 0)), 0)::int AS units FROM unnest(` + positions + `::smallint[]) p) u
+  CROSS JOIN LATERAL (SELECT ` + unitsIn("cs.membership", positions+"::smallint[]") + ` AS units OFFSET 0) u
   WHERE cs.store_id = ` + s.arg(q.StoreID) + ` AND cs.model_id = ` + s.arg(q.Model) + ` AND u.units >= ` + s.arg(max(1, q.MinUnits)) + dominant + `) c`
 }
 
@@ -425,4 +461,18 @@ func (db *DB) CountMembers(ctx context.Context, q MemberQuery) (int, error) {
 	sql := "-- name: CountMembers\nSELECT count(*) FROM " + q.members(&s)
 	err := db.read(ctx).QueryRow(ctx, sql, s.args...).Scan(&count)
 	return count, err
+}
+
+// MarkCount is how many customers have a mark on an axis.
+type MarkCount struct {
+	Axis, Mark, Customers int
+}
+
+const markCounts = `-- name: MarkCounts
+SELECT axis, get_byte(mark, axis), count(*) FROM customer_state CROSS JOIN generate_series(0, $3) axis
+WHERE store_id = $1 AND model_id = $2 AND mark IS NOT NULL GROUP BY 1, 2`
+
+// MarkCounts counts the marks of a store's customers under a model, on every axis.
+func (db *DB) MarkCounts(ctx context.Context, storeID int32, model int) ([]MarkCount, error) {
+	return collect(ctx, db.read(ctx), pgx.RowToStructByPos[MarkCount], markCounts, storeID, model, engine.AxisCount-1)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +16,8 @@ type SeriesQuery struct {
 	Dates   []engine.Date
 	Model   int // snapshots of other models come with features
 	Every   int // 1: all customers
+	// Customers are all that are read; nil: those of Every.
+	Customers []int64
 }
 
 // AxisQuery is which part of them is wanted.
@@ -34,6 +37,8 @@ type AxisRow struct {
 	Purchases    int
 	FirstAt      engine.Date
 	Silent       int       // days since the last purchase
+	ChurnRisk    *float64  // nil where not stored
+	TakenAt      time.Time // when the snapshot was
 	Dominant     int16     // position of the leaf; -1 where there is none
 	Membership   []int16   // in the axis's leaves, where asked for, of snapshots of the model
 	Features     []float32 // of the axis, of snapshots of other models; nil where not stored
@@ -48,6 +53,9 @@ const blockSize = 64
 func (q *SeriesQuery) each(s *statement, columns string, inOrder bool) string {
 	snapshots := "SELECT " + columns + " FROM snapshot s WHERE s.store_id = " + s.arg(q.StoreID) + " AND s.snapshot_type = " + s.arg(int16(q.Type)) +
 		" AND s.snapshot_date = ANY (" + s.arg(dateParams(q.Dates)) + "::date[])"
+	if q.Customers != nil {
+		snapshots += " AND s.customer_id = ANY (" + s.arg(q.Customers) + "::bigint[])"
+	}
 	order, ofBlocks := "", ""
 	if inOrder {
 		order, ofBlocks = " ORDER BY s.customer_id, s.snapshot_date", " ORDER BY b.block, s.customer_id, s.day"
@@ -91,7 +99,7 @@ func (db *DB) EachOnAxis(ctx context.Context, q AxisQuery, f func(*AxisRow)) err
 		ofAxis = "CASE WHEN " + same + " THEN substring(s.membership FROM " + s.arg(membershipBytes*q.First+1) + " FOR " + s.arg(membershipBytes*q.Leaves) + ") END"
 	}
 	columns := `s.customer_id, s.snapshot_date - DATE '1970-01-01' AS day, s.model_id, s.orders, s.first_order - DATE '1970-01-01',
-  coalesce(CASE WHEN s.feature IS NOT NULL THEN round(exp(s.feature[` + s.arg(recencyAt) + `]::float8) - 1)::int ELSE ` + silentByOrders + ` END, 0),
+  coalesce(CASE WHEN s.feature IS NOT NULL THEN round(exp(s.feature[` + s.arg(recencyAt) + `]::float8) - 1)::int ELSE ` + silentByOrders + ` END, 0), s.churn_risk, s.created_at,
   dominant_at(s.dominant, ` + s.arg(q.Axis) + `), ` + ofAxis + `, CASE WHEN NOT ` + same + ` THEN s.feature[` + s.arg(axis.First+1) + `:` + s.arg(axis.First+len(axis.Features)) + `] END`
 	rows, err := db.read(ctx).Query(ctx, "-- name: EachOnAxis\n"+q.each(&s, columns, true), s.args...)
 	if err != nil {
@@ -99,9 +107,10 @@ func (db *DB) EachOnAxis(ctx context.Context, q AxisQuery, f func(*AxisRow)) err
 	}
 	var row AxisRow
 	var stored []*float32
-	targets := []any{&row.CustomerID, &row.Date, &row.ModelVersion, &row.Purchases, &row.FirstAt, &row.Silent, &row.Dominant, (*memberships)(&row.Membership), &stored}
+	targets := []any{&row.CustomerID, &row.Date, &row.ModelVersion, &row.Purchases, &row.FirstAt, &row.Silent, &row.ChurnRisk, &row.TakenAt, &row.Dominant, (*memberships)(&row.Membership), &stored}
 	_, err = pgx.ForEachRow(rows, targets, func() error {
 		row.Features = featuresOf(stored)
+		toldRisk(row.ChurnRisk)
 		f(&row)
 		return nil
 	})

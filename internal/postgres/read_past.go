@@ -23,7 +23,7 @@ func ownSnapshot(day string) string {
 func pastCustomers(day string) string {
 	begin := "(" + day + "::date::timestamp AT TIME ZONE t.time_zone)"
 	return `(SELECT c.store_id, c.customer_id, c.customer_key, l.first_order_at, l.last_order_at, coalesce(s.orders, l.orders) AS orders,
-      coalesce(s.value_cents, l.value_cents) AS value_cents, s.customer_id IS NULL AS computed, s.model_id, s.dominant, s.largest_drift,
+      coalesce(s.value_cents, l.value_cents) AS value_cents, s.customer_id IS NULL AS computed, s.model_id, s.membership, s.dominant, s.largest_drift,
       s.churn_risk, s.predicted_ltv_cents
     FROM customer c CROSS JOIN LATERAL (
       SELECT min(o.ordered_at) FILTER (WHERE o.quantity > 0) AS first_order_at, max(o.ordered_at) FILTER (WHERE o.quantity > 0) AS last_order_at,
@@ -36,7 +36,7 @@ func pastCustomers(day string) string {
 }
 
 // snapshotOfPast stands in place of table customer_state beside pastCustomers.
-const snapshotOfPast = ` CROSS JOIN LATERAL (SELECT c.model_id, c.dominant, c.largest_drift, c.churn_risk, c.predicted_ltv_cents) cs`
+const snapshotOfPast = ` CROSS JOIN LATERAL (SELECT c.model_id, c.membership, c.dominant, c.largest_drift, c.churn_risk, c.predicted_ltv_cents) cs`
 
 var customersAt = `-- name: CustomersAt
 SELECT ` + customerFields + `, c.computed FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)

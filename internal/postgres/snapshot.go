@@ -248,14 +248,14 @@ func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers Cu
 const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
   model_id = excluded.model_id, state_date = excluded.state_date, rescored_at = excluded.rescored_at, membership = excluded.membership,
   dominant = excluded.dominant, feature = excluded.feature, largest_drift = excluded.largest_drift, churn_risk = excluded.churn_risk,
-  predicted_ltv_cents = excluded.predicted_ltv_cents, updated_at = now()
+  predicted_ltv_cents = excluded.predicted_ltv_cents, mark = excluded.mark, updated_at = now()
 WHERE (excluded.model_id, excluded.state_date, coalesce(excluded.rescored_at, '-infinity')) >= (s.model_id, s.state_date, coalesce(s.rescored_at, '-infinity'))`
 
 // A replay under an earlier model says nothing of where customers stand now.
 const stateFromSnapshots = `-- name: StateFromSnapshots
-INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents)
-SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents
-FROM snapshot WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents, mark)
+SELECT store_id, customer_id, model_id, snapshot_date, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents, m.mark
+FROM snapshot LEFT JOIN unnest($6::bigint[], $7::bytea[]) m(customer_id, mark) USING (customer_id) WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND snapshot_type = $4 AND snapshot_date = $5
   AND model_id = (SELECT max(model_id) FROM segment_model WHERE store_id = $1)
 ORDER BY customer_id` + stateConflict
 
@@ -264,9 +264,13 @@ const removeConfirmed = `-- name: RemoveConfirmed
 DELETE FROM drift_event WHERE store_id = $1 AND customer_id BETWEEN $2 AND $3 AND provisional AND to_date < $4`
 
 // StateFromSnapshots brings the present state of the customers of a range up to their snapshots of a date, and removes the
-// provisional drift before it.
-func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, date engine.Date) error {
-	if _, err := tx.Exec(ctx, stateFromSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(date)); err != nil {
+// provisional drift before it. marks are the customers' by number, as far as they are known.
+func (tx *Tx) StateFromSnapshots(ctx context.Context, storeID int32, customers CustomerRange, kind engine.SnapshotType, date engine.Date, marks map[int64][]byte) error {
+	ids, bytes := make([]int64, 0, len(marks)), make([][]byte, 0, len(marks))
+	for id, mark := range marks {
+		ids, bytes = append(ids, id), append(bytes, mark)
+	}
+	if _, err := tx.Exec(ctx, stateFromSnapshots, storeID, customers.From, customers.To, int16(kind), dateParam(date), ids, bytes); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, removeConfirmed, storeID, customers.From, customers.To, dateParam(date))
@@ -281,16 +285,17 @@ type State struct {
 	LargestDrift *float64 // over the axes, from the snapshot before; nil where there is none to compare
 	ChurnRisk    *float64
 	LTVCents     *int64
+	Mark         []byte // a byte an axis: see explain.Mark; nil where it is not known
 }
 
 const createStateStage = `-- name: CreateStateStage
 CREATE TEMPORARY TABLE state_stage (customer_id bigint, membership bytea, dominant bytea, feature real[], largest_drift real, churn_risk real,
-  predicted_ltv_cents bigint) ON COMMIT DROP`
+  predicted_ltv_cents bigint, mark bytea) ON COMMIT DROP`
 
 // A customer who was erased since a fit read the orders has no state.
 const stateFromStage = `-- name: StateFromStage
-INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, rescored_at, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents)
-SELECT $1, g.customer_id, $2, $3, $4, g.membership, g.dominant, g.feature, g.largest_drift, g.churn_risk, g.predicted_ltv_cents
+INSERT INTO customer_state AS s (store_id, customer_id, model_id, state_date, rescored_at, membership, dominant, feature, largest_drift, churn_risk, predicted_ltv_cents, mark)
+SELECT $1, g.customer_id, $2, $3, $4, g.membership, g.dominant, g.feature, g.largest_drift, g.churn_risk, g.predicted_ltv_cents, g.mark
 FROM state_stage g JOIN customer c ON c.store_id = $1 AND c.customer_id = g.customer_id ORDER BY g.customer_id` + stateConflict
 
 // A customer whom the new model does not know, since it was fitted on an earlier day, keeps no place under an old one.
@@ -319,13 +324,13 @@ func (tx *Tx) writeStates(ctx context.Context, storeID int32, model int, date en
 	if _, err := tx.Exec(ctx, createStateStage); err != nil {
 		return err
 	}
-	columns := []string{"customer_id", "membership", "dominant", "feature", "largest_drift", "churn_risk", "predicted_ltv_cents"}
+	columns := []string{"customer_id", "membership", "dominant", "feature", "largest_drift", "churn_risk", "predicted_ltv_cents", "mark"}
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"state_stage"}, columns, pgx.CopyFromFunc(func() ([]any, error) {
 		s, ok := next()
 		if !ok {
 			return nil, nil
 		}
-		return []any{s.CustomerID, memberships(s.Membership), dominants(s.Dominant), featureParam(s.Features), s.LargestDrift, s.ChurnRisk, s.LTVCents}, nil
+		return []any{s.CustomerID, memberships(s.Membership), dominants(s.Dominant), featureParam(s.Features), s.LargestDrift, s.ChurnRisk, s.LTVCents, s.Mark}, nil
 	}))
 	if err != nil {
 		return err

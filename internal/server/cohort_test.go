@@ -11,10 +11,11 @@ import (
 )
 
 type heatmap struct {
-	Cohorts  []string
-	Sizes    []int
-	EveryNth int
-	Values   [][]*float64
+	Cohorts   []string
+	Sizes     []int
+	EveryNth  int
+	Values    [][]*float64
+	Freshness freshness
 }
 
 func (a *api) heatmap(t *testing.T, store, arguments string) heatmap {
@@ -23,7 +24,7 @@ func (a *api) heatmap(t *testing.T, store, arguments string) heatmap {
 		Store struct{ CohortHeatmap heatmap }
 	}
 	counter := pgtest.Queries(t, a.pool)
-	a.data(t, &got, fmt.Sprintf(`{ store(key: %q) { cohortHeatmap(%s) { metric interval cohorts sizes everyNth values } } }`, store, arguments), nil)
+	a.data(t, &got, fmt.Sprintf(`{ store(key: %q) { cohortHeatmap(%s) { metric interval cohorts sizes everyNth values freshness { computedAt snapshotDate modelVersion } } } }`, store, arguments), nil)
 	counter.AtMost(t, 5)
 	return got.Store.CohortHeatmap
 }
@@ -72,6 +73,13 @@ func TestCohorts(t *testing.T) {
 			for _, v := range got.Values {
 				t.Log(row(v))
 			}
+		}
+		bySnapshots := strings.Contains(arguments, "SEGMENT_SHARE") || arguments == "metric: MEAN_DRIFT, periods: 6"
+		byOrders := strings.Contains(arguments, "RETENTION") || strings.Contains(arguments, "ORDERS") || strings.Contains(arguments, "REVENUE")
+		f := got.Freshness
+		if (f.SnapshotDate != nil) != bySnapshots || (f.ComputedAt != nil) != (bySnapshots || byOrders) || (f.ModelVersion != nil) != (arguments == share) ||
+			bySnapshots && *f.SnapshotDate != lastSunday.String() {
+			t.Errorf("%s: freshness %+v", arguments, f)
 		}
 	}
 

@@ -32,7 +32,13 @@ type journeyView struct {
 		TotalCount int
 		Nodes      []journeyPath
 	}
-	Sankey sankey
+	Sankey    sankey
+	Freshness freshness
+}
+
+type freshness struct {
+	ComputedAt, SnapshotDate *string
+	ModelVersion             *int
 }
 
 type journeyState struct {
@@ -48,10 +54,11 @@ type transitions struct {
 }
 
 type journeyPath struct {
-	Names     []string
-	MeanDays  []float64
-	Customers int
-	Share     float64
+	Names         []string
+	MeanDays      []float64
+	Customers     int
+	Share         float64
+	MeanChurnRisk *float64
 }
 
 type sankey struct {
@@ -71,7 +78,7 @@ const journeyFields = `{ status reason dates modelVersion everyNth customers hor
   transitions { stepDays flows probabilities standardErrors }
   markov { difference holds g degreesOfFreedom pValue } forecast(steps: 4) { probabilities refusal lapsedWithin lapsedRefusal }
   outlook { daysToLapsed daysToLapsedRefusal stationary stationaryRefusal }
-  paths(first: 10) { totalCount nodes { names meanDays customers share } }
+  paths(first: 10) { totalCount nodes { names meanDays customers share meanChurnRisk } } freshness { computedAt snapshotDate modelVersion }
   sankey { nodes { date state name value } links { source target value } } }`
 
 func (a *api) journey(t *testing.T, store, arguments string) journeyView {
@@ -135,6 +142,9 @@ func TestJourney(t *testing.T) {
 	}
 	if paths := got.Paths; paths.TotalCount != 1 || paths.Nodes[0].Customers != customers || !slices.Equal(paths.Nodes[0].Names, []string{"segment seg_0", "LAPSED"}) {
 		t.Errorf("paths %+v", paths)
+	}
+	if f := got.Freshness; f.SnapshotDate == nil || *f.SnapshotDate != lastSunday.String() || f.ComputedAt == nil || *f.ModelVersion != 1 || got.Paths.Nodes[0].MeanChurnRisk != nil {
+		t.Errorf("freshness %+v, and a churn risk of %v in snapshots without one", got.Freshness, got.Paths.Nodes[0].MeanChurnRisk)
 	}
 	// All go from one state to the other and stay: one step twice. Nobody is in the second segment, of which nothing is told.
 	if days := got.Outlook.DaysToLapsed; len(days) != 3 || days[1] != nil || math.Abs(*days[0]-7*(stayed+customers+1)/(customers+0.5)) > 1e-6 || *days[2] != 0 {
@@ -282,6 +292,8 @@ func TestJourneyRefuses(t *testing.T) {
 		`journey(axis: "purchase_value") { paths(first: 101) { totalCount } }`:                                    "BAD_USER_INPUT",
 		`journey(axis: "purchase_value") { paths(minStages: 4, maxStages: 3) { totalCount } }`:                    "BAD_USER_INPUT",
 		`journey(axis: "purchase_value") { sankey(minShare: 0.6) { links { value } } }`:                           "BAD_USER_INPUT",
+		`journey(axis: "purchase_value") { paths(startsAt: {}) { totalCount } }`:                                  "GRAPHQL_VALIDATION_FAILED",
+		`journey(axis: "purchase_value") { paths(endsIn: {segmentId: "none"}) { totalCount } }`:                   "BAD_USER_INPUT",
 		`populationDrift(range: {from: "0001-01-01", to: "9999-01-01"}) { dates }`:                                "BAD_USER_INPUT",
 		`a: journey(axis: "purchase_value") { status } ` + tenTimes(`journey(axis: "purchase_value") { status }`): "COST_LIMIT_EXCEEDED",
 	} {
@@ -319,6 +331,129 @@ const weeklySteps = `WITH place AS (
     WHERE o.store_id = s.store_id AND o.customer_id = s.customer_id AND o.quantity > 0 AND o.ordered_at < s.snapshot_date) l
   WHERE s.snapshot_type = 2)
 SELECT a.leaf, b.leaf, count(*) FROM place a JOIN place b ON b.customer_id = a.customer_id AND b.snapshot_date = a.snapshot_date + 7 GROUP BY 1, 2`
+
+// ownJourney is a customer's way.
+type ownJourney struct {
+	Status      string
+	HorizonDays int
+	Stages      []ownStage
+	Freshness   freshness
+}
+
+type ownStage struct {
+	Kind      string
+	Segment   *struct{ Path string }
+	From, To  *string
+	Days      *int
+	Snapshots int
+}
+
+const ownJourneyFields = `{ status horizonDays stages { kind segment { path } from to days snapshots } freshness { computedAt snapshotDate modelVersion } }`
+
+// TestOwnJourney follows two of the fixture's customers: both lapse 90 days after they bought, before the one crosses in week 13.
+func TestOwnJourney(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	var got struct{ Early, Late, Long, Off, Past struct{ Journey ownJourney } }
+	counter := pgtest.Queries(t, a.pool)
+	a.data(t, &got, `query ($asOf: Date) {
+  early: customer(by: { key: { storeId: "shop", customerId: "c000" } }) { journey(axis: "purchase_frequency") `+ownJourneyFields+` }
+  late: customer(by: { key: { storeId: "shop", customerId: "c006" } }) { journey(axis: "purchase_frequency", range: { to: "1998-03-02" }) `+ownJourneyFields+` }
+  off: customer(by: { key: { storeId: "shop", customerId: "c000" } }) { journey(axis: "price_sensitivity") `+ownJourneyFields+` }
+  past: customer(by: { key: { storeId: "shop", customerId: "c000" } }, asOf: $asOf) { journey(axis: "purchase_frequency", level: LEAVES) `+ownJourneyFields+` }
+}`, map[string]any{"asOf": "1998-02-01"})
+	counter.AtMost(t, 12)
+	first := lastSunday - 7*(weeks-1)
+	early := got.Early.Journey.Stages
+	if len(early) != 2 || early[0].Kind != "SEGMENT" || early[0].Segment.Path != "seg_0" || *early[0].From != first.String() || *early[0].Days != 70 || early[0].Snapshots != 10 ||
+		*early[0].To != *early[1].From || early[1].Kind != "LAPSED" || early[1].To != nil || early[1].Snapshots != weeks-10 {
+		t.Errorf("stages %+v", early)
+	}
+	if f := got.Early.Journey.Freshness; *f.SnapshotDate != lastSunday.String() || f.ComputedAt == nil || *f.ModelVersion != 1 || got.Early.Journey.HorizonDays != 90 {
+		t.Errorf("freshness %+v", f)
+	}
+	if late := got.Late.Journey.Stages; len(late) != 2 || late[0].Kind != "NEW" || late[0].From != nil || late[0].Days != nil || *late[0].To != *late[1].From || late[1].To != nil || *late[1].Days != 7*(late[1].Snapshots-1) {
+		t.Errorf("up to March: %+v", late)
+	}
+	if past := got.Past.Journey.Stages; len(past) != 2 || past[1].Segment.Path != "seg_0.0" || *past[1].From != first.String() || past[1].Snapshots != 5 {
+		t.Errorf("as of February: %+v", past)
+	}
+	if off := got.Off.Journey; off.Status != "OFF" || len(off.Stages) != 0 {
+		t.Errorf("an axis that is off: %+v", off)
+	}
+	for query, code := range map[string]string{`axis: "none"`: "NOT_FOUND", `axis: "purchase_value", range: {from: "1900-01-01"}`: "BAD_USER_INPUT"} {
+		r := a.query(t, `{ customer(by: { key: { storeId: "shop", customerId: "c000" } }) { journey(`+query+`) { status } } }`, nil)
+		if !slices.Equal(r.codes(), []string{code}) {
+			t.Errorf("%s gave %s", query, r.Text)
+		}
+	}
+}
+
+// testOwnJourneys holds customers' own ways, and the paths that begin and end in a state, to the store's journey and to the database.
+func (a *api) testOwnJourneys(t *testing.T, all journeyView) {
+	t.Helper()
+	var got struct {
+		Store struct {
+			Journey struct{ From, To, Every struct{ Nodes []journeyPath } }
+		}
+		Customers struct {
+			Nodes []struct {
+				CustomerID string
+				Journey    ownJourney
+			}
+		}
+	}
+	counter := pgtest.Queries(t, a.pool)
+	a.data(t, &got, `{ store(key: "cdnow") { journey(axis: "purchase_frequency", level: LEAVES) {
+    every: paths(first: 100, maxStages: 1) { nodes { customers meanChurnRisk } }
+    from: paths(first: 100, maxStages: 12, startsAt: { kind: LAPSED }) { nodes { names customers } }
+    to: paths(first: 100, maxStages: 12, endsIn: { kind: LAPSED }) { nodes { names customers } } } }
+  customers(filter: { storeId: "cdnow" }, first: 50) { nodes { customerId journey(axis: "purchase_frequency", level: LEAVES) `+ownJourneyFields+` } } }`, nil)
+	counter.AtMost(t, 8)
+	var risk float64
+	check(t, a.pool.QueryRow(t.Context(), "SELECT avg(churn_risk) FROM snapshot WHERE snapshot_type = 2 AND snapshot_date = $1::date", lastSunday.String()).Scan(&risk))
+	lapsed := all.States[len(all.States)-1]
+	count := func(paths []journeyPath, at func(names []string) string) (customers int) {
+		for _, p := range paths {
+			if customers += p.Customers; at(p.Names) != "LAPSED" {
+				t.Errorf("a path of %v", p.Names)
+			}
+		}
+		return customers
+	}
+	begun := count(got.Store.Journey.From.Nodes, func(names []string) string { return names[0] })
+	ended := count(got.Store.Journey.To.Nodes, func(names []string) string { return names[len(names)-1] })
+	if begun != lapsed.CustomersFirst || ended != lapsed.CustomersLast || begun == 0 {
+		t.Errorf("%d paths begin in LAPSED and %d end there, want %d and %d", begun, ended, lapsed.CustomersFirst, lapsed.CustomersLast)
+	}
+	sum, customers := 0.0, 0
+	for _, p := range got.Store.Journey.Every.Nodes {
+		sum += *p.MeanChurnRisk * float64(p.Customers)
+		customers += p.Customers
+	}
+	if customers != sampleCustomers || math.Abs(sum/float64(customers)-risk) > 1e-6 {
+		t.Errorf("%d customers have a mean risk of %g, by the database %g", customers, sum/float64(customers), risk)
+	}
+	moved := 0
+	for _, c := range got.Customers.Nodes {
+		snapshots, days := 0, 0
+		for i, s := range c.Journey.Stages {
+			if i > 0 && (*s.From != *c.Journey.Stages[i-1].To) {
+				t.Errorf("%s: %+v follows %+v", c.CustomerID, s, c.Journey.Stages[i-1])
+			}
+			snapshots, days = snapshots+s.Snapshots, days+*s.Days
+		}
+		if snapshots != weeks || days != 7*(weeks-1) {
+			t.Errorf("%s: %d snapshots over %d days", c.CustomerID, snapshots, days)
+		}
+		if len(c.Journey.Stages) > 1 {
+			moved++
+		}
+	}
+	if moved == 0 {
+		t.Error("nobody moved")
+	}
+}
 
 // testJourneys follows a real shop.
 func (a *api) testJourneys(t *testing.T) {
@@ -364,6 +499,7 @@ func (a *api) testJourneys(t *testing.T) {
 		}
 	}
 	got.Sankey.balances(t, got.Dates[0], got.Dates[weeks-1])
+	a.testOwnJourneys(t, got)
 	t.Logf("Markov difference %.4f, %d paths, %d flows", *got.Markov.Difference, got.Paths.TotalCount, len(got.Sankey.Links))
 
 	soft := a.journey(t, "cdnow", `axis: "purchase_frequency", level: LEAVES, weighting: SOFT`)
