@@ -122,6 +122,7 @@ type ComplexityRoot struct {
 		RootSegments func(childComplexity int, modelVersion *int) int
 		Segment      func(childComplexity int, key string, modelVersion *int) int
 		SegmentTree  func(childComplexity int, modelVersion *int, maxDepth int, leavesOnly bool) int
+		Shapes       func(childComplexity int, level engine.Level) int
 		Status       func(childComplexity int) int
 		Store        func(childComplexity int) int
 	}
@@ -332,12 +333,13 @@ type ComplexityRoot struct {
 	}
 
 	CohortHeatmap struct {
-		Cohorts  func(childComplexity int) int
-		EveryNth func(childComplexity int) int
-		Interval func(childComplexity int) int
-		Metric   func(childComplexity int) int
-		Sizes    func(childComplexity int) int
-		Values   func(childComplexity int) int
+		Cohorts   func(childComplexity int) int
+		EveryNth  func(childComplexity int) int
+		Freshness func(childComplexity int) int
+		Interval  func(childComplexity int) int
+		Metric    func(childComplexity int) int
+		Sizes     func(childComplexity int) int
+		Values    func(childComplexity int) int
 	}
 
 	Counterfactual struct {
@@ -371,6 +373,7 @@ type ComplexityRoot struct {
 		FirstOrderAt       func(childComplexity int) int
 		Freshness          func(childComplexity int) int
 		ID                 func(childComplexity int) int
+		Journey            func(childComplexity int, axis string, typeArg engine.SnapshotType, rangeArg *model.DateRange, level engine.Level) int
 		LastOrderAt        func(childComplexity int) int
 		LatestSnapshot     func(childComplexity int, typeArg engine.SnapshotType) int
 		OrderCount         func(childComplexity int) int
@@ -400,6 +403,16 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	CustomerJourney struct {
+		Axis         func(childComplexity int) int
+		Freshness    func(childComplexity int) int
+		HorizonDays  func(childComplexity int) int
+		ModelVersion func(childComplexity int) int
+		Reason       func(childComplexity int) int
+		Stages       func(childComplexity int) int
+		Status       func(childComplexity int) int
+	}
+
 	DetectorResult struct {
 		About           func(childComplexity int) int
 		Alarms          func(childComplexity int) int
@@ -422,16 +435,17 @@ type ComplexityRoot struct {
 	}
 
 	DriftAnalysis struct {
-		Approximate func(childComplexity int) int
-		Axes        func(childComplexity int) int
-		Basis       func(childComplexity int) int
-		Days        func(childComplexity int) int
-		Freshness   func(childComplexity int) int
-		From        func(childComplexity int) int
-		Motion      func(childComplexity int) int
-		Overall     func(childComplexity int) int
-		Risk        func(childComplexity int) int
-		To          func(childComplexity int) int
+		Approximate     func(childComplexity int) int
+		Axes            func(childComplexity int) int
+		Basis           func(childComplexity int) int
+		ChurnRiskChange func(childComplexity int) int
+		Days            func(childComplexity int) int
+		Freshness       func(childComplexity int) int
+		From            func(childComplexity int) int
+		Motion          func(childComplexity int) int
+		Overall         func(childComplexity int) int
+		Risk            func(childComplexity int) int
+		To              func(childComplexity int) int
 	}
 
 	DriftEvent struct {
@@ -551,6 +565,7 @@ type ComplexityRoot struct {
 		ComputedAt     func(childComplexity int) int
 		ModelVersion   func(childComplexity int) int
 		NextSnapshotAt func(childComplexity int) int
+		SnapshotDate   func(childComplexity int) int
 	}
 
 	Health struct {
@@ -632,11 +647,12 @@ type ComplexityRoot struct {
 		Dates        func(childComplexity int) int
 		EveryNth     func(childComplexity int) int
 		Forecast     func(childComplexity int, steps int) int
+		Freshness    func(childComplexity int) int
 		HorizonDays  func(childComplexity int) int
 		Markov       func(childComplexity int) int
 		ModelVersion func(childComplexity int) int
 		Outlook      func(childComplexity int) int
-		Paths        func(childComplexity int, first int, minStages int, maxStages int) int
+		Paths        func(childComplexity int, first int, minStages int, maxStages int, startsAt *model.JourneyPlace, endsIn *model.JourneyPlace) int
 		Reason       func(childComplexity int) int
 		Sankey       func(childComplexity int, minShare float64) int
 		States       func(childComplexity int) int
@@ -659,17 +675,27 @@ type ComplexityRoot struct {
 	}
 
 	JourneyPath struct {
-		Customers func(childComplexity int) int
-		Cut       func(childComplexity int) int
-		MeanDays  func(childComplexity int) int
-		Names     func(childComplexity int) int
-		Share     func(childComplexity int) int
-		Stages    func(childComplexity int) int
+		Customers     func(childComplexity int) int
+		Cut           func(childComplexity int) int
+		MeanChurnRisk func(childComplexity int) int
+		MeanDays      func(childComplexity int) int
+		Names         func(childComplexity int) int
+		Share         func(childComplexity int) int
+		Stages        func(childComplexity int) int
 	}
 
 	JourneyPaths struct {
 		Nodes      func(childComplexity int) int
 		TotalCount func(childComplexity int) int
+	}
+
+	JourneyStage struct {
+		Days      func(childComplexity int) int
+		From      func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Segment   func(childComplexity int) int
+		Snapshots func(childComplexity int) int
+		To        func(childComplexity int) int
 	}
 
 	JourneyState struct {
@@ -1135,6 +1161,14 @@ type ComplexityRoot struct {
 	SegmentTransitionEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	ShapeCounts struct {
+		Clear     func(childComplexity int) int
+		Customers func(childComplexity int) int
+		Diffuse   func(childComplexity int) int
+		Hybrid    func(childComplexity int) int
+		Outliers  func(childComplexity int) int
 	}
 
 	Snapshot struct {
@@ -1692,6 +1726,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Axis.SegmentTree(childComplexity, args["modelVersion"].(*int), args["maxDepth"].(int), args["leavesOnly"].(bool)), true
+	case "Axis.shapes":
+		if e.ComplexityRoot.Axis.Shapes == nil {
+			break
+		}
+
+		args, err := ec.field_Axis_shapes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Axis.Shapes(childComplexity, args["level"].(engine.Level)), true
 	case "Axis.status":
 		if e.ComplexityRoot.Axis.Status == nil {
 			break
@@ -2661,6 +2706,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CohortHeatmap.EveryNth(childComplexity), true
+	case "CohortHeatmap.freshness":
+		if e.ComplexityRoot.CohortHeatmap.Freshness == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CohortHeatmap.Freshness(childComplexity), true
 	case "CohortHeatmap.interval":
 		if e.ComplexityRoot.CohortHeatmap.Interval == nil {
 			break
@@ -2835,6 +2886,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Customer.ID(childComplexity), true
+	case "Customer.journey":
+		if e.ComplexityRoot.Customer.Journey == nil {
+			break
+		}
+
+		args, err := ec.field_Customer_journey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Customer.Journey(childComplexity, args["axis"].(string), args["type"].(engine.SnapshotType), args["range"].(*model.DateRange), args["level"].(engine.Level)), true
 	case "Customer.lastOrderAt":
 		if e.ComplexityRoot.Customer.LastOrderAt == nil {
 			break
@@ -2999,6 +3061,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CustomerEdge.Node(childComplexity), true
 
+	case "CustomerJourney.axis":
+		if e.ComplexityRoot.CustomerJourney.Axis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.Axis(childComplexity), true
+	case "CustomerJourney.freshness":
+		if e.ComplexityRoot.CustomerJourney.Freshness == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.Freshness(childComplexity), true
+	case "CustomerJourney.horizonDays":
+		if e.ComplexityRoot.CustomerJourney.HorizonDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.HorizonDays(childComplexity), true
+	case "CustomerJourney.modelVersion":
+		if e.ComplexityRoot.CustomerJourney.ModelVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.ModelVersion(childComplexity), true
+	case "CustomerJourney.reason":
+		if e.ComplexityRoot.CustomerJourney.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.Reason(childComplexity), true
+	case "CustomerJourney.stages":
+		if e.ComplexityRoot.CustomerJourney.Stages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.Stages(childComplexity), true
+	case "CustomerJourney.status":
+		if e.ComplexityRoot.CustomerJourney.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CustomerJourney.Status(childComplexity), true
+
 	case "DetectorResult.about":
 		if e.ComplexityRoot.DetectorResult.About == nil {
 			break
@@ -3126,6 +3231,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftAnalysis.Basis(childComplexity), true
+	case "DriftAnalysis.churnRiskChange":
+		if e.ComplexityRoot.DriftAnalysis.ChurnRiskChange == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftAnalysis.ChurnRiskChange(childComplexity), true
 	case "DriftAnalysis.days":
 		if e.ComplexityRoot.DriftAnalysis.Days == nil {
 			break
@@ -3644,6 +3755,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Freshness.NextSnapshotAt(childComplexity), true
+	case "Freshness.snapshotDate":
+		if e.ComplexityRoot.Freshness.SnapshotDate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Freshness.SnapshotDate(childComplexity), true
 
 	case "Health.checks":
 		if e.ComplexityRoot.Health.Checks == nil {
@@ -3982,6 +4099,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Journey.Forecast(childComplexity, args["steps"].(int)), true
+	case "Journey.freshness":
+		if e.ComplexityRoot.Journey.Freshness == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Journey.Freshness(childComplexity), true
 	case "Journey.horizonDays":
 		if e.ComplexityRoot.Journey.HorizonDays == nil {
 			break
@@ -4016,7 +4139,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Journey.Paths(childComplexity, args["first"].(int), args["minStages"].(int), args["maxStages"].(int)), true
+		return e.ComplexityRoot.Journey.Paths(childComplexity, args["first"].(int), args["minStages"].(int), args["maxStages"].(int), args["startsAt"].(*model.JourneyPlace), args["endsIn"].(*model.JourneyPlace)), true
 	case "Journey.reason":
 		if e.ComplexityRoot.Journey.Reason == nil {
 			break
@@ -4115,6 +4238,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.JourneyPath.Cut(childComplexity), true
+	case "JourneyPath.meanChurnRisk":
+		if e.ComplexityRoot.JourneyPath.MeanChurnRisk == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyPath.MeanChurnRisk(childComplexity), true
 	case "JourneyPath.meanDays":
 		if e.ComplexityRoot.JourneyPath.MeanDays == nil {
 			break
@@ -4152,6 +4281,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.JourneyPaths.TotalCount(childComplexity), true
+
+	case "JourneyStage.days":
+		if e.ComplexityRoot.JourneyStage.Days == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.Days(childComplexity), true
+	case "JourneyStage.from":
+		if e.ComplexityRoot.JourneyStage.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.From(childComplexity), true
+	case "JourneyStage.kind":
+		if e.ComplexityRoot.JourneyStage.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.Kind(childComplexity), true
+	case "JourneyStage.segment":
+		if e.ComplexityRoot.JourneyStage.Segment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.Segment(childComplexity), true
+	case "JourneyStage.snapshots":
+		if e.ComplexityRoot.JourneyStage.Snapshots == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.Snapshots(childComplexity), true
+	case "JourneyStage.to":
+		if e.ComplexityRoot.JourneyStage.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JourneyStage.To(childComplexity), true
 
 	case "JourneyState.customersFirst":
 		if e.ComplexityRoot.JourneyState.CustomersFirst == nil {
@@ -6209,6 +6375,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SegmentTransitionEdge.Node(childComplexity), true
 
+	case "ShapeCounts.clear":
+		if e.ComplexityRoot.ShapeCounts.Clear == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ShapeCounts.Clear(childComplexity), true
+	case "ShapeCounts.customers":
+		if e.ComplexityRoot.ShapeCounts.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ShapeCounts.Customers(childComplexity), true
+	case "ShapeCounts.diffuse":
+		if e.ComplexityRoot.ShapeCounts.Diffuse == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ShapeCounts.Diffuse(childComplexity), true
+	case "ShapeCounts.hybrid":
+		if e.ComplexityRoot.ShapeCounts.Hybrid == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ShapeCounts.Hybrid(childComplexity), true
+	case "ShapeCounts.outliers":
+		if e.ComplexityRoot.ShapeCounts.Outliers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ShapeCounts.Outliers(childComplexity), true
+
 	case "Snapshot.churnRiskScore":
 		if e.ComplexityRoot.Snapshot.ChurnRiskScore == nil {
 			break
@@ -7140,6 +7337,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ExportCustomerInput", ec.unmarshalInputExportCustomerInput),
 			graphql.NewInputUnmarshaler("FloatRange", ec.unmarshalInputFloatRange),
 			graphql.NewInputUnmarshaler("ImportOrdersInput", ec.unmarshalInputImportOrdersInput),
+			graphql.NewInputUnmarshaler("JourneyPlace", ec.unmarshalInputJourneyPlace),
 			graphql.NewInputUnmarshaler("OrderInput", ec.unmarshalInputOrderInput),
 			graphql.NewInputUnmarshaler("OrderLineInput", ec.unmarshalInputOrderLineInput),
 			graphql.NewInputUnmarshaler("ReclusterInput", ec.unmarshalInputReclusterInput),
@@ -7771,8 +7969,18 @@ input CustomerFilter {
   customerIdPrefix: String
   "Dominant in one of these segments, or in one of their descendants."
   segmentIds: [ID!]
+  "With segmentIds: at least this membership in one of them counts too, dominant or not; over 0 and up to 1."
+  minMembership: Float
   "The worst severity on any axis since the snapshot before is one of these."
   severities: [DriftSeverity!]
+  "On some axis the memberships have one of these shapes: hybrids, for example. Known for now alone, so not together with asOf."
+  shapes: [MembershipShape!]
+  "Whether the shapes are those of the memberships in the leaves, unless told, or in the roots."
+  shapeLevel: SegmentLevel
+  "On some axis further from every centre than 99 % of the fitted customers; false: on none. Known for now alone, likewise."
+  outlier: Boolean
+  "Only on these axes' keys do shapes and outlier count; on any unless told. With both a customer may have them on different ones."
+  shapeAxes: [String!]
   "The value of all orders."
   totalValue: DecimalRange
   "The churn risk as the newest snapshot or model has it, from 0 to 1; customers without one are left out."
@@ -8009,6 +8217,8 @@ type DriftAnalysis {
   overall: OverallDrift!
   "Which way."
   risk: RiskShift!
+  "The churn risk of the later snapshot less that of the earlier one, from -1 to 1; null where one has none, or a new model lies between them."
+  churnRiskChange: Float
   "How the customer got there, over all snapshots of the range."
   motion: DriftMotion!
   "The axes, in their order."
@@ -8530,12 +8740,74 @@ type Journey {
     minStages: Int! = 1
     "The most stages; longer paths are cut there. 1 to 12."
     maxStages: Int! = 6
+    "Only of customers who are here on the first date."
+    startsAt: JourneyPlace
+    "Only of customers who are here on the last date, also where the path is cut before."
+    endsIn: JourneyPlace
   ): JourneyPaths!
   "The flows as a diagram."
   sankey(
     "Flows under this share of all of their step are run together; from 0 to 0.5."
     minShare: Float! = 0.005
   ): Sankey!
+  "How fresh it is: when the newest of the snapshots was taken, and of which date."
+  freshness: Freshness!
+}
+
+"A place on an axis, named in one way."
+input JourneyPlace @oneOf {
+  "A segment of the model in force: itself or its descendants."
+  segmentId: ID
+  "A kind of state; SEGMENT is any segment."
+  kind: JourneyStateKind
+}
+
+extend type Customer {
+  "The customer's own way through the segments of one axis, under the model in force: stays in one state after the other, entering and leaving among them. Snapshots of other models are scored again from their features, and left out where they have none."
+  journey(
+    "The axis's key."
+    axis: String!
+    "The snapshots' type; only its own days count."
+    type: SnapshotType! = WEEKLY
+    "At most 520 dates; the 26 weeks up to the store's now, or to the customer's asOf, unless told."
+    range: DateRange
+    "The leaves of the tree or its roots."
+    level: SegmentLevel! = ROOTS
+  ): CustomerJourney! @cost(weight: 10)
+}
+
+"One customer's way through the segments of one axis."
+type CustomerJourney {
+  "The axis."
+  axis: Axis!
+  "Whether the store has memberships on the axis."
+  status: AxisStatus!
+  "Why it has none; null where it has."
+  reason: AxisReason
+  "The model that all places are given under; null before the first re-clustering."
+  modelVersion: Int
+  "How many days without a purchase make a customer LAPSED: the model's churn horizon."
+  horizonDays: Int!
+  "The stays, oldest first. Empty unless status is ON, and without snapshots."
+  stages: [JourneyStage!]! @listSize(assumedSize: 6)
+  "How fresh it is: when the newest of the snapshots was taken, and of which date."
+  freshness: Freshness!
+}
+
+"A stay of a customer in a state."
+type JourneyStage {
+  "What the state is: NEW, before the first snapshot of a customer who comes within the range; a segment; ABSENT, without memberships on the axis; LAPSED."
+  kind: JourneyStateKind!
+  "The segment; null for every other kind."
+  segment: Segment
+  "The date of the first snapshot in it; null for NEW."
+  from: Date
+  "The date of the first snapshot after it; null while it lasts."
+  to: Date
+  "The days from the one to the other, or to the last snapshot while it lasts; null for NEW. A first stay may have begun before the range."
+  days: Int
+  "How many snapshots are in it."
+  snapshots: Int!
 }
 
 "Where a customer can be on an axis."
@@ -8646,6 +8918,8 @@ type JourneyPath {
   customers: Int!
   "Of all customers that were followed, from 0 to 1."
   share: Float!
+  "The mean churn risk of these customers in their newest snapshots of the range, from 0 to 1; null where none has one."
+  meanChurnRisk: Float
   "Whether some of them went on beyond the last stage."
   cut: Boolean!
 }
@@ -8762,6 +9036,8 @@ type CohortHeatmap {
   everyNth: Int!
   "A row for each cohort; its element j is the metric j periods after the cohort's own. Null for a period that is not over at the store's now, for a cohort without customers, and where there are no snapshots. A snapshot counts for the day before it, which it looks back on."
   values: [FloatList!]!
+  "How fresh it is: of metrics from snapshots when the newest that counts was taken, and of which date; of metrics from orders the time of the answer. The model is that of the segment whose share is measured."
+  freshness: Freshness!
 }
 `, BuiltIn: false},
 	{Name: "../schema/order.graphqls", Input: `extend type Mutation {
@@ -9983,6 +10259,25 @@ type Axis implements Node {
     "The model in force unless told."
     modelVersion: Int
   ): Segment
+  "How many customers are of each shape now, under the model in force: the share of hybrids is whatever it is. Null unless the axis is ON."
+  shapes(
+    "The leaves of the tree or its roots."
+    level: SegmentLevel! = LEAVES
+  ): ShapeCounts @cost(weight: 500)
+}
+
+"How many customers one, two or no segments explain on an axis. Customers who were not scored since this is kept are left out."
+type ShapeCounts {
+  "All with memberships on the axis."
+  customers: Int!
+  "Explained by one segment."
+  clear: Int!
+  "By two."
+  hybrid: Int!
+  "By none."
+  diffuse: Int!
+  "Further from every centre than 99 % of the fitted customers, of whatever shape."
+  outliers: Int!
 }
 
 "The group of an axis."
@@ -10039,6 +10334,8 @@ enum AxisReason {
   NEEDS_3_ORDERS
   "A snapshot was stored without features, so it cannot be rescored."
   NO_FEATURES
+  "Segments of the two models lie too far apart to be paired, and the earlier snapshot lacks the features to be rescored."
+  MODELS_TOO_DIFFERENT
 }
 
 "One number that an axis is clustered by."
@@ -10986,6 +11283,8 @@ type Freshness {
   computedAt: DateTime
   "The model that it rests on; null before the first re-clustering."
   modelVersion: Int
+  "The date of the newest snapshot that it rests on; null where it rests on none, or on the present state."
+  snapshotDate: Date
   "When the schedule takes the next snapshot; null without a schedule."
   nextSnapshotAt: DateTime
 }
@@ -11183,6 +11482,8 @@ func (ec *executionContext) childFields_Axis(ctx context.Context, field graphql.
 		return ec.fieldContext_Axis_segmentTree(ctx, field)
 	case "segment":
 		return ec.fieldContext_Axis_segment(ctx, field)
+	case "shapes":
+		return ec.fieldContext_Axis_shapes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Axis", field.Name)
 }
@@ -11611,6 +11912,8 @@ func (ec *executionContext) childFields_CohortHeatmap(ctx context.Context, field
 		return ec.fieldContext_CohortHeatmap_everyNth(ctx, field)
 	case "values":
 		return ec.fieldContext_CohortHeatmap_values(ctx, field)
+	case "freshness":
+		return ec.fieldContext_CohortHeatmap_freshness(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CohortHeatmap", field.Name)
 }
@@ -11707,6 +12010,8 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_segmentTransitions(ctx, field)
 	case "freshness":
 		return ec.fieldContext_Customer_freshness(ctx, field)
+	case "journey":
+		return ec.fieldContext_Customer_journey(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Customer", field.Name)
 }
@@ -11733,6 +12038,26 @@ func (ec *executionContext) childFields_CustomerEdge(ctx context.Context, field 
 		return ec.fieldContext_CustomerEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CustomerEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerJourney(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "axis":
+		return ec.fieldContext_CustomerJourney_axis(ctx, field)
+	case "status":
+		return ec.fieldContext_CustomerJourney_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_CustomerJourney_reason(ctx, field)
+	case "modelVersion":
+		return ec.fieldContext_CustomerJourney_modelVersion(ctx, field)
+	case "horizonDays":
+		return ec.fieldContext_CustomerJourney_horizonDays(ctx, field)
+	case "stages":
+		return ec.fieldContext_CustomerJourney_stages(ctx, field)
+	case "freshness":
+		return ec.fieldContext_CustomerJourney_freshness(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerJourney", field.Name)
 }
 
 func (ec *executionContext) childFields_DetectorResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11793,6 +12118,8 @@ func (ec *executionContext) childFields_DriftAnalysis(ctx context.Context, field
 		return ec.fieldContext_DriftAnalysis_overall(ctx, field)
 	case "risk":
 		return ec.fieldContext_DriftAnalysis_risk(ctx, field)
+	case "churnRiskChange":
+		return ec.fieldContext_DriftAnalysis_churnRiskChange(ctx, field)
 	case "motion":
 		return ec.fieldContext_DriftAnalysis_motion(ctx, field)
 	case "axes":
@@ -12021,6 +12348,8 @@ func (ec *executionContext) childFields_Freshness(ctx context.Context, field gra
 		return ec.fieldContext_Freshness_computedAt(ctx, field)
 	case "modelVersion":
 		return ec.fieldContext_Freshness_modelVersion(ctx, field)
+	case "snapshotDate":
+		return ec.fieldContext_Freshness_snapshotDate(ctx, field)
 	case "nextSnapshotAt":
 		return ec.fieldContext_Freshness_nextSnapshotAt(ctx, field)
 	}
@@ -12143,6 +12472,8 @@ func (ec *executionContext) childFields_Journey(ctx context.Context, field graph
 		return ec.fieldContext_Journey_paths(ctx, field)
 	case "sankey":
 		return ec.fieldContext_Journey_sankey(ctx, field)
+	case "freshness":
+		return ec.fieldContext_Journey_freshness(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Journey", field.Name)
 }
@@ -12187,6 +12518,8 @@ func (ec *executionContext) childFields_JourneyPath(ctx context.Context, field g
 		return ec.fieldContext_JourneyPath_customers(ctx, field)
 	case "share":
 		return ec.fieldContext_JourneyPath_share(ctx, field)
+	case "meanChurnRisk":
+		return ec.fieldContext_JourneyPath_meanChurnRisk(ctx, field)
 	case "cut":
 		return ec.fieldContext_JourneyPath_cut(ctx, field)
 	}
@@ -12201,6 +12534,24 @@ func (ec *executionContext) childFields_JourneyPaths(ctx context.Context, field 
 		return ec.fieldContext_JourneyPaths_totalCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type JourneyPaths", field.Name)
+}
+
+func (ec *executionContext) childFields_JourneyStage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_JourneyStage_kind(ctx, field)
+	case "segment":
+		return ec.fieldContext_JourneyStage_segment(ctx, field)
+	case "from":
+		return ec.fieldContext_JourneyStage_from(ctx, field)
+	case "to":
+		return ec.fieldContext_JourneyStage_to(ctx, field)
+	case "days":
+		return ec.fieldContext_JourneyStage_days(ctx, field)
+	case "snapshots":
+		return ec.fieldContext_JourneyStage_snapshots(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JourneyStage", field.Name)
 }
 
 func (ec *executionContext) childFields_JourneyState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13033,6 +13384,22 @@ func (ec *executionContext) childFields_SegmentTransitionEdge(ctx context.Contex
 		return ec.fieldContext_SegmentTransitionEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SegmentTransitionEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ShapeCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customers":
+		return ec.fieldContext_ShapeCounts_customers(ctx, field)
+	case "clear":
+		return ec.fieldContext_ShapeCounts_clear(ctx, field)
+	case "hybrid":
+		return ec.fieldContext_ShapeCounts_hybrid(ctx, field)
+	case "diffuse":
+		return ec.fieldContext_ShapeCounts_diffuse(ctx, field)
+	case "outliers":
+		return ec.fieldContext_ShapeCounts_outliers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ShapeCounts", field.Name)
 }
 
 func (ec *executionContext) childFields_Snapshot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -280,7 +280,7 @@ func (s *Series) Analysis(keys []string, aligned *versions.Aligned) (*DriftAnaly
 	analysis := &DriftAnalysis{
 		From: &Snapshot{Snapshot: s.Rows[0], Customer: s.Customer}, To: &Snapshot{Snapshot: s.Rows[last], Customer: s.Customer},
 		Days: int(s.Rows[last].Date - s.Rows[0].Date), Basis: DriftBasisSameModel, Motion: s.Motion(),
-		Freshness: &Freshness{ComputedAt: &s.Rows[last].CreatedAt, ModelVersion: &s.Model.Version, SnapshotDate: &s.Rows[last].Date},
+		Freshness:       &Freshness{ComputedAt: &s.Rows[last].CreatedAt, ModelVersion: &s.Model.Version, SnapshotDate: &s.Rows[last].Date},
 		ChurnRiskChange: ChurnRiskChange(s.Rows[0], s.Rows[last]),
 	}
 	if s.Rows[0].ModelVersion != s.Model.Version || s.Rows[last].ModelVersion != s.Model.Version {

@@ -275,6 +275,8 @@ type CohortHeatmap struct {
 	EveryNth int `json:"everyNth"`
 	// A row for each cohort; its element j is the metric j periods after the cohort's own. Null for a period that is not over at the store's now, for a cohort without customers, and where there are no snapshots. A snapshot counts for the day before it, which it looks back on.
 	Values [][]float64 `json:"values"`
+	// How fresh it is: of metrics from snapshots when the newest that counts was taken, and of which date; of metrics from orders the time of the answer. The model is that of the segment whose share is measured.
+	Freshness *Freshness `json:"freshness"`
 }
 
 // What would make a segment dominant for a customer, with a lead of at least 0.05. It describes the model and promises no effect.
@@ -355,8 +357,18 @@ type CustomerFilter struct {
 	CustomerIDPrefix *string `json:"customerIdPrefix,omitempty"`
 	// Dominant in one of these segments, or in one of their descendants.
 	SegmentIds []string `json:"segmentIds,omitempty"`
+	// With segmentIds: at least this membership in one of them counts too, dominant or not; over 0 and up to 1.
+	MinMembership *float64 `json:"minMembership,omitempty"`
 	// The worst severity on any axis since the snapshot before is one of these.
 	Severities []engine.Severity `json:"severities,omitempty"`
+	// On some axis the memberships have one of these shapes: hybrids, for example. Known for now alone, so not together with asOf.
+	Shapes []explain.Shape `json:"shapes,omitempty"`
+	// Whether the shapes are those of the memberships in the leaves, unless told, or in the roots.
+	ShapeLevel *engine.Level `json:"shapeLevel,omitempty"`
+	// On some axis further from every centre than 99 % of the fitted customers; false: on none. Known for now alone, likewise.
+	Outlier *bool `json:"outlier,omitempty"`
+	// Only on these axes' keys do shapes and outlier count; on any unless told. With both a customer may have them on different ones.
+	ShapeAxes []string `json:"shapeAxes,omitempty"`
 	// The value of all orders.
 	TotalValue *DecimalRange `json:"totalValue,omitempty"`
 	// The churn risk as the newest snapshot or model has it, from 0 to 1; customers without one are left out.
@@ -413,6 +425,8 @@ type DriftAnalysis struct {
 	Overall *OverallDrift `json:"overall"`
 	// Which way.
 	Risk *RiskShift `json:"risk"`
+	// The churn risk of the later snapshot less that of the earlier one, from -1 to 1; null where one has none, or a new model lies between them.
+	ChurnRiskChange *float64 `json:"churnRiskChange,omitempty"`
 	// How the customer got there, over all snapshots of the range.
 	Motion *DriftMotion `json:"motion"`
 	// The axes, in their order.
@@ -591,6 +605,8 @@ type Freshness struct {
 	ComputedAt *time.Time `json:"computedAt,omitempty"`
 	// The model that it rests on; null before the first re-clustering.
 	ModelVersion *int `json:"modelVersion,omitempty"`
+	// The date of the newest snapshot that it rests on; null where it rests on none, or on the present state.
+	SnapshotDate *engine.Date `json:"snapshotDate,omitempty"`
 	// When the schedule takes the next snapshot; null without a schedule.
 	NextSnapshotAt *time.Time `json:"nextSnapshotAt,omitempty"`
 }
@@ -741,6 +757,8 @@ type JourneyPath struct {
 	Customers int `json:"customers"`
 	// Of all customers that were followed, from 0 to 1.
 	Share float64 `json:"share"`
+	// The mean churn risk of these customers in their newest snapshots of the range, from 0 to 1; null where none has one.
+	MeanChurnRisk *float64 `json:"meanChurnRisk,omitempty"`
 	// Whether some of them went on beyond the last stage.
 	Cut bool `json:"cut"`
 }
@@ -751,6 +769,30 @@ type JourneyPaths struct {
 	Nodes []*JourneyPath `json:"nodes"`
 	// How many different ones there are.
 	TotalCount int `json:"totalCount"`
+}
+
+// A place on an axis, named in one way.
+type JourneyPlace struct {
+	// A segment of the model in force: itself or its descendants.
+	SegmentID *string `json:"segmentId,omitempty"`
+	// A kind of state; SEGMENT is any segment.
+	Kind *journey.Kind `json:"kind,omitempty"`
+}
+
+// A stay of a customer in a state.
+type JourneyStage struct {
+	// What the state is: NEW, before the first snapshot of a customer who comes within the range; a segment; ABSENT, without memberships on the axis; LAPSED.
+	Kind journey.Kind `json:"kind"`
+	// The segment; null for every other kind.
+	Segment *Segment `json:"segment,omitempty"`
+	// The date of the first snapshot in it; null for NEW.
+	From *engine.Date `json:"from,omitempty"`
+	// The date of the first snapshot after it; null while it lasts.
+	To *engine.Date `json:"to,omitempty"`
+	// The days from the one to the other, or to the last snapshot while it lasts; null for NEW. A first stay may have begun before the range.
+	Days *int `json:"days,omitempty"`
+	// How many snapshots are in it.
+	Snapshots int `json:"snapshots"`
 }
 
 // Where a customer can be on an axis.
@@ -1199,6 +1241,20 @@ type SegmentTransitionFilter struct {
 	FromSegmentIds []string `json:"fromSegmentIds,omitempty"`
 	// Into one of these segments or their descendants.
 	ToSegmentIds []string `json:"toSegmentIds,omitempty"`
+}
+
+// How many customers one, two or no segments explain on an axis. Customers who were not scored since this is kept are left out.
+type ShapeCounts struct {
+	// All with memberships on the axis.
+	Customers int `json:"customers"`
+	// Explained by one segment.
+	Clear int `json:"clear"`
+	// By two.
+	Hybrid int `json:"hybrid"`
+	// By none.
+	Diffuse int `json:"diffuse"`
+	// Further from every centre than 99 % of the fitted customers, of whatever shape.
+	Outliers int `json:"outliers"`
 }
 
 // Counts of snapshots.
