@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"internal/events":    {"engine", "internal/postgres"},
 	"internal/postgres":  {"engine", "engine/watch", "internal/linesort", "migrations"},
 	"internal/linesort":  {"engine"},
-	"internal/ingest":    {"engine"},
+	"internal/ingest":    {"engine", "internal/linesort"},
 	"internal/matrix":    {"engine"},
 	"internal/obs":       {"engine"},
 	"internal/localpg":   {},

@@ -3,33 +3,47 @@ package ingest
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/internal/linesort"
 )
 
-// book holds the orders of a file that writes an order over several rows, or several lines into a row, until the whole file
-// is read: the last copy of an order wins.
+// book gathers the orders of a file that writes an order over several rows, or several lines into a row: the last copy of an
+// order wins, and its rows need not stand together. So what is of use in each row goes through a sorter that keeps it in
+// bounded memory, and comes back by order and, within an order, as in the file. A row is read twice: once to learn what the
+// file's dates and numbers say and whether its text may have to be shown, and once when its order is complete and all of the
+// file is known.
 type book struct {
 	sink       *sink
 	zone       clock
 	latest     time.Time
-	comma      bool // decimal comma
+	numbers    numbers
+	ownPoints  bool // the format writes decimal points
 	statuses   statuses
 	texts      interner
 	votes      dateVotes
 	currencies currencies
-	copies     map[string]*shopOrder
-	rawBytes   int // of rows kept to be shown
+
+	sorter  *linesort.Sorter
+	columns []int  // of the file, that are kept
+	packed  []byte // a row on its way to the sorter
+	current string // the order of the row before
+	keepRaw bool   // current's rows may yet be set aside for its sake
+
+	order    shopOrder // the one that is gathered, if any
+	gathered bool
+	rawBytes int // of its rows kept to be shown
 }
 
-// Bounds on what a book holds: some 100 bytes a line, and the text of rows that are or may be set aside.
+// Bounds on one order: its lines, and the text of rows that are to be set aside.
 const (
-	maxBookRows = 10_000_000
-	maxBookRaw  = 64 << 20
-	shortRaw    = 256
+	maxOrderLines = 100_000
+	maxOrderRaw   = 16 << 20
+	shortRaw      = 256
 )
 
 // shopOrder is the newest copy of an order so far.
@@ -68,28 +82,28 @@ type amount struct {
 	known bool
 }
 
-func newBook(sc *scanner, o *Options, s *sink, notPurchases []string) *book {
+// newBook makes a book of the columns, which are renumbered from 0 in the rows that come back.
+func newBook(sc *scanner, o *Options, s *sink, notPurchases []string, columns ...int) *book {
 	return &book{
-		sink: s, zone: clock{zone: o.Zone, dayFirst: o.DayFirst}, latest: latest(o.Now), comma: sc.comma == ';',
-		statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(), currencies: newCurrencies(o), copies: map[string]*shopOrder{},
+		sink: s, zone: clock{zone: o.Zone, dayFirst: o.DayFirst}, latest: latest(o.Now), numbers: newNumbers(o.DecimalComma), ownPoints: sc.comma != ';',
+		statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(), currencies: newCurrencies(o), sorter: linesort.New(), columns: columns,
 	}
 }
 
 // start begins a new copy of an order; an older one is superseded.
-func (b *book) start(id string) *shopOrder {
-	if old := b.copies[id]; old != nil {
-		b.sink.sum.Superseded += int64(len(old.lines))
+func (b *book) start(o shopOrder) {
+	if b.gathered {
+		b.sink.sum.Superseded += int64(len(b.order.lines))
 	}
-	o := &shopOrder{id: id}
-	b.copies[id] = o
-	return o
+	o.lines = b.order.lines[:0]
+	b.order, b.gathered, b.rawBytes = o, true, 0
 }
 
-// dated notes when the order was placed. It is read at the end, when all of the file's dates are known.
+// dated notes when the order was placed. It is read for good at the end, when all of the file's dates are known.
 func (b *book) dated(o *shopOrder, text []byte) {
 	o.date = string(text)
 	b.votes.see(text)
-	if _, _, f := b.zone.read(text); f != nil {
+	if at, _, f := b.zone.read(text); f != nil || checkDate(at, b.latest) != nil {
 		o.keepRaw = true
 	}
 }
@@ -100,66 +114,127 @@ func (b *book) priced(o *shopOrder, currency []byte) {
 	o.keepRaw = o.keepRaw || b.currencies.differs(o.currency)
 }
 
-// amount reads a sum of the order's, which may be missing.
-func (b *book) amount(text []byte) (a amount) {
-	if len(text) == 0 {
-		return a
-	}
-	if d, ok := parseDecimal(text, b.comma); ok {
-		a.cents, a.known = d.cents()
-	}
+// amount reads a sum of the order's, which may be missing. One that can be read both ways sets the order aside.
+func (b *book) amount(o *shopOrder, name string, text []byte) amount {
+	a, f := b.optional(name, string(text))
+	o.fault = cmp.Or(o.fault, f)
 	return a
 }
 
-// add appends a line; its row is kept as long as it may have to be shown.
-func (b *book) add(o *shopOrder, l shopLine, raw []byte) {
+// optional reads a number that may be missing, or be no number; one that can be read both ways is a fault.
+func (b *book) optional(name, text string) (a amount, f *fault) {
+	if text == "" {
+		return a, nil
+	}
+	d, told, ok := parseDecimal([]byte(text), b.numbers.signs)
+	b.numbers.votes.see(told)
+	switch {
+	case ok:
+		a.cents, a.known = d.cents()
+	case told.isOpen():
+		f = openNumber(name, []byte(text), told)
+	}
+	return a, f
+}
+
+// add appends a line to the order that is gathered; its row is kept as long as it may have to be shown.
+func (b *book) add(l shopLine, raw []byte) error {
+	o := &b.order
+	if len(o.lines) == maxOrderLines {
+		return engine.Errorf(engine.CodeInvalid, "the order %s has more than %d lines (line %d of the file): this is no orders export", quote([]byte(o.id)), maxOrderLines, l.at)
+	}
 	if o.keepRaw || o.fault != nil || l.fault != nil {
-		if b.rawBytes > maxBookRaw {
+		if b.rawBytes > maxOrderRaw {
 			raw = raw[:min(len(raw), shortRaw)]
 		}
 		l.raw = printable(raw)
 		b.rawBytes += len(l.raw)
 	}
 	o.lines = append(o.lines, l)
+	return nil
 }
 
-// full refuses a file that would take too much memory.
-func (b *book) full() error {
-	if b.sink.sum.Rows <= maxBookRows {
-		return nil
+// What a row is to its order.
+const (
+	rowContinues byte = iota // a line of the copy before
+	rowOpens                 // it begins a copy
+	rowSpoiled               // it began a copy and could not be read; it is set aside already
+)
+
+// hold puts a row by until its order is complete. Of a row that continues an order only the columns from lineColumns on are kept.
+func (b *book) hold(id string, kind byte, r *row, lineColumns int, raw string) error {
+	p := append(b.packed[:0], kind)
+	p = binary.AppendUvarint(p, uint64(len(raw)))
+	p = append(p, raw...)
+	for i, column := range b.columns {
+		var text []byte
+		if kind == rowOpens || kind == rowContinues && i >= lineColumns {
+			text = textAt(r, column)
+		}
+		p = binary.AppendUvarint(p, uint64(len(text)))
+		p = append(p, text...)
 	}
-	return engine.Errorf(engine.CodeInvalid, "an orders export of more than %d rows cannot be read in one go: export shorter periods, one file each", maxBookRows)
+	b.packed = p
+	return b.sorter.Add(&linesort.Line{Key: id, At: r.line, Row: p})
 }
 
-// finish hands over every order, in the order of the file. fallback is how dates are read that the file leaves open.
-func (b *book) finish(fallback *bool) error {
+// unpack is the inverse of hold.
+func unpack(packed []byte, r *row) (kind byte) {
+	kind, rest := packed[0], packed[1:]
+	next := func() (text []byte) {
+		size, n := binary.Uvarint(rest)
+		text, rest = rest[n:n+int(size)], rest[n+int(size):]
+		return text
+	}
+	r.raw, r.fields = next(), r.fields[:0]
+	for len(rest) > 0 {
+		r.fields = append(r.fields, next())
+	}
+	return kind
+}
+
+// finish hands over every order, by its id. fallback is how dates are read that the file leaves open; take adds a row to the order
+// that is gathered.
+func (b *book) finish(fallback *bool, take func(id string, kind byte, r *row) error) error {
 	if b.zone.dayFirst == nil {
 		b.zone.dayFirst = cmp.Or(b.votes.decide(), fallback)
 	}
 	if b.votes != (dateVotes{}) {
 		b.sink.noteDates(b.zone.dayFirst)
 	}
-	orders := make([]*shopOrder, 0, len(b.copies))
-	for _, o := range b.copies {
-		if len(o.lines) > 0 {
-			orders = append(orders, o)
+	b.numbers.decide(b.ownPoints)
+	b.sink.sum.Numbers = b.numbers.found()
+	var id string
+	var r row
+	rows := 0
+	err := b.sorter.Sorted()(func(l *linesort.Line) error {
+		if l.Key != id {
+			if err := b.settle(); err != nil {
+				return err
+			}
+			id = l.Key
 		}
-	}
-	slices.SortFunc(orders, func(x, y *shopOrder) int { return cmp.Compare(x.lines[0].at, y.lines[0].at) })
-	for i, o := range orders {
-		if err := b.settle(o); err != nil {
-			return err
-		}
-		if orders[i] = nil; i%1024 == 0 && b.sink.ctx.Err() != nil {
+		if rows++; rows%1024 == 0 && b.sink.ctx.Err() != nil {
 			return b.sink.ctx.Err()
 		}
+		r.line = l.At
+		kind := unpack(l.Row, &r)
+		return take(id, kind, &r)
+	})
+	if err = cmp.Or(err, b.settle()); err != nil {
+		return err
 	}
 	b.sink.sum.Currency = b.currencies.one()
 	return nil
 }
 
-// settle hands an order's lines over, or sets them aside.
-func (b *book) settle(o *shopOrder) error {
+// settle hands the gathered order's lines over, or sets them aside.
+func (b *book) settle() error {
+	if !b.gathered {
+		return nil
+	}
+	o := &b.order
+	b.gathered = false
 	at, hasTime, dateFault := b.zone.read([]byte(o.date))
 	if dateFault == nil {
 		dateFault = checkDate(at, b.latest)
@@ -181,14 +256,16 @@ func (b *book) settle(o *shopOrder) error {
 		o.spreadDiscount()
 		o.spreadRefund()
 	}
+	kept := int32(0)
 	for i := range o.lines {
 		l := &o.lines[i]
 		var err error
 		if f := cmp.Or(whole, l.fault); f != nil {
 			err = b.sink.dropOf(b.cancelledAt(o), l.at, f, o.id, l.raw)
 		} else {
+			kept++
 			err = b.sink.keep(&Record{
-				Customer: o.customer, OrderID: o.id, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Quantity: l.quantity,
+				Customer: o.customer, OrderID: o.id, LineNo: kept, OrderedAt: at, HasTime: hasTime, SKU: l.sku, Quantity: l.quantity,
 				NetCents: l.net, DiscountCents: l.off, HasDiscount: l.hasOff, RefundCents: l.refund, KnowsReturns: true, Line: l.at,
 			})
 		}

@@ -48,7 +48,7 @@ func readCDNOW(sc *scanner, o *Options, s *sink) error {
 	s.sum.Format = FormatCDNOW
 	s.sum.Mapping = map[string]string{"customer_id": "1", "ordered_at": "last but two", "quantity": "last but one", "value": "last"}
 	sc.comma = '\n' // rows are taken apart here
-	p := &lineReader{clock: clock{zone: o.Zone}, keyZone: o.KeyZone, latest: latest(o.Now), texts: newInterner()}
+	p := &lineReader{clock: clock{zone: o.Zone}, keyZone: o.KeyZone, latest: latest(o.Now), texts: newInterner(), numbers: numbers{signs: signsOwn}}
 	width := 0
 	for r := sc.next(); r != nil; r = sc.next() {
 		if err := s.row(r.line); err != nil {
@@ -69,6 +69,7 @@ func readCDNOW(sc *scanner, o *Options, s *sink) error {
 			return err
 		}
 	}
+	s.sum.Numbers = p.numbers.found()
 	return sc.err
 }
 
@@ -86,11 +87,11 @@ func (p *lineReader) cdnow(r *row, fields [][]byte, width int, rec *Record) *fau
 	if f := checkDate(rec.OrderedAt, p.latest); f != nil {
 		return f
 	}
-	quantity, f := p.number("quantity", fields[width-2])
+	quantity, f := p.numbers.read("quantity", fields[width-2])
 	if f != nil {
 		return f
 	}
-	value, f := p.number("value", fields[width-1])
+	value, f := p.numbers.read("value", fields[width-1])
 	if f != nil {
 		return f
 	}

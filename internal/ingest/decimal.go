@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"math/big"
 	"math/bits"
 	"strings"
@@ -28,20 +29,52 @@ type decimal struct {
 }
 
 // parseDecimal reads a number as people and shop systems write it: 1234.5, 1.234,50, $1,234.50, 12,5, (3.00), 3.00-, EUR 5.
-// Of a point and a comma in one number the later is the decimal sign; one that repeats is not. A lone comma is the decimal
-// sign unless exactly three digits follow and decimalComma is false; a lone point always is.
-func parseDecimal(b []byte, decimalComma bool) (decimal, bool) {
+// Of a point and a comma in one number the later is the decimal sign; one that repeats is not, and neither can part thousands
+// unless it stands before groups of three digits. What is open after that, 1.234 and 1,234, s decides. It tells what the number says
+// of the file, also where it cannot be read because it is open.
+func parseDecimal(b []byte, s signs) (d decimal, told tells, ok bool) {
 	if d, ok := plainDecimal(b); ok {
-		return d, true
+		switch {
+		case d.scale == 0:
+			return d, tellsNothing, true
+		case d.scale != 3 || magnitude(d.m) < 1000 || len(bytes.TrimPrefix(b, []byte{'-'})) > len("123.456"):
+			return d, tellsPoint, true
+		case s == signsPoint || s == signsOwn:
+			return d, leavesPoint, true
+		}
 	}
-	s, negative, ok := bareNumber(string(b))
+	text, negative, ok := bareNumber(string(b))
 	if !ok {
-		return decimal{}, false
+		return decimal{}, tellsNothing, false
 	}
-	whole, fraction := s, ""
-	if i := decimalSign(s, decimalComma); i >= 0 {
-		whole, fraction = s[:i], s[i+1:]
+	whole, fraction := text, ""
+	at, told := decimalSign(text)
+	if told.isOpen() {
+		if _, ok := digitsOf(text[:at], text[at+1:]); !ok {
+			return decimal{}, tellsNothing, false
+		}
+		isSign, decided := s.of(told)
+		if !decided {
+			return decimal{}, told, false
+		}
+		if !isSign {
+			at = -1
+		}
 	}
+	if at >= 0 {
+		whole, fraction = text[:at], text[at+1:]
+	}
+	if d, ok = digitsOf(whole, fraction); !ok {
+		return decimal{}, tellsNothing, false
+	}
+	if negative {
+		d.m = -d.m
+	}
+	return d, told, true
+}
+
+// digitsOf makes a number of what stands before and after its decimal sign.
+func digitsOf(whole, fraction string) (d decimal, ok bool) {
 	whole, ok = ungroup(whole)
 	if !ok || whole == "" && fraction == "" || !allDigits(whole) || !allDigits(fraction) {
 		return decimal{}, false
@@ -51,12 +84,9 @@ func parseDecimal(b []byte, decimalComma bool) (decimal, bool) {
 		return decimal{}, false
 	}
 	fraction = fraction[:min(len(fraction), maxDigits-len(whole))]
-	d := decimal{scale: len(fraction)}
+	d.scale = len(fraction)
 	for _, c := range whole + fraction {
 		d.m = 10*d.m + int64(c-'0')
-	}
-	if negative {
-		d.m = -d.m
 	}
 	return d, true
 }
@@ -107,37 +137,56 @@ func bareNumber(s string) (bare string, negative, ok bool) {
 	return stripCurrency(strings.TrimPrefix(s, "+")), false, s != ""
 }
 
-// stripCurrency takes blanks, currency signs and a code of up to three letters (EUR, kr) off both ends.
+// stripCurrency takes blanks, currency signs and a code of up to three letters (EUR, kr, Rs.) off both ends. A point after letters
+// is theirs.
 func stripCurrency(s string) string {
 	ends := func(r rune) bool {
 		return strings.ContainsRune("$€£¥₹₽₩₪₫₺₴฿", r) || strings.ContainsRune(" \t\u00A0\u202F", r)
 	}
 	letter := func(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' }
 	s = strings.TrimFunc(s, ends)
-	if rest := strings.TrimLeftFunc(s, letter); len(s)-len(rest) <= 3 {
-		s = rest
+	if rest := strings.TrimLeftFunc(s, letter); len(rest) < len(s) && len(s)-len(rest) <= 3 {
+		s = strings.TrimPrefix(rest, ".")
 	}
-	if rest := strings.TrimRightFunc(s, letter); len(s)-len(rest) <= 3 {
+	abbreviation := strings.TrimSuffix(s, ".")
+	if rest := strings.TrimRightFunc(abbreviation, letter); len(rest) < len(abbreviation) && len(abbreviation)-len(rest) <= 3 {
 		s = rest
 	}
 	return strings.TrimFunc(s, ends)
 }
 
-// decimalSign gives the place of the decimal sign, or -1.
-func decimalSign(s string, decimalComma bool) int {
+// decimalSign gives the place of the decimal sign, or -1, and what the number tells of its file's. Where it is open, the place is
+// that of the only sign.
+func decimalSign(s string) (at int, told tells) {
 	comma, point := strings.LastIndexByte(s, ','), strings.LastIndexByte(s, '.')
-	switch {
-	case comma >= 0 && point >= 0:
-		return max(comma, point)
-	case comma >= 0 && strings.IndexByte(s, ',') == comma:
-		if len(s)-comma-1 == 3 && !decimalComma {
-			return -1
-		}
-		return comma
-	case point >= 0 && strings.IndexByte(s, '.') == point:
-		return point
+	at, sign := max(comma, point), byte('.')
+	if comma > point {
+		sign = ','
 	}
-	return -1
+	switch {
+	case at < 0:
+		return -1, tellsNothing
+	case comma >= 0 && point >= 0:
+	case strings.IndexByte(s, sign) < at: // it repeats
+		if sign == '.' {
+			return -1, tellsComma
+		}
+		return -1, tellsPoint
+	case len(s)-at-1 == 3 && canGroup(s[:at]):
+		if sign == '.' {
+			return at, leavesPoint
+		}
+		return at, leavesComma
+	}
+	if sign == '.' {
+		return at, tellsPoint
+	}
+	return at, tellsComma
+}
+
+// canGroup tells whether digits can be the first group of a number with thousands separators.
+func canGroup(s string) bool {
+	return len(s) > 0 && len(s) <= 3 && allDigits(s) && strings.Trim(s, "0") != ""
 }
 
 // ungroup removes one kind of thousands separator, which must stand before every third digit from the right; the Indian

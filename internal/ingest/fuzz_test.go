@@ -69,7 +69,14 @@ func FuzzDecimal(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, ok := parseDecimal([]byte(s), false)
+		d, told, ok := parseDecimal([]byte(s), signsPoint)
+		other, toldOther, okOther := parseDecimal([]byte(s), signsComma)
+		if ok != okOther || told != toldOther || ok && !told.isOpen() && d != other {
+			t.Errorf("%q is %v or %v, and tells %d or %d", s, d, other, told, toldOther)
+		}
+		if _, told, read := parseDecimal([]byte(s), signsOpen); read != (ok && !told.isOpen()) {
+			t.Errorf("%q is read without a decision", s)
+		}
 		if !ok {
 			return
 		}
@@ -78,7 +85,7 @@ func FuzzDecimal(f *testing.F) {
 		if err == nil && !strings.Contains(s, "_") && math.Abs(got-want) > 1e-9*math.Max(1, math.Abs(want)) {
 			t.Errorf("%q is %v, not %v", s, got, want)
 		}
-		if again, ok := parseDecimal(d.append(nil), false); !ok || again.cmp(d) != 0 {
+		if again, _, ok := parseDecimal(d.append(nil), signsPoint); !ok || again.cmp(d) != 0 {
 			t.Errorf("%q is %v, written %s, read %v", s, d, d.append(nil), again)
 		}
 	})

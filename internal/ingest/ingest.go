@@ -99,6 +99,9 @@ type Options struct {
 	// DayFirst decides how dates such as 7/8/2017 are read. Where it is nil, the file's own dates decide for the whole
 	// file, if they leave only one reading; else such rows are set aside.
 	DayFirst *bool
+	// DecimalComma decides how numbers such as 1.234 and 1,234 are read. Where it is nil, the file's own numbers decide for the
+	// whole file, if they leave only one reading; else such rows are set aside, but for points in formats that write decimal points.
+	DecimalComma *bool
 	// Products gives the category of a SKU to lines that have none.
 	Products Products
 	// Currency is the store's; orders in another one are impossible. Empty: of an order any; of a file the first that it states, and
@@ -117,6 +120,10 @@ type Summary struct {
 	Mapping map[string]string
 	// Dates is "day first" or "month first" where dates such as 7/8/2017 were read, else empty.
 	Dates string
+	// Numbers is "decimal point" or "decimal comma" where the file's numbers, or the caller, decided on one; "mixed" where they are of
+	// both kinds and "undecided" where none decides: numbers that can be read both ways are then set aside. Empty: no number had
+	// either sign.
+	Numbers string
 	// Currency is that of the records, where the file states one.
 	Currency string
 

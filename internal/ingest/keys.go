@@ -40,10 +40,14 @@ type keyMaker struct {
 	buffer   []byte
 }
 
-// name gives the record its OrderKey and LineNo. What may change later without making it another line, its category and its
+// name gives the record its OrderKey and, unless its order came in one piece and its lines are counted, its LineNo. What may change later without making it another line, its category and its
 // refund, is no part of a made key.
 func (k *keyMaker) name(r *Record) {
 	if r.OrderID != "" {
+		if r.LineNo > 0 {
+			r.OrderKey = OrderKey(r.OrderID)
+			return
+		}
 		if r.OrderID != k.order {
 			k.order, k.orderKey = r.OrderID, OrderKey(r.OrderID)
 			k.buffer = append(k.buffer[:0], r.OrderID...)

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -23,7 +24,7 @@ type lineReader struct {
 	clock    clock
 	keyZone  *time.Location
 	latest   time.Time // zero: no bound
-	comma    bool      // decimal comma
+	numbers  numbers
 	statuses statuses
 	texts    interner
 }
@@ -45,11 +46,9 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 	}
 	p := &lineReader{
 		cols: cols, width: len(h.names), clock: clock{zone: o.Zone, dayFirst: o.DayFirst}, keyZone: o.KeyZone, latest: latest(o.Now),
-		comma: sc.comma == ';', statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(),
+		numbers: newNumbers(o.DecimalComma), statuses: newStatuses(o.Statuses, notPurchases), texts: newInterner(),
 	}
-	if o.DayFirst == nil {
-		p.clock.dayFirst = dateOrder(sc.sample(), cols[fieldOrderedAt])
-	}
+	p.decide(sc.sample(), own && sc.comma != ';')
 	s.noteDates(p.clock.dayFirst)
 	currencies := newCurrencies(o)
 	for {
@@ -61,6 +60,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 			return err
 		}
 		var rec Record
+		p.numbers.line = r.line
 		f := p.record(r, &rec)
 		if f == nil {
 			if f, err = currencies.check(p.get(r, fieldCurrency), r.line); err != nil {
@@ -72,11 +72,11 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 		} else {
 			err = s.drop(r.line, f, rec.OrderID, printable(r.raw))
 		}
-		if err != nil {
+		if err = cmp.Or(err, p.numbers.contradiction()); err != nil {
 			return err
 		}
 	}
-	s.sum.Currency = currencies.one()
+	s.sum.Currency, s.sum.Numbers = currencies.one(), p.numbers.found()
 	return sc.err
 }
 
@@ -88,15 +88,23 @@ func latest(now time.Time) time.Time {
 	return now.Add(24 * time.Hour)
 }
 
-// dateOrder looks at the first part of a file.
-func dateOrder(sc *scanner, column int) *bool {
-	var votes dateVotes
-	for r := sc.next(); r != nil; r = sc.next() {
-		if column < len(r.fields) {
-			votes.see(bytes.TrimSpace(r.fields[column]))
+// decide finds out from the first part of a file how its dates and numbers are meant. ownPoints: its format writes decimal points.
+func (p *lineReader) decide(sample *scanner, ownPoints bool) {
+	var dates dateVotes
+	for r := sample.next(); r != nil; r = sample.next() {
+		if checkWidth(r, p.width) != nil {
+			continue
+		}
+		dates.see(p.get(r, fieldOrderedAt))
+		for _, f := range []field{fieldQuantity, fieldUnitPrice, fieldValue, fieldDiscount, fieldRefundAmount} {
+			_, told, _ := parseDecimal(p.get(r, f), signsOpen)
+			p.numbers.votes.see(told)
 		}
 	}
-	return votes.decide()
+	if p.clock.dayFirst == nil {
+		p.clock.dayFirst = dates.decide()
+	}
+	p.numbers.decide(ownPoints)
 }
 
 func (s *sink) noteDates(dayFirst *bool) {
@@ -213,14 +221,14 @@ func (p *lineReader) amounts(r *row, rec *Record) *fault {
 	quantity := decimal{m: 1}
 	if text := p.get(r, fieldQuantity); p.cols[fieldQuantity] >= 0 {
 		var f *fault
-		if quantity, f = p.number("quantity", text); f != nil {
+		if quantity, f = p.numbers.read("quantity", text); f != nil {
 			return f
 		}
 	}
 	var discount decimal
 	if text := p.get(r, fieldDiscount); len(text) > 0 {
 		var f *fault
-		if discount, f = p.number("discount", text); f != nil {
+		if discount, f = p.numbers.read("discount", text); f != nil {
 			return f
 		}
 		rec.HasDiscount = true
@@ -228,13 +236,13 @@ func (p *lineReader) amounts(r *row, rec *Record) *fault {
 	price, value := p.get(r, fieldUnitPrice), p.get(r, fieldValue)
 	switch {
 	case len(price) > 0 && p.cols[fieldQuantity] >= 0:
-		unit, f := p.number("unit_price", price)
+		unit, f := p.numbers.read("unit_price", price)
 		if f != nil {
 			return f
 		}
 		return setAmounts(rec, quantity, unit, discount)
 	case len(value) > 0:
-		net, f := p.number("value", value)
+		net, f := p.numbers.read("value", value)
 		if f != nil {
 			return f
 		}
@@ -244,21 +252,6 @@ func (p *lineReader) amounts(r *row, rec *Record) *fault {
 		return setValue(rec, quantity, net, discount)
 	}
 	return &fault{ReasonUnreadable, "no price"}
-}
-
-func (p *lineReader) number(name string, text []byte) (decimal, *fault) {
-	return readNumber(name, text, p.comma)
-}
-
-func readNumber(name string, text []byte, comma bool) (decimal, *fault) {
-	if len(text) == 0 {
-		return decimal{}, &fault{ReasonUnreadable, "no " + name}
-	}
-	d, ok := parseDecimal(text, comma)
-	if !ok {
-		return d, &fault{ReasonUnreadable, fmt.Sprintf("%s is not a number: %s", name, quote(text))}
-	}
-	return d, nil
 }
 
 // setQuantity is for whole pieces only.
@@ -341,7 +334,7 @@ func (p *lineReader) refund(r *row, rec *Record) *fault {
 		}
 	}
 	if text := p.get(r, fieldRefundAmount); len(text) > 0 {
-		d, f := p.number("refund_amount", text)
+		d, f := p.numbers.read("refund_amount", text)
 		if f != nil {
 			return f
 		}

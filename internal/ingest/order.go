@@ -156,13 +156,13 @@ func (l *OrderLine) fill(rec *Record, opt *Options) *fault {
 	if f := checkTexts(rec); f != nil {
 		return f
 	}
-	unit, f := readNumber("the unit price", []byte(l.UnitPrice), false)
+	unit, f := apiNumber("the unit price", []byte(l.UnitPrice))
 	if f != nil {
 		return f
 	}
 	var discount decimal
 	if l.Discount != "" {
-		if discount, f = readNumber("the discount", []byte(l.Discount), false); f != nil {
+		if discount, f = apiNumber("the discount", []byte(l.Discount)); f != nil {
 			return f
 		}
 		rec.HasDiscount = true
@@ -177,7 +177,7 @@ func (l *OrderLine) fill(rec *Record, opt *Options) *fault {
 	if l.Refunded == "" {
 		return nil
 	}
-	refunded, f := readNumber("the refund", []byte(l.Refunded), false)
+	refunded, f := apiNumber("the refund", []byte(l.Refunded))
 	if f != nil {
 		return f
 	}
@@ -214,7 +214,7 @@ func (o *Order) refund(records []Record) {
 		}
 	}
 	amount := int64(0)
-	if d, ok := parseDecimal([]byte(o.Refund), false); ok {
+	if d, _, ok := parseDecimal([]byte(o.Refund), signsOwn); ok {
 		if amount, ok = d.cents(); !ok {
 			amount = all // more than any order is worth
 		}

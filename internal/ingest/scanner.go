@@ -113,9 +113,13 @@ func (s *scanner) fill() {
 	}
 }
 
-// sample gives a scanner over a copy of what is in memory and still unread.
+// sample gives a scanner over a copy of the whole lines that are in memory and still unread.
 func (s *scanner) sample() *scanner {
-	unread := bytes.Clone(s.buf[s.start:s.end])
+	unread := s.buf[s.start:s.end]
+	if !s.eof {
+		unread = unread[:bytes.LastIndexByte(unread, '\n')+1] // a value cut short says something else
+	}
+	unread = bytes.Clone(unread)
 	return &scanner{r: bytes.NewReader(nil), buf: unread, end: len(unread), eof: true, started: true, comma: s.comma, line: 1}
 }
 

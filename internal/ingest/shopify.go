@@ -2,11 +2,28 @@ package ingest
 
 import "cmp"
 
-// shopifyColumns are the columns of an orders export that are of use. Lists differ by year and shop, so each may be missing.
-type shopifyColumns struct {
-	name, email, status, subtotal, total, discount, created, cancelled, refund, currency int
-	quantity, item, price, sku, lineDiscount                                             int
-}
+// The columns of an orders export that are of use: those of an order, then those of a line. Lists differ by year and shop, so each
+// may be missing.
+const (
+	shopEmail = iota
+	shopStatus
+	shopSubtotal
+	shopTotal
+	shopDiscount
+	shopCreated
+	shopCancelled
+	shopRefund
+	shopCurrency
+	shopQuantity // the first one of a line
+	shopItem
+	shopPrice
+	shopSKU
+	shopLineDiscount
+	shopColumns
+)
+
+// shopifyColumns gives the place of each column, or -1.
+type shopifyColumns [shopColumns]int
 
 func (h *header) isShopify() bool {
 	return h.has("Name", "Created at", "Lineitem quantity", "Lineitem price")
@@ -14,100 +31,133 @@ func (h *header) isShopify() bool {
 
 func (h *header) shopify() shopifyColumns {
 	return shopifyColumns{
-		name: h.column("Name"), email: h.column("Email"), status: h.column("Financial Status"), subtotal: h.column("Subtotal"),
-		total: h.column("Total"), discount: h.column("Discount Amount"), created: h.column("Created at"),
-		cancelled: h.column("Cancelled at", "Canceled at"), refund: h.column("Refunded Amount"), currency: h.column("Currency"),
-		quantity: h.column("Lineitem quantity"), item: h.column("Lineitem name"), price: h.column("Lineitem price"),
-		sku: h.column("Lineitem sku"), lineDiscount: h.column("Lineitem discount"),
+		shopEmail: h.column("Email"), shopStatus: h.column("Financial Status"), shopSubtotal: h.column("Subtotal"), shopTotal: h.column("Total"),
+		shopDiscount: h.column("Discount Amount"), shopCreated: h.column("Created at"), shopCancelled: h.column("Cancelled at", "Canceled at"),
+		shopRefund: h.column("Refunded Amount"), shopCurrency: h.column("Currency"), shopQuantity: h.column("Lineitem quantity"),
+		shopItem: h.column("Lineitem name"), shopPrice: h.column("Lineitem price"), shopSKU: h.column("Lineitem sku"),
+		shopLineDiscount: h.column("Lineitem discount"),
 	}
+}
+
+// kept gives the columns' places in rows that come back from the book.
+func (c shopifyColumns) kept() shopifyColumns {
+	for i := range c {
+		if c[i] >= 0 {
+			c[i] = i
+		}
+	}
+	return c
 }
 
 // readShopify reads Shopify's Orders > Export: a row a line item, with what concerns the order on its first row only.
 func readShopify(sc *scanner, h *header, o *Options, s *sink) error {
-	c := h.shopify()
-	if c.email < 0 {
+	c, name := h.shopify(), h.column("Name")
+	if c[shopEmail] < 0 {
 		return refuse("this looks like an orders export of Shopify, but has no column Email: nothing tells the customers apart")
 	}
 	s.sum.Format = FormatShopify
 	for f, i := range map[field]int{
-		fieldCustomer: c.email, fieldOrder: c.name, fieldOrderedAt: c.created, fieldSKU: c.sku, fieldQuantity: c.quantity, fieldUnitPrice: c.price,
-		fieldDiscount: c.lineDiscount, fieldRefundAmount: c.refund, fieldStatus: c.status, fieldCurrency: c.currency,
+		fieldCustomer: c[shopEmail], fieldOrder: name, fieldOrderedAt: c[shopCreated], fieldSKU: c[shopSKU], fieldQuantity: c[shopQuantity],
+		fieldUnitPrice: c[shopPrice], fieldDiscount: c[shopLineDiscount], fieldRefundAmount: c[shopRefund], fieldStatus: c[shopStatus],
+		fieldCurrency: c[shopCurrency],
 	} {
 		if i >= 0 {
 			s.sum.Mapping[f.String()] = h.names[i]
 		}
 	}
-	b := newBook(sc, o, s, notShopPurchases)
-	var current *shopOrder
+	b := newBook(sc, o, s, notShopPurchases, c[:]...)
+	defer b.sorter.Close()
 	for r := sc.next(); r != nil; r = sc.next() {
-		if err := cmp.Or(s.row(r.line), b.full()); err != nil {
+		if err := s.row(r.line); err != nil {
 			return err
 		}
+		id := textAt(r, name)
 		f := checkWidth(r, len(h.names))
-		if f == nil {
-			current, f = b.shopifyRow(r, &c, current)
-		} else {
-			b.spoiled(textAt(r, c.name), current)
+		var err error
+		switch {
+		case f == nil && len(id) > 0:
+			err = b.holdShopify(r, &c, b.texts.get(id))
+		case f == nil:
+			f = &fault{ReasonUnreadable, "no order name"}
+		default:
+			err = b.spoiled(r, string(id))
 		}
 		if f != nil {
-			if err := s.drop(r.line, f, string(textAt(r, c.name)), printable(r.raw)); err != nil {
-				return err
-			}
+			err = cmp.Or(err, s.drop(r.line, f, string(id), printable(r.raw)))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if sc.err != nil {
 		return sc.err
 	}
-	return b.finish(nil)
+	kept := c.kept()
+	return b.finish(nil, func(id string, kind byte, r *row) error { return b.takeShopify(r, &kept, id, kind) })
 }
 
 // spoiled notes an unreadable row of an order. Unless it follows rows of that order it was its first row, and those after it
 // must not be taken for lines of an older copy.
-func (b *book) spoiled(name []byte, current *shopOrder) {
-	id := string(name)
-	if id == "" || current != nil && current.id == id {
-		return
+func (b *book) spoiled(r *row, id string) error {
+	if id == "" || b.current == id {
+		return nil
 	}
-	if old := b.copies[id]; old != nil {
-		old.broken = true
-	}
+	return b.hold(id, rowSpoiled, r, 0, "")
 }
 
-// shopifyRow reads one row and gives the order it belongs to, or why the row is of no order.
-func (b *book) shopifyRow(r *row, c *shopifyColumns, current *shopOrder) (*shopOrder, *fault) {
-	id := b.texts.get(textAt(r, c.name))
-	if id == "" {
-		return current, &fault{ReasonUnreadable, "no order name"}
-	}
-	order := b.copies[id]
+// holdShopify puts a row by. Its text is kept where the row, or its order, may be set aside; of an order that was begun
+// elsewhere in the file that is not known.
+func (b *book) holdShopify(r *row, c *shopifyColumns, id string) error {
+	kind := rowContinues
 	switch {
-	case c.opensOrder(r) || order == nil && !c.canTell():
-		order = b.shopifyOrder(r, c, id)
-	case order == nil, order.broken:
-		return current, &fault{ReasonUnreadable, "the first row of the order is missing"}
+	case c.opensOrder(r) || !c.canTell():
+		kind = rowOpens
+		o := b.shopifyOrder(r, c, id)
+		b.current, b.keepRaw = id, o.keepRaw || o.fault != nil || !c.canTell()
+	case id != b.current:
+		b.current, b.keepRaw = id, true
 	}
-	b.add(order, b.shopifyLine(r, c), r.raw)
-	return order, nil
+	raw := ""
+	if l := b.shopifyLine(r, c); b.keepRaw || l.fault != nil {
+		raw = printable(r.raw)
+	}
+	return b.hold(id, kind, r, shopQuantity, raw)
+}
+
+// takeShopify adds a row to its order.
+func (b *book) takeShopify(r *row, c *shopifyColumns, id string, kind byte) error {
+	switch {
+	case kind == rowSpoiled:
+		b.order.broken = true
+		return nil
+	case kind == rowOpens && (c.canTell() || !b.gathered):
+		b.start(b.shopifyOrder(r, c, id))
+	case !b.gathered, b.order.broken:
+		return b.sink.drop(r.line, &fault{ReasonUnreadable, "the first row of the order is missing"}, id, string(r.raw))
+	}
+	return b.add(b.shopifyLine(r, c), r.raw)
 }
 
 // canTell tells whether the file has columns that are filled on an order's first row only. Name, Email and Created at may be
 // filled on others too.
-func (c *shopifyColumns) canTell() bool { return c.status >= 0 || c.subtotal >= 0 || c.total >= 0 }
+func (c *shopifyColumns) canTell() bool {
+	return c[shopStatus] >= 0 || c[shopSubtotal] >= 0 || c[shopTotal] >= 0
+}
 
 func (c *shopifyColumns) opensOrder(r *row) bool {
-	return len(textAt(r, c.status)) > 0 || len(textAt(r, c.subtotal)) > 0 || len(textAt(r, c.total)) > 0
+	return len(textAt(r, c[shopStatus])) > 0 || len(textAt(r, c[shopSubtotal])) > 0 || len(textAt(r, c[shopTotal])) > 0
 }
 
 // shopifyOrder reads what a first row says of its order.
-func (b *book) shopifyOrder(r *row, c *shopifyColumns, id string) *shopOrder {
-	o := b.start(id)
-	email := textAt(r, c.email)
+func (b *book) shopifyOrder(r *row, c *shopifyColumns, id string) shopOrder {
+	o := shopOrder{id: id}
+	email := textAt(r, c[shopEmail])
 	if !isEmpty(email) {
 		o.customer = b.texts.customer(email)
 	}
-	status := textAt(r, c.status)
+	status := textAt(r, c[shopStatus])
 	o.fault = b.statuses.check(status)
-	if o.fault == nil && len(textAt(r, c.cancelled)) > 0 {
+	if o.fault == nil && len(textAt(r, c[shopCancelled])) > 0 {
 		o.fault = b.statuses.check([]byte("cancelled"))
 	}
 	if o.customer == "" {
@@ -117,29 +167,34 @@ func (b *book) shopifyOrder(r *row, c *shopifyColumns, id string) *shopOrder {
 		o.fault = f
 	}
 	o.refunded = statusName(string(status)) == "refunded"
-	o.total, o.subtotal = b.amount(textAt(r, c.total)), b.amount(textAt(r, c.subtotal))
-	o.discount, o.refund = b.amount(textAt(r, c.discount)), b.amount(textAt(r, c.refund))
+	o.total = b.amount(&o, "Total", textAt(r, c[shopTotal]))
+	o.subtotal = b.amount(&o, "Subtotal", textAt(r, c[shopSubtotal]))
+	o.discount = b.amount(&o, "Discount Amount", textAt(r, c[shopDiscount]))
+	o.refund = b.amount(&o, "Refunded Amount", textAt(r, c[shopRefund]))
 	o.keepRaw = o.total.known && o.total.cents == 0
-	b.dated(o, textAt(r, c.created))
-	o.cancelled = string(textAt(r, c.cancelled))
-	b.priced(o, textAt(r, c.currency))
+	b.dated(&o, textAt(r, c[shopCreated]))
+	o.cancelled = string(textAt(r, c[shopCancelled]))
+	b.priced(&o, textAt(r, c[shopCurrency]))
 	return o
 }
 
 // shopifyLine reads a row's line item.
 func (b *book) shopifyLine(r *row, c *shopifyColumns) shopLine {
-	l := shopLine{at: r.line, sku: b.texts.lower(textAt(r, c.sku)), hasOff: c.lineDiscount >= 0 || c.discount >= 0}
-	quantity, price := textAt(r, c.quantity), textAt(r, c.price)
-	if len(quantity) == 0 && len(price) == 0 && len(textAt(r, c.item)) == 0 {
+	l := shopLine{at: r.line, sku: b.texts.lower(textAt(r, c[shopSKU])), hasOff: c[shopLineDiscount] >= 0 || c[shopDiscount] >= 0}
+	quantity, price := textAt(r, c[shopQuantity]), textAt(r, c[shopPrice])
+	if len(quantity) == 0 && len(price) == 0 && len(textAt(r, c[shopItem])) == 0 {
 		l.fault = &fault{ReasonNoLines, "the row has no line item"}
 		return l
 	}
 	var discount decimal
-	q, f := readNumber("Lineitem quantity", quantity, b.comma)
-	unit, priceFault := readNumber("Lineitem price", price, b.comma)
+	q, f := b.numbers.read("Lineitem quantity", quantity)
+	unit, priceFault := b.numbers.read("Lineitem price", price)
 	l.free = priceFault == nil && unit.m == 0
-	if text := textAt(r, c.lineDiscount); f == nil && len(text) > 0 {
-		discount, f = readNumber("Lineitem discount", text, b.comma)
+	if text := textAt(r, c[shopLineDiscount]); len(text) > 0 {
+		var discountFault *fault
+		if discount, discountFault = b.numbers.read("Lineitem discount", text); f == nil {
+			f = discountFault
+		}
 	}
 	if f == nil {
 		f = priceFault

@@ -152,7 +152,7 @@ func (e *shopifyOrder) state() *ShopState {
 
 // isTest is the rule for orders exports.
 func (e *shopifyOrder) isTest() bool {
-	isZero := func(s string) bool { d, ok := parseDecimal([]byte(s), false); return ok && d.m == 0 }
+	isZero := func(s string) bool { d, _, ok := parseDecimal([]byte(s), signsOwn); return ok && d.m == 0 }
 	for _, l := range e.Lines {
 		if !isZero(l.Price) {
 			return false
@@ -261,7 +261,7 @@ func later(a, b time.Time) time.Time {
 func sumOf(amounts []shopifyAmount) string {
 	var sum int64
 	for _, a := range amounts {
-		if d, ok := parseDecimal([]byte(a.Amount), false); ok {
+		if d, _, ok := parseDecimal([]byte(a.Amount), signsOwn); ok {
 			if cents, ok := d.cents(); ok {
 				sum = min(maxCents, max(-maxCents, sum+cents))
 			}

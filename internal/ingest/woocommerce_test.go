@@ -39,10 +39,10 @@ func TestWooSuite(t *testing.T) {
 			Category: "Pins", Quantity: 2, NetCents: 1800, DiscountCents: 200, HasDiscount: true, KnowsReturns: true, Line: 10,
 		},
 	}
-	if diff := cmp.Diff(want, got.records[1:]); diff != "" {
+	if diff := cmp.Diff(want, got.records[:2]); diff != "" { // by the text of their ids
 		t.Error(diff)
 	}
-	if r := got.records[0]; r.Customer != "4" || r.RefundCents != 500 {
+	if r := got.records[2]; r.Customer != "4" || r.RefundCents != 500 {
 		t.Errorf("%+v", r)
 	}
 	away := map[Reason]int64{ReasonCancelled: 1, ReasonStatusNotCounted: 1, ReasonGuest: 1, ReasonNoLines: 1, ReasonUnreadable: 2}

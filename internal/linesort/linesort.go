@@ -1,4 +1,4 @@
-// Package linesort puts the lines of a large import in the order of customer and time, in bounded memory. It knows no database.
+// Package linesort puts lines in the order of a key and a number, such as customer and time, in bounded memory. It knows no database.
 package linesort
 
 import (
@@ -26,25 +26,25 @@ const runBuffer = 1 << 16
 
 // Line is a line with its row in the form in which it is to be written.
 type Line struct {
-	Customer string
-	At       int64 // microseconds since 1970
-	Value    int64 // cents, less what was refunded
-	Bought   bool  // of positive quantity
-	Row      []byte
+	Key    string // by which lines are gathered: a customer, an order
+	At     int64  // microseconds since 1970, or any number that orders the lines of a key
+	Value  int64  // cents, less what was refunded
+	Bought bool   // of positive quantity
+	Row    []byte
 }
 
-// Sorter puts the lines of an import in the order of customer and time, in bounded memory whatever their number: runs are
+// Sorter puts the lines of an import in the order of key and time, in bounded memory whatever their number: runs are
 // sorted in memory and, if there are several, written to a temporary file and merged (Knuth, The Art of Computer Programming 3,
-// 2nd edition, 5.4). Lines of equal customer and time keep the order in which they came. The server would do it too, but
+// 2nd edition, 5.4). Lines of equal key and time keep the order in which they came. The server would do it too, but
 // with every row taken apart, copied and put together once more.
 type Sorter struct {
 	maxLines, maxBytes int // of a run
 
-	rows      []byte // of the run
-	lines     []runLine
-	numbers   map[string]int32 // of the run's customers
-	customers []string
-	last      int32 // the customer of the line before
+	rows    []byte // of the run
+	lines   []runLine
+	numbers map[string]int32 // of the run's keys
+	keys    []string
+	last    int32 // the key of the line before
 
 	file *os.File // nil for one run
 	ends []int64  // of the runs in the file
@@ -52,12 +52,12 @@ type Sorter struct {
 
 // runLine is a line of the run in memory.
 type runLine struct {
-	at       int64 // microseconds since 1970
-	value    int64 // cents, less what was refunded
-	customer int32
-	start    uint32 // of its row
-	size     uint32
-	bought   bool // of positive quantity
+	at     int64 // microseconds since 1970
+	value  int64 // cents, less what was refunded
+	key    int32
+	start  uint32 // of its row
+	size   uint32
+	bought bool // of positive quantity
 }
 
 // New makes one with the usual bounds.
@@ -79,40 +79,40 @@ func (s *Sorter) Add(l *Line) error {
 			return err
 		}
 	}
-	if len(s.customers) == 0 || s.customers[s.last] != l.Customer {
-		number, known := s.numbers[l.Customer]
+	if len(s.keys) == 0 || s.keys[s.last] != l.Key {
+		number, known := s.numbers[l.Key]
 		if !known {
-			number = int32(len(s.customers))
-			s.numbers[l.Customer] = number
-			s.customers = append(s.customers, l.Customer)
+			number = int32(len(s.keys))
+			s.numbers[l.Key] = number
+			s.keys = append(s.keys, l.Key)
 		}
 		s.last = number
 	}
 	start := len(s.rows)
 	s.rows = append(s.rows, l.Row...)
-	s.lines = append(s.lines, runLine{at: l.At, value: l.Value, customer: s.last, start: uint32(start), size: uint32(len(l.Row)), bought: l.Bought})
+	s.lines = append(s.lines, runLine{at: l.At, value: l.Value, key: s.last, start: uint32(start), size: uint32(len(l.Row)), bought: l.Bought})
 	return nil
 }
 
-// sort puts the run in memory in order. Customers are compared by their texts once each, lines by numbers.
+// sort puts the run in memory in order. Keys are compared by their texts once each, lines by numbers.
 func (s *Sorter) sort() {
-	sorted := make([]int32, len(s.customers))
+	sorted := make([]int32, len(s.keys))
 	for i := range sorted {
 		sorted[i] = int32(i)
 	}
-	slices.SortFunc(sorted, func(x, y int32) int { return strings.Compare(s.customers[x], s.customers[y]) })
+	slices.SortFunc(sorted, func(x, y int32) int { return strings.Compare(s.keys[x], s.keys[y]) })
 	ranks, names := make([]int32, len(sorted)), make([]string, len(sorted))
 	for rank, number := range sorted {
-		ranks[number], names[rank] = int32(rank), s.customers[number]
+		ranks[number], names[rank] = int32(rank), s.keys[number]
 	}
-	s.customers = names
+	s.keys = names
 	for i := range s.lines {
-		s.lines[i].customer = ranks[s.lines[i].customer]
+		s.lines[i].key = ranks[s.lines[i].key]
 	}
 	slices.SortFunc(s.lines, func(x, y runLine) int {
 		switch {
-		case x.customer != y.customer:
-			return cmp.Compare(x.customer, y.customer)
+		case x.key != y.key:
+			return cmp.Compare(x.key, y.key)
 		case x.at != y.at:
 			return cmp.Compare(x.at, y.at)
 		default:
@@ -121,10 +121,10 @@ func (s *Sorter) sort() {
 	})
 }
 
-// sameCustomer stands for the length of a customer's text where it is that of the line before.
-const sameCustomer = 1<<32 - 1
+// sameKey stands for the length of a key's text where it is that of the line before.
+const sameKey = 1<<32 - 1
 
-// headSize is the length of what stands before the texts of a line in the file: lengths of customer and row, time, value, bought.
+// headSize is the length of what stands before the texts of a line in the file: lengths of key and row, time, value, bought.
 const headSize = 4 + 4 + 8 + 8 + 1
 
 // spill writes the run in memory to the file and begins another one.
@@ -150,10 +150,10 @@ func (s *Sorter) spill() error {
 	last := int32(-1)
 	for i := range s.lines {
 		l := &s.lines[i]
-		customer, length := "", uint32(sameCustomer)
-		if l.customer != last {
-			last, customer = l.customer, s.customers[l.customer]
-			length = uint32(len(customer))
+		key, length := "", uint32(sameKey)
+		if l.key != last {
+			last, key = l.key, s.keys[l.key]
+			length = uint32(len(key))
 		}
 		b := binary.LittleEndian.AppendUint32(head[:0], length)
 		b = binary.LittleEndian.AppendUint32(b, l.size)
@@ -164,16 +164,16 @@ func (s *Sorter) spill() error {
 			b[headSize-1] = 1
 		}
 		_, _ = out.Write(b) // it keeps its first error
-		_, _ = out.WriteString(customer)
+		_, _ = out.WriteString(key)
 		_, _ = out.Write(s.rows[l.start : l.start+l.size])
-		end += int64(headSize + len(customer) + int(l.size))
+		end += int64(headSize + len(key) + int(l.size))
 	}
 	if err := out.Flush(); err != nil {
 		return noRoom(err)
 	}
 	s.ends = append(s.ends, end)
 	clear(s.numbers)
-	s.rows, s.lines, s.customers, s.last = s.rows[:0], s.lines[:0], nil, 0
+	s.rows, s.lines, s.keys, s.last = s.rows[:0], s.lines[:0], nil, 0
 	return nil
 }
 
@@ -211,8 +211,8 @@ func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h runHeap) Less(i, j int) bool {
 	x, y := h[i], h[j]
 	switch {
-	case x.line.Customer != y.line.Customer:
-		return x.line.Customer < y.line.Customer
+	case x.line.Key != y.line.Key:
+		return x.line.Key < y.line.Key
 	case x.line.At != y.line.At:
 		return x.line.At < y.line.At
 	default:
@@ -268,7 +268,7 @@ func (r *memoryRun) next(l *Line) error {
 	}
 	from := &s.lines[r.done]
 	r.done++
-	*l = Line{Customer: s.customers[from.customer], At: from.at, Value: from.value, Bought: from.bought, Row: s.rows[from.start : from.start+from.size]}
+	*l = Line{Key: s.keys[from.key], At: from.at, Value: from.value, Bought: from.bought, Row: s.rows[from.start : from.start+from.size]}
 	return nil
 }
 
@@ -283,14 +283,14 @@ func (r *fileRun) next(l *Line) error {
 	if _, err := io.ReadFull(r.in, r.head[:]); err != nil {
 		return err
 	}
-	customer, row := binary.LittleEndian.Uint32(r.head[:]), int(binary.LittleEndian.Uint32(r.head[4:]))
+	key, row := binary.LittleEndian.Uint32(r.head[:]), int(binary.LittleEndian.Uint32(r.head[4:]))
 	l.At, l.Value = int64(binary.LittleEndian.Uint64(r.head[8:])), int64(binary.LittleEndian.Uint64(r.head[16:]))
 	l.Bought = r.head[headSize-1] == 1
-	if customer != sameCustomer {
-		if err := r.read(int(customer)); err != nil {
+	if key != sameKey {
+		if err := r.read(int(key)); err != nil {
 			return err
 		}
-		l.Customer = string(r.text)
+		l.Key = string(r.text)
 	}
 	err := r.read(row)
 	l.Row = r.text

@@ -18,9 +18,9 @@ func TestSorter(t *testing.T) {
 	t.Parallel()
 	line := rapid.Custom(func(t *rapid.T) Line {
 		return Line{
-			Customer: rapid.SampledFrom([]string{"a", "b", "ä", "ab", "B", "b\xff", "long enough to be told from others"}).Draw(t, "customer"),
-			At:       rapid.Int64Range(-2, 3).Draw(t, "hour") * int64(time.Hour/time.Microsecond),
-			Value:    rapid.Int64Range(-1<<40, 1<<40).Draw(t, "net"), Bought: rapid.Bool().Draw(t, "bought"),
+			Key:   rapid.SampledFrom([]string{"a", "b", "ä", "ab", "B", "b\xff", "long enough to be told from others"}).Draw(t, "customer"),
+			At:    rapid.Int64Range(-2, 3).Draw(t, "hour") * int64(time.Hour/time.Microsecond),
+			Value: rapid.Int64Range(-1<<40, 1<<40).Draw(t, "net"), Bought: rapid.Bool().Draw(t, "bought"),
 			Row: rapid.SliceOfN(rapid.Byte(), 0, 80).Draw(t, "row"),
 		}
 	})
@@ -35,7 +35,7 @@ func TestSorter(t *testing.T) {
 			}
 		}
 		slices.SortStableFunc(lines, func(x, y Line) int {
-			return cmp.Or(cmp.Compare(x.Customer, y.Customer), cmp.Compare(x.At, y.At))
+			return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.At, y.At))
 		})
 		sorted := s.Sorted()
 		for range 2 {
@@ -43,7 +43,7 @@ func TestSorter(t *testing.T) {
 			err := sorted(func(l *Line) error {
 				want := &lines[n]
 				n++
-				if l.Customer != want.Customer || l.At != want.At || l.Value != want.Value || l.Bought != want.Bought || !slices.Equal(l.Row, want.Row) {
+				if l.Key != want.Key || l.At != want.At || l.Value != want.Value || l.Bought != want.Bought || !slices.Equal(l.Row, want.Row) {
 					return fmt.Errorf("line %d is %+v, want %+v", n, l, want)
 				}
 				return nil
@@ -65,7 +65,7 @@ func TestSorterWithoutRoom(t *testing.T) {
 	s := New()
 	defer s.Close()
 	s.maxLines = 1
-	line := &Line{Customer: "a"}
+	line := &Line{Key: "a"}
 	if err := s.Add(line); err != nil {
 		t.Fatal(err)
 	}

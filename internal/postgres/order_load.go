@@ -69,7 +69,7 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 		lines++
 		said.see(l)
 		row = appendLine(row[:0], l)
-		return sorter.Add(&linesort.Line{Customer: l.Customer, At: l.OrderedAt.UnixMicro(), Value: l.NetCents - l.RefundCents, Bought: l.Quantity > 0, Row: row})
+		return sorter.Add(&linesort.Line{Key: l.Customer, At: l.OrderedAt.UnixMicro(), Value: l.NetCents - l.RefundCents, Bought: l.Quantity > 0, Row: row})
 	})
 	if err != nil {
 		return 0, err
@@ -115,11 +115,11 @@ func loadCustomers(ctx context.Context, tx *Tx, store *engine.Store, sorted func
 			return err
 		}
 		err := sorted(func(l *linesort.Line) error {
-			if !c.begun || l.Customer != c.key {
+			if !c.begun || l.Key != c.key {
 				if err := write(); err != nil {
 					return err
 				}
-				c.begin(l.Customer)
+				c.begin(l.Key)
 			}
 			c.add(l)
 			return nil
@@ -142,9 +142,9 @@ func loadLines(ctx context.Context, tx *Tx, store *engine.Store, said *articles,
 		complete := said.lacking && len(said.said) > 0 && !said.more
 		var head, completed []byte
 		return sorted(func(l *linesort.Line) error {
-			if place < 0 || l.Customer != customer {
+			if place < 0 || l.Key != customer {
 				place++
-				customer = l.Customer
+				customer = l.Key
 				head = appendInt4(binary.BigEndian.AppendUint16(head[:0], 2+lineWidth), store.ID)
 				head = appendInt8(head, ids[place])
 			}
