@@ -41,13 +41,14 @@ func (q *Queue) Import(ctx context.Context, store *engine.Store, sources []Sourc
 }
 
 func (t *ImportReport) add(r ImportReport) {
-	t.Format = r.Format
+	t.Format, t.Dates, t.Numbers = r.Format, r.Dates, r.Numbers
 	t.Currency = cmp.Or(r.Currency, t.Currency)
 	t.Rows += r.Rows
 	t.Imported += r.Imported
 	t.Changed += r.Changed
 	t.Guests += r.Guests
 	t.Rejected += r.Rejected
+	t.Superseded += r.Superseded
 	t.Orders += r.Orders
 	t.Customers += r.Customers
 	t.Touched += r.Touched
@@ -180,6 +181,13 @@ func (m *measured) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// FileOptions completes the options of a file by what is set for its store. Fault: CONFLICT where they say another currency.
+func FileOptions(o ingest.Options, store *engine.Store, now time.Time) (_ ingest.Options, err error) {
+	o.Zone, o.KeyZone, o.Now, o.Statuses = store.Zone, store.KeyZone, now, store.PurchaseStatuses
+	o.Currency, err = currencyOf(store, o.Currency)
+	return o, err
+}
+
 // merge reads a file into the store's orders, and ends the run in the same transaction. Fault: ErrRunOver, and nothing is merged.
 func (q *Queue) merge(ctx context.Context, run *engine.Run, f *importFile, o ingest.Options) (ImportReport, error) {
 	opened, err := f.source.Open()
@@ -191,7 +199,9 @@ func (q *Queue) merge(ctx context.Context, run *engine.Run, f *importFile, o ing
 	if at, ok := opened.(sized); ok {
 		in = &measured{Reader: opened, file: f, at: at}
 	}
-	o.Zone, o.KeyZone, o.Now, o.Statuses = f.store.Zone, f.store.KeyZone, q.now(), f.store.PurchaseStatuses
+	if o, err = FileOptions(o, f.store, q.now()); err != nil {
+		return ImportReport{}, err
+	}
 	var report ImportReport
 	err = q.db.InTx(ctx, func(tx *postgres.Tx) error {
 		store, err := tx.LockOrders(ctx, f.store)
@@ -253,6 +263,7 @@ func (f *importFile) fill(ctx context.Context, in io.Reader, o ingest.Options, y
 func (f *importFile) count(report *ImportReport) {
 	s := &f.summary
 	report.Format, report.Rows, report.Imported, report.Guests, report.Rejected = s.Format, s.Rows, s.Imported, s.Guests, s.Rejected
+	report.Superseded, report.Dates, report.Numbers = s.Superseded, s.Dates, s.Numbers
 	report.Currency, report.Orders, report.Customers, report.Problems = s.Currency, s.Orders, s.Customers, map[string]int64{}
 	for reason, rows := range s.Problems {
 		report.Problems[string(reason)] = rows

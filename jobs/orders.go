@@ -218,6 +218,8 @@ func (l readings) report(c postgres.StreamCounts) ImportReport {
 			report.Orders++
 			report.Imported += int64(len(l[i].records))
 			customers[l[i].records[0].Customer] = true
+		} else {
+			report.Superseded += int64(len(l[i].records))
 		}
 		report.Rows += int64(len(l[i].records) + len(l[i].rejects))
 		for _, reject := range l[i].rejects {

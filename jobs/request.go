@@ -147,16 +147,21 @@ type (
 	}
 	// ImportReport is its report.
 	ImportReport struct {
-		Format    string           `json:"format"`
-		Currency  string           `json:"currency,omitempty"` // of the amounts, where the file states it
-		Rows      int64            `json:"rows"`
-		Imported  int64            `json:"imported"`
-		Changed   int64            `json:"changed"`
-		Guests    int64            `json:"guests"`
-		Rejected  int64            `json:"rejected"`
-		Orders    int64            `json:"orders"`
-		Customers int64            `json:"customers"`
-		Problems  map[string]int64 `json:"problems,omitempty"`
+		Format   string `json:"format"`
+		Currency string `json:"currency,omitempty"` // of the amounts, where the file states it
+		Rows     int64  `json:"rows"`
+		Imported int64  `json:"imported"`
+		Changed  int64  `json:"changed"`
+		Guests   int64  `json:"guests"`
+		Rejected int64  `json:"rejected"`
+		// Superseded counts rows of orders that stand again further on, in a later state.
+		Superseded int64            `json:"superseded,omitempty"`
+		Orders     int64            `json:"orders"`
+		Customers  int64            `json:"customers"`
+		Problems   map[string]int64 `json:"problems,omitempty"`
+		// Dates and Numbers say how those were read that leave it open: see ingest.Summary.
+		Dates   string `json:"dates,omitempty"`
+		Numbers string `json:"numbers,omitempty"`
 		// Touched counts the customers that are to be scored anew, once more for each file, and RescoreRun scores them.
 		Touched    int64  `json:"touched,omitempty"`
 		RescoreRun string `json:"rescore_run,omitempty"`

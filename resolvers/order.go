@@ -90,7 +90,7 @@ func amount(cents *int64) string {
 func importCounts(report jobs.ImportReport) *model.ImportCounts {
 	counts := &model.ImportCounts{
 		Rows: report.Rows, Imported: report.Imported, Changed: report.Changed, Guests: report.Guests,
-		Rejected: report.Rejected, Orders: report.Orders, Customers: report.Customers, Problems: []*model.ImportProblem{},
+		Rejected: report.Rejected, Superseded: report.Superseded, Orders: report.Orders, Customers: report.Customers, Problems: []*model.ImportProblem{},
 	}
 	for _, reason := range slices.Sorted(maps.Keys(report.Problems)) {
 		counts.Problems = append(counts.Problems, &model.ImportProblem{Reason: reason, Rows: report.Problems[reason]})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,44 +11,76 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/ingest"
+	"github.com/quimbi/quimbi/internal/localpg"
 	"github.com/quimbi/quimbi/jobs"
 )
 
 type importCommand struct {
 	Store      string   `required:"" placeholder:"KEY" help:"The store; it is made if it is new."`
 	Files      []string `arg:"" name:"file" help:"Order files, also compressed by gzip; - is standard input."`
-	DryRun     bool     `help:"Read the files and tell what they hold, but keep nothing."`
-	Map        string   `placeholder:"FIELD=HEADER,..." help:"Which columns of a foreign file hold what, for example customer_id=Client,ordered_at=Date."`
+	DryRun     bool     `help:"Read the files and tell what they hold and how they are read, but keep nothing."`
+	Map        string   `placeholder:"FIELD=HEADER,...|@FILE" help:"Which columns of a foreign file hold what, for example customer_id=Client,ordered_at=Date; or a file that says so, a field on each line."`
 	Products   string   `placeholder:"FILE" help:"A table of articles (sku, category) for orders without categories."`
 	Currency   string   `placeholder:"CODE" help:"The currency of a store that has none yet; orders in others are set aside. Without it, what the orders say first."`
 	DayFirst   bool     `xor:"dates" help:"Read 7/8/2017 as 7 August."`
 	MonthFirst bool     `xor:"dates" help:"Read 7/8/2017 as 8 July."`
-	Rejects    string   `placeholder:"FILE" help:"Where rows that are set aside are written; KEY.rejects.csv unless set."`
+	// Of numbers with one sign before three digits.
+	DecimalPoint bool   `xor:"numbers" help:"Read 1.234 as one and a bit, 1,234 as a thousand."`
+	DecimalComma bool   `xor:"numbers" help:"Read 1,234 as one and a bit, 1.234 as a thousand."`
+	Rejects      string `placeholder:"FILE" help:"Where rows that are set aside are written; KEY.rejects.csv unless set."`
 }
 
+// importResult is what an import or a dry run tells. rows = imported + superseded + guests + rejected.
 type importResult struct {
-	Store       string            `json:"store"`
-	Rows        int64             `json:"rows"`
-	Imported    int64             `json:"imported"`
-	Changed     *int64            `json:"changed"` // null in a dry run: only a merge tells
-	Guests      int64             `json:"guests"`
-	Rejected    int64             `json:"rejected"`
-	Orders      int64             `json:"orders"`
-	Customers   int64             `json:"customers"`
-	RejectsFile *string           `json:"rejects_file"`
-	Format      string            `json:"format"`
-	Currency    *string           `json:"currency"` // null where the orders do not say
-	Problems    []problem         `json:"problems"`
-	RescoreRun  *string           `json:"rescore_run"` // null where nobody is to be scored anew
-	Seconds     float64           `json:"seconds"`
-	Mapping     map[string]string `json:"mapping,omitempty"`
-	Sample      []sampleLine      `json:"sample,omitempty"`
+	Store       string    `json:"store"`
+	Rows        int64     `json:"rows"`
+	Imported    int64     `json:"imported"`
+	Changed     *int64    `json:"changed"` // null in a dry run: only a merge tells
+	Guests      int64     `json:"guests"`
+	Rejected    int64     `json:"rejected"`
+	Superseded  int64     `json:"superseded"`
+	Orders      int64     `json:"orders"`
+	Customers   int64     `json:"customers"`
+	RejectsFile *string   `json:"rejects_file"`
+	Format      string    `json:"format"`
+	Dates       string    `json:"dates"`    // how 7/8/2017 was read; empty where no date left it open
+	Numbers     string    `json:"numbers"`  // how 1.234 was read; empty where no number had a point or a comma
+	Currency    *string   `json:"currency"` // null where the orders do not say
+	Problems    []problem `json:"problems"`
+	RescoreRun  *string   `json:"rescore_run"` // null where nobody is to be scored anew
+	Seconds     float64   `json:"seconds"`
+	*look
 
 	touched int64
+}
+
+// look is what a dry run tells beside the counts. Of several files, format, mapping and the like are those of the last, and files
+// has them all.
+type look struct {
+	Mapping  map[string]string `json:"mapping"`
+	Sample   []sampleLine      `json:"sample"`
+	TimeZone string            `json:"time_zone"` // of times that state none: the store's
+	Statuses []string          `json:"purchase_statuses"`
+	Files    []fileLook        `json:"files"`
+
+	store *engine.Store // nil: it is new
+}
+
+// fileLook is how one file was read.
+type fileLook struct {
+	File     string            `json:"file"`
+	Rows     int64             `json:"rows"`
+	Format   string            `json:"format"`
+	Dates    string            `json:"dates"`
+	Numbers  string            `json:"numbers"`
+	Currency *string           `json:"currency"`
+	Mapping  map[string]string `json:"mapping"`
 }
 
 type problem struct {
@@ -100,7 +133,7 @@ func (c *importCommand) options() (ingest.Options, error) {
 	var o ingest.Options
 	var err error
 	if c.Map != "" {
-		if o.Mapping, err = ingest.ParseMapping(c.Map); err != nil {
+		if o.Mapping, err = mapping(c.Map); err != nil {
 			return o, err
 		}
 	}
@@ -111,6 +144,9 @@ func (c *importCommand) options() (ingest.Options, error) {
 	}
 	if c.DayFirst || c.MonthFirst {
 		o.DayFirst = &c.DayFirst
+	}
+	if c.DecimalPoint || c.DecimalComma {
+		o.DecimalComma = &c.DecimalComma
 	}
 	if c.Products != "" {
 		file, err := ingest.Open(c.Products)
@@ -123,6 +159,14 @@ func (c *importCommand) options() (ingest.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// mapping reads what --map says. What begins with @, or has no "=", is the name of a mapping file.
+func mapping(text string) (map[string]string, error) {
+	if path, file := strings.CutPrefix(text, "@"); file || !strings.Contains(text, "=") {
+		return ingest.ReadMapping(path)
+	}
+	return ingest.ParseMapping(text)
 }
 
 func cannotOpen(file string, err error) error {
@@ -158,8 +202,9 @@ func (c *importCommand) merge(a *app, options ingest.Options, rejects *rejectsFi
 	report, err := o.queue.Import(a.ctx, store, sources, options, rejects.add, bar.count)
 	bar.end()
 	result = importResult{
-		Rows: report.Rows, Imported: report.Imported, Changed: &report.Changed, Guests: report.Guests, Rejected: report.Rejected,
-		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Currency: orNil(report.Currency), Problems: problems(report.Problems), touched: report.Touched,
+		Rows: report.Rows, Imported: report.Imported, Changed: &report.Changed, Superseded: report.Superseded, Guests: report.Guests, Rejected: report.Rejected,
+		Orders: report.Orders, Customers: report.Customers, Format: report.Format, Currency: orNil(report.Currency), Dates: report.Dates, Numbers: report.Numbers,
+		Problems: problems(report.Problems), touched: report.Touched,
 	}
 	if report.RescoreRun != "" {
 		result.RescoreRun = &report.RescoreRun
@@ -198,10 +243,22 @@ func (a *app) recognise(path string, options ingest.Options) error {
 	return err
 }
 
-// look reads files without a database: a dry run leaves nothing behind, so times without a zone are read as UTC.
+// look reads files as an import would, by what is set for the store if there is one, and leaves nothing behind.
 func (c *importCommand) look(a *app, options ingest.Options) (importResult, error) {
-	result := importResult{Mapping: map[string]string{}, Sample: []sampleLine{}}
+	store, err := a.storeIfAny(c.Store)
+	if err != nil {
+		return importResult{}, err
+	}
+	look := &look{Mapping: map[string]string{}, Sample: []sampleLine{}, TimeZone: time.UTC.String(), Statuses: []string{}, Files: []fileLook{}, store: store}
 	options.Now = a.now()
+	if store != nil {
+		if options, err = jobs.FileOptions(options, store, a.now()); err != nil {
+			return importResult{}, err
+		}
+		look.TimeZone = store.Zone.String()
+		look.Statuses = append(look.Statuses, store.PurchaseStatuses...)
+	}
+	result := importResult{look: look}
 	counts := map[string]int64{}
 	customers := map[string]struct{}{}
 	for _, path := range c.Files {
@@ -212,26 +269,56 @@ func (c *importCommand) look(a *app, options ingest.Options) (importResult, erro
 		if err != nil {
 			return result, err
 		}
-		result.Format = summary.Format
-		if summary.Currency != "" {
-			result.Currency = &summary.Currency
-			options.Currency = summary.Currency // the store's by now
-		}
-		result.Rows += summary.Rows
-		result.Imported += summary.Imported
-		result.Guests += summary.Guests
-		result.Rejected += summary.Rejected
-		result.Orders += summary.Orders
-		maps.Copy(result.Mapping, summary.Mapping)
+		result.add(&summary)
+		options.Currency = cmp.Or(summary.Currency, options.Currency) // the store's by now
+		look.add(filepath.Base(path), &summary)
 		for reason, rows := range summary.Problems {
 			counts[string(reason)] += rows
-		}
-		if len(result.Sample) == 0 {
-			result.Sample = samples(summary.Sample)
 		}
 	}
 	result.Customers, result.Problems = int64(len(customers)), problems(counts)
 	return result, nil
+}
+
+// storeIfAny gives the store, or nil where there is none. A private server is not made for the question, and no schema either.
+func (a *app) storeIfAny(key string) (_ *engine.Store, err error) {
+	if a.DatabaseURL == "" {
+		folder, err := a.dataDir()
+		if err != nil {
+			return nil, err
+		}
+		if there, err := localpg.Exists(folder); err != nil || !there {
+			return nil, err
+		}
+	}
+	s, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer closing(s, &err)
+	return s.db.StoreIfAny(a.ctx, key)
+}
+
+// add takes in what a file held.
+func (r *importResult) add(s *ingest.Summary) {
+	r.Format, r.Dates, r.Numbers = s.Format, s.Dates, s.Numbers
+	r.Currency = cmp.Or(orNil(s.Currency), r.Currency)
+	r.Rows += s.Rows
+	r.Imported += s.Imported
+	r.Superseded += s.Superseded
+	r.Guests += s.Guests
+	r.Rejected += s.Rejected
+	r.Orders += s.Orders
+}
+
+func (l *look) add(file string, s *ingest.Summary) {
+	l.Mapping = s.Mapping
+	if len(l.Sample) == 0 {
+		l.Sample = samples(s.Sample)
+	}
+	l.Files = append(l.Files, fileLook{
+		File: file, Rows: s.Rows, Format: s.Format, Dates: s.Dates, Numbers: s.Numbers, Currency: orNil(s.Currency), Mapping: s.Mapping,
+	})
 }
 
 func (a *app) read(path string, options ingest.Options, record func(ingest.Record) error) (ingest.Summary, error) {
@@ -274,18 +361,103 @@ func (r *importResult) describe(w io.Writer, dryRun bool) {
 	if r.Currency != nil {
 		fmt.Fprintf(w, "  amounts are in %s\n", *r.Currency)
 	}
+	if r.Superseded > 0 {
+		fmt.Fprintf(w, "  superseded: %s, of orders that stand again further on\n", rows(r.Superseded))
+	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(w, "  set aside: %s rows, %s\n", number(p.Rows), strings.ToLower(strings.ReplaceAll(p.Reason, "_", " ")))
+		fmt.Fprintf(w, "  set aside: %s, %s\n", rows(p.Rows), strings.ToLower(strings.ReplaceAll(p.Reason, "_", " ")))
 	}
 	if r.RejectsFile != nil {
 		fmt.Fprintf(w, "  they are in %s\n", *r.RejectsFile)
+	}
+	if !dryRun {
+		describeReading(w, r.Dates, r.Numbers)
 	}
 	if r.RescoreRun != nil {
 		fmt.Fprintf(w, "  %s customers are to be scored anew, by a process that serves with jobs: run %s\n", number(r.touched), *r.RescoreRun)
 	}
 	if dryRun {
-		fmt.Fprintln(w, "  nothing was kept: this was a dry run")
+		r.look.describe(w, r.Store)
+		fmt.Fprintln(w, "\nNothing was kept: this was a dry run.")
 	}
+}
+
+func rows(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return number(n) + " rows"
+}
+
+// describeReading tells how dates and numbers were read that leave it open.
+func describeReading(w io.Writer, dates, numbers string) {
+	if dates != "" {
+		fmt.Fprintf(w, "  dates such as 7/8/2017: %s\n", dates)
+	}
+	switch numbers {
+	case "":
+	case ingest.NumbersMixed:
+		fmt.Fprintln(w, "  numbers: mixed, some with a decimal point and some with a decimal comma; those that can be read both ways, such as 1.234, are set aside")
+	case ingest.NumbersUndecided:
+		fmt.Fprintln(w, "  numbers: undecided; those that can be read both ways, such as 1.234, are set aside: say --decimal-point or --decimal-comma")
+	default:
+		fmt.Fprintf(w, "  numbers such as 1.234: %s\n", numbers)
+	}
+}
+
+// describe tells of every file how it was read, and shows the first lines.
+func (l *look) describe(w io.Writer, key string) {
+	for i := range l.Files {
+		f := &l.Files[i]
+		fmt.Fprintf(w, "\n%s: format %s\n", f.File, f.Format)
+		if l.store == nil {
+			fmt.Fprintf(w, "  times without a zone: UTC, since there is no store %s yet\n", key)
+		} else {
+			fmt.Fprintf(w, "  times without a zone: %s, as set for the store\n", l.TimeZone)
+		}
+		describeReading(w, f.Dates, f.Numbers)
+		if len(l.Statuses) > 0 {
+			fmt.Fprintf(w, "  purchases: orders with the status %s, as set for the store\n", strings.Join(l.Statuses, ", "))
+		}
+		fmt.Fprintln(w, "  columns:")
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, field := range ingest.Fields() {
+			if column, ok := f.Mapping[field]; ok {
+				fmt.Fprintf(t, "    %s\t= %s\n", field, column)
+			}
+		}
+		_ = t.Flush()
+	}
+	if len(l.Sample) == 0 {
+		return
+	}
+	zone := time.UTC
+	if l.store != nil {
+		zone = l.store.Zone
+	}
+	fmt.Fprintf(w, "\nThe first %d lines:\n", len(l.Sample))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "  customer\torder\tordered at, %s\tsku\tcategory\tquantity\tvalue\n", l.TimeZone)
+	for _, s := range l.Sample {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%.2f\n", shown(s.Customer), shown(s.Order), s.OrderedAt.In(zone).Format(time.DateTime),
+			shown(s.SKU), shown(s.Category), s.Quantity, float64(s.NetCents)/100)
+	}
+	_ = t.Flush()
+}
+
+// shown makes a value fit for a cell of a table.
+func shown(s string) string {
+	const longest = 40
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > longest {
+		return string(r[:longest-1]) + "…"
+	}
+	return s
 }
 
 func (c *importCommand) rejectsPath() string {

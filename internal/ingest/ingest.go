@@ -150,8 +150,8 @@ const sampleSize = 10
 // every row set aside to reject; either may end the reading with an error, which is returned as it is. Either may be nil. A
 // file that holds no orders at all is refused with an engine.Error that says what was expected.
 //
-// Normalised, mapped and CDNOW files are handed over row by row. Shopify's are held until the end, since there the last copy
-// of an order wins.
+// Normalised, mapped and CDNOW files are handed over row by row. Of Shopify's and WooCommerce's exports the last copy of an order
+// wins, so their orders are handed over at the end of the file, by id; meanwhile they lie in a temporary file.
 func Read(ctx context.Context, r io.Reader, o Options, record func(Record) error, reject func(Reject) error) (Summary, error) {
 	if o.Zone == nil {
 		o.Zone = time.UTC

@@ -570,22 +570,22 @@ func TestNumbersOfAFile(t *testing.T) {
 		want       string // cents of each row, "-" for one set aside
 		numbers    string
 	}{
-		{foreign, "1;1.234 1;12,50", ';', nil, "123400 1250", numbersComma},
-		{foreign, "1.000;12,50 2;1.000", ';', nil, "1250000 200000", numbersComma},
-		{foreign, "1;1,250 1;12,5", ',', nil, "125 1250", numbersComma},
-		{foreign, "1;1,250 1;12.5", ',', nil, "125000 1250", numbersPoint},
-		{foreign, "1;1.250 1;12.5", ';', nil, "125 1250", numbersPoint},
-		{foreign, "1;1.250 1;950", ';', nil, "- 95000", numbersUndecided},
-		{foreign, "1;1.250 1;950", ',', nil, "- 95000", numbersUndecided},
+		{foreign, "1;1.234 1;12,50", ';', nil, "123400 1250", NumbersComma},
+		{foreign, "1.000;12,50 2;1.000", ';', nil, "1250000 200000", NumbersComma},
+		{foreign, "1;1,250 1;12,5", ',', nil, "125 1250", NumbersComma},
+		{foreign, "1;1,250 1;12.5", ',', nil, "125000 1250", NumbersPoint},
+		{foreign, "1;1.250 1;12.5", ';', nil, "125 1250", NumbersPoint},
+		{foreign, "1;1.250 1;950", ';', nil, "- 95000", NumbersUndecided},
+		{foreign, "1;1.250 1;950", ',', nil, "- 95000", NumbersUndecided},
 		{foreign, "1;950 1;12", ',', nil, "95000 1200", ""},
-		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', nil, "- - 1250 1250", numbersMixed},
-		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', &yes, "125000 125 1250 1250", numbersComma},
-		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', &no, "125 125000 1250 1250", numbersPoint},
-		{normalised, "1;1.250 1;950", ',', nil, "125 95000", numbersPoint}, // the format says so
-		{normalised, "1;1,250 1;950", ',', nil, "- 95000", numbersUndecided},
-		{normalised, "1;1.250 1;950", ';', nil, "- 95000", numbersUndecided}, // a spreadsheet wrote it anew
-		{normalised, "1;1.250 1;9,50", ',', nil, "125000 950", numbersComma},
-		{normalised, "1;1.250 1;12.345,6", ',', &no, "125 1234560", numbersPoint},
+		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', nil, "- - 1250 1250", NumbersMixed},
+		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', &yes, "125000 125 1250 1250", NumbersComma},
+		{foreign, "1;1.250 1;1,250 1;12.5 1;12,5", ',', &no, "125 125000 1250 1250", NumbersPoint},
+		{normalised, "1;1.250 1;950", ',', nil, "125 95000", NumbersPoint}, // the format says so
+		{normalised, "1;1,250 1;950", ',', nil, "- 95000", NumbersUndecided},
+		{normalised, "1;1.250 1;950", ';', nil, "- 95000", NumbersUndecided}, // a spreadsheet wrote it anew
+		{normalised, "1;1.250 1;9,50", ',', nil, "125000 950", NumbersComma},
+		{normalised, "1;1.250 1;12.345,6", ',', &no, "125 1234560", NumbersPoint},
 	} {
 		text := strings.ReplaceAll(test.head, ";", string(test.comma)) + "\n"
 		for row := range strings.FieldsSeq(test.rows) {
@@ -625,12 +625,12 @@ func TestNumbersContradictLate(t *testing.T) {
 		note := strings.Repeat("x", cut)
 		got := readText(t, "Customer no,Date,Note,Qty,Price\na,2020-01-01,"+note+",1,\"1,250\"\n"+
 			strings.Repeat("a,2020-01-01,,1,\"1,250.00\"\n", headSize/len("a,2020-01-01,,1,\"1,250.00\"\n")+10), Options{})
-		if got.Numbers != numbersPoint || got.Rejected > 0 {
+		if got.Numbers != NumbersPoint || got.Rejected > 0 {
 			t.Errorf("%d: %+v", cut, got.Summary)
 		}
 	}
 	got := readText(t, head+far+"a,2020-01-01,1,\"12,50\"\na,2020-01-01,1,1.250\n", Options{})
-	if got.Rejected != 1 || got.Numbers != numbersMixed || got.rejects[0].Line != got.Rows+1 {
+	if got.Rejected != 1 || got.Numbers != NumbersMixed || got.rejects[0].Line != got.Rows+1 {
 		t.Errorf("%+v", got.Summary)
 	}
 }

@@ -1,6 +1,9 @@
 package ingest
 
 import (
+	"errors"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/quimbi/quimbi/engine"
@@ -33,6 +36,36 @@ func ParseMapping(text string) (map[string]string, error) {
 			return nil, engine.Errorf(engine.CodeInvalid, "the mapping names %s twice", f)
 		}
 		mapping[f.String()] = column
+	}
+	return mapping, nil
+}
+
+// maxMapping is how long a mapping file may be, in bytes.
+const maxMapping = 64 << 10
+
+// ReadMapping reads a mapping file: a mapping in the form of ParseMapping, best with one field a line.
+func ReadMapping(path string) (map[string]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		err = openFault(path, err)
+		return nil, engine.Errorf(engine.CodeOf(err), "%v: --map takes FIELD=HEADER,… or the name of a mapping file", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxMapping+1))
+	var mapping map[string]string
+	switch {
+	case err != nil:
+		err = engine.Errorf(engine.CodeInvalid, "it cannot be read: %v", errors.Unwrap(err))
+	case len(text) > maxMapping:
+		err = engine.Errorf(engine.CodeInvalid, "it is longer than %d KiB", maxMapping>>10)
+	default:
+		mapping, err = ParseMapping(strings.TrimPrefix(string(text), "\uFEFF"))
+	}
+	if err == nil && len(mapping) == 0 {
+		err = engine.Errorf(engine.CodeInvalid, "it names no field; write one on each line, for example customer_id=\"Client no\"; the fields are %s", strings.Join(Fields(), ", "))
+	}
+	if err != nil {
+		return nil, engine.Errorf(engine.CodeInvalid, "the mapping file %s: %v", path, err)
 	}
 	return mapping, nil
 }

@@ -17,10 +17,10 @@ const (
 
 // What a file's numbers were found to be, for people.
 const (
-	numbersPoint     = "decimal point"
-	numbersComma     = "decimal comma"
-	numbersMixed     = "mixed"     // of both kinds; numbers that can be read both ways are set aside
-	numbersUndecided = "undecided" // nothing decides on numbers that can be read both ways; they are set aside
+	NumbersPoint     = "decimal point"
+	NumbersComma     = "decimal comma"
+	NumbersMixed     = "mixed"     // of both kinds; numbers that can be read both ways are set aside
+	NumbersUndecided = "undecided" // nothing decides on numbers that can be read both ways; they are set aside
 )
 
 // tells is what one number says of the signs of its file.
@@ -146,19 +146,19 @@ func (n *numbers) found() string {
 	v := n.votes
 	switch {
 	case n.signs == signsComma:
-		return numbersComma
+		return NumbersComma
 	case n.signs == signsPoint:
-		return numbersPoint
+		return NumbersPoint
 	case v.point && v.comma:
-		return numbersMixed
+		return NumbersMixed
 	case v.openComma, v.openPoint && n.signs == signsOpen:
-		return numbersUndecided
+		return NumbersUndecided
 	case v.openPoint:
-		return numbersPoint
+		return NumbersPoint
 	case v.point:
-		return numbersPoint
+		return NumbersPoint
 	case v.comma:
-		return numbersComma
+		return NumbersComma
 	}
 	return ""
 }

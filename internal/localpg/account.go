@@ -104,6 +104,20 @@ func settle(dataDir string) (layout, account, error) {
 	return aside, who, makeHome(aside.home, who)
 }
 
+// Exists tells whether a private server was ever made in the folder; it makes nothing.
+func Exists(dataDir string) (bool, error) {
+	dataDir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return false, fmt.Errorf("finding the data folder: %w", err)
+	}
+	for _, home := range []string{filepath.Join(dataDir, "postgres"), asideHome(dataDir)} {
+		if _, there, err := ownerOfData(layout{home}); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
 // asideHome is the server's folder where the usual one lies out of reach of
 // the account, as below /root. Its name depends on the usual place alone.
 func asideHome(dataDir string) string {

@@ -344,7 +344,20 @@ func TestSocketInOddFolder(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	exists := func() bool {
+		there, err := Exists(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return there
+	}
+	if exists() {
+		t.Error("a server exists in a new folder")
+	}
 	s := start(t, testOptions(dir))
+	if !exists() {
+		t.Error("the server does not exist")
+	}
 	if got := exec1(t, s, "SELECT 'here'"); got != "here" {
 		t.Errorf("read %q", got)
 	}

@@ -77,6 +77,28 @@ func (db *DB) StoreByKey(ctx context.Context, key string) (*engine.Store, error)
 	return one(ctx, db.pool, scanStore, noStore(key), storeByKey, key)
 }
 
+const undefinedColumn = "42703"
+
+const hasStores = `-- name: HasStores
+SELECT to_regclass('store') IS NOT NULL`
+
+// StoreIfAny gives a store, or nil where there is none, also in a database without a schema, which is left without. Fault:
+// CONFLICT where the schema is older than the program.
+func (db *DB) StoreIfAny(ctx context.Context, key string) (*engine.Store, error) {
+	var prepared bool
+	if err := db.pool.QueryRow(ctx, hasStores).Scan(&prepared); err != nil || !prepared {
+		return nil, err
+	}
+	store, err := db.StoreByKey(ctx, key)
+	if hasCode(err, undefinedColumn) {
+		return nil, engine.Errorf(engine.CodeConflict, "the database's schema is older than this program: run quimbi migrate up")
+	}
+	if engine.CodeOf(err) == engine.CodeNotFound {
+		return nil, nil
+	}
+	return store, err
+}
+
 // Stores gives all stores by key.
 func (db *DB) Stores(ctx context.Context) ([]*engine.Store, error) {
 	return collect(ctx, db.pool, scanStore, stores)
