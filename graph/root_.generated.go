@@ -588,14 +588,15 @@ type ComplexityRoot struct {
 	}
 
 	ImportCounts struct {
-		Changed   func(childComplexity int) int
-		Customers func(childComplexity int) int
-		Guests    func(childComplexity int) int
-		Imported  func(childComplexity int) int
-		Orders    func(childComplexity int) int
-		Problems  func(childComplexity int) int
-		Rejected  func(childComplexity int) int
-		Rows      func(childComplexity int) int
+		Changed    func(childComplexity int) int
+		Customers  func(childComplexity int) int
+		Guests     func(childComplexity int) int
+		Imported   func(childComplexity int) int
+		Orders     func(childComplexity int) int
+		Problems   func(childComplexity int) int
+		Rejected   func(childComplexity int) int
+		Rows       func(childComplexity int) int
+		Superseded func(childComplexity int) int
 	}
 
 	ImportOrdersPayload struct {
@@ -3890,6 +3891,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ImportCounts.Rows(childComplexity), true
+	case "ImportCounts.superseded":
+		if e.ComplexityRoot.ImportCounts.Superseded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportCounts.Superseded(childComplexity), true
 
 	case "ImportOrdersPayload.counts":
 		if e.ComplexityRoot.ImportOrdersPayload.Counts == nil {
@@ -9707,6 +9714,8 @@ type ImportCounts {
   guests: Long!
   "Rows set aside for another reason."
   rejected: Long!
+  "Rows or lines of orders that stand again further on, in a later state, which counts. rows = imported + guests + rejected + superseded."
+  superseded: Long!
   "Orders kept."
   orders: Long!
   "Customers with a line."
@@ -12406,6 +12415,8 @@ func (ec *executionContext) childFields_ImportCounts(ctx context.Context, field 
 		return ec.fieldContext_ImportCounts_guests(ctx, field)
 	case "rejected":
 		return ec.fieldContext_ImportCounts_rejected(ctx, field)
+	case "superseded":
+		return ec.fieldContext_ImportCounts_superseded(ctx, field)
 	case "orders":
 		return ec.fieldContext_ImportCounts_orders(ctx, field)
 	case "customers":

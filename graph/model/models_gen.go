@@ -657,6 +657,8 @@ type ImportCounts struct {
 	Guests int64 `json:"guests"`
 	// Rows set aside for another reason.
 	Rejected int64 `json:"rejected"`
+	// Rows or lines of orders that stand again further on, in a later state, which counts. rows = imported + guests + rejected + superseded.
+	Superseded int64 `json:"superseded"`
 	// Orders kept.
 	Orders int64 `json:"orders"`
 	// Customers with a line.
