@@ -31,6 +31,167 @@ type BacktestRunResolver interface {
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _BacktestAddition_feature(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_feature(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Feature, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_feature(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "String")
+}
+
+func (ec *executionContext) _BacktestAddition_brierWithout(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_brierWithout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BrierWithout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_brierWithout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestAddition_brierWith(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_brierWith(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BrierWith, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_brierWith(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestAddition_gain(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_gain(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Gain, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_gain(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestAddition_gainLow(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_gainLow(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.GainLow, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_gainLow(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestAddition_gainHigh(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_gainHigh(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.GainHigh, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_gainHigh(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestAddition_kept(ctx context.Context, field graphql.CollectedField, obj *model.BacktestAddition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestAddition_kept(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kept, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestAddition_kept(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestAddition", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _BacktestPayload_run(ctx context.Context, field graphql.CollectedField, obj *model.BacktestPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -256,6 +417,52 @@ func (ec *executionContext) fieldContext_BacktestResult_customers(_ context.Cont
 	return graphql.NewScalarFieldContext("BacktestResult", field, false, false, "Int")
 }
 
+func (ec *executionContext) _BacktestResult_customersFitted(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_customersFitted(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CustomersFitted(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_customersFitted(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestResult", field, true, false, "Int")
+}
+
+func (ec *executionContext) _BacktestResult_customersThreshold(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_customersThreshold(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CustomersThreshold(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_customersThreshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestResult", field, true, false, "Int")
+}
+
 func (ec *executionContext) _BacktestResult_gaps(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -403,6 +610,38 @@ func (ec *executionContext) fieldContext_BacktestResult_detectors(_ context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _BacktestResult_curves(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_curves(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Curves(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.DetectorCurve) graphql.Marshaler {
+			return ec.marshalNDetectorCurve2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorCurveᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_curves(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DetectorCurve(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BacktestResult_best(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -424,6 +663,198 @@ func (ec *executionContext) _BacktestResult_best(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_BacktestResult_best(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BacktestResult", field, true, false, "String")
+}
+
+func (ec *executionContext) _BacktestResult_additions(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_additions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Additions(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.BacktestAddition) graphql.Marshaler {
+			return ec.marshalNBacktestAddition2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestAdditionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_additions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BacktestAddition(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BacktestResult_reliability(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_reliability(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reliability(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Reliability) graphql.Marshaler {
+			return ec.marshalOReliability2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReliability(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_reliability(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reliability(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BacktestResult_reliabilityEverybody(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_reliabilityEverybody(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReliabilityEverybody(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Reliability) graphql.Marshaler {
+			return ec.marshalOReliability2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReliability(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_reliabilityEverybody(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reliability(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BacktestResult_reliabilityProduct(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_reliabilityProduct(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReliabilityProduct(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Reliability) graphql.Marshaler {
+			return ec.marshalOReliability2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReliability(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_reliabilityProduct(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reliability(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BacktestResult_splits(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_splits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Splits(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.BacktestSplit) graphql.Marshaler {
+			return ec.marshalNBacktestSplit2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestSplitᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_splits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BacktestSplit(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BacktestResult_spreads(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestResult_spreads(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spreads(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.DetectorSpread) graphql.Marshaler {
+			return ec.marshalNDetectorSpread2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorSpreadᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestResult_spreads(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DetectorSpread(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _BacktestResult_calibration(ctx context.Context, field graphql.CollectedField, obj *model.BacktestResult) (ret graphql.Marshaler) {
@@ -922,6 +1353,130 @@ func (ec *executionContext) fieldContext_BacktestRun_result(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _BacktestSplit_seed(ctx context.Context, field graphql.CollectedField, obj *model.BacktestSplit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestSplit_seed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestSplit_seed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestSplit", field, false, false, "Long")
+}
+
+func (ec *executionContext) _BacktestSplit_rulePrecision(ctx context.Context, field graphql.CollectedField, obj *model.BacktestSplit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestSplit_rulePrecision(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RulePrecision, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestSplit_rulePrecision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestSplit", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestSplit_calibrationErrorEverybody(ctx context.Context, field graphql.CollectedField, obj *model.BacktestSplit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestSplit_calibrationErrorEverybody(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CalibrationErrorEverybody, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestSplit_calibrationErrorEverybody(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestSplit", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestSplit_calibrationErrorProduct(ctx context.Context, field graphql.CollectedField, obj *model.BacktestSplit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestSplit_calibrationErrorProduct(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CalibrationErrorProduct, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestSplit_calibrationErrorProduct(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BacktestSplit", field, false, false, "Float")
+}
+
+func (ec *executionContext) _BacktestSplit_detectors(ctx context.Context, field graphql.CollectedField, obj *model.BacktestSplit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BacktestSplit_detectors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detectors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.SplitDetector) graphql.Marshaler {
+			return ec.marshalNSplitDetector2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSplitDetectorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BacktestSplit_detectors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BacktestSplit",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SplitDetector(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _CalibrationBin_predicted(ctx context.Context, field graphql.CollectedField, obj *model.CalibrationBin) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -989,6 +1544,75 @@ func (ec *executionContext) _CalibrationBin_count(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_CalibrationBin_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CalibrationBin", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DetectorCurve_detector(ctx context.Context, field graphql.CollectedField, obj *model.DetectorCurve) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorCurve_detector(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detector, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorCurve_detector(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DetectorCurve", field, false, false, "String")
+}
+
+func (ec *executionContext) _DetectorCurve_recall(ctx context.Context, field graphql.CollectedField, obj *model.DetectorCurve) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorCurve_recall(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Recall, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []float64) graphql.Marshaler {
+			return ec.marshalNFloatList2ᚕfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorCurve_recall(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DetectorCurve", field, false, false, "FloatList")
+}
+
+func (ec *executionContext) _DetectorCurve_precision(ctx context.Context, field graphql.CollectedField, obj *model.DetectorCurve) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorCurve_precision(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Precision, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []float64) graphql.Marshaler {
+			return ec.marshalNFloatList2ᚕfloat64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorCurve_precision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DetectorCurve", field, false, false, "FloatList")
 }
 
 func (ec *executionContext) _DetectorResult_detector(ctx context.Context, field graphql.CollectedField, obj *model.DetectorResult) (ret graphql.Marshaler) {
@@ -1081,6 +1705,29 @@ func (ec *executionContext) _DetectorResult_threshold(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_DetectorResult_threshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DetectorResult", field, true, false, "Float")
+}
+
+func (ec *executionContext) _DetectorResult_ownThreshold(ctx context.Context, field graphql.CollectedField, obj *model.DetectorResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorResult_ownThreshold(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OwnThreshold(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorResult_ownThreshold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DetectorResult", field, true, false, "Boolean")
 }
 
 func (ec *executionContext) _DetectorResult_gaps(ctx context.Context, field graphql.CollectedField, obj *model.DetectorResult) (ret graphql.Marshaler) {
@@ -1405,6 +2052,456 @@ func (ec *executionContext) fieldContext_DetectorResult_brier(_ context.Context,
 	return graphql.NewScalarFieldContext("DetectorResult", field, true, false, "Float")
 }
 
+func (ec *executionContext) _DetectorSpread_detector(ctx context.Context, field graphql.CollectedField, obj *model.DetectorSpread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorSpread_detector(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detector, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorSpread_detector(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DetectorSpread", field, false, false, "String")
+}
+
+func (ec *executionContext) _DetectorSpread_leadDays(ctx context.Context, field graphql.CollectedField, obj *model.DetectorSpread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorSpread_leadDays(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LeadDays, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Spread) graphql.Marshaler {
+			return ec.marshalOSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSpread(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorSpread_leadDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DetectorSpread",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Spread(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DetectorSpread_precision(ctx context.Context, field graphql.CollectedField, obj *model.DetectorSpread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorSpread_precision(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Precision, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Spread) graphql.Marshaler {
+			return ec.marshalOSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSpread(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorSpread_precision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DetectorSpread",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Spread(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DetectorSpread_brier(ctx context.Context, field graphql.CollectedField, obj *model.DetectorSpread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DetectorSpread_brier(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Brier, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Spread) graphql.Marshaler {
+			return ec.marshalOSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSpread(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DetectorSpread_brier(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DetectorSpread",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Spread(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Reliability_brier(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_brier(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Brier, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_brier(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reliability", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Reliability_baseBrier(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_baseBrier(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BaseBrier, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_baseBrier(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reliability", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Reliability_calibrationError(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_calibrationError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CalibrationError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_calibrationError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reliability", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Reliability_count(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reliability", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Reliability_baseRate(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_baseRate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BaseRate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_baseRate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reliability", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Reliability_bins(ctx context.Context, field graphql.CollectedField, obj *model.Reliability) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reliability_bins(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bins, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.CalibrationBin) graphql.Marshaler {
+			return ec.marshalNCalibrationBin2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐCalibrationBinᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reliability_bins(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Reliability",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CalibrationBin(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SplitDetector_detector(ctx context.Context, field graphql.CollectedField, obj *model.SplitDetector) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SplitDetector_detector(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detector, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SplitDetector_detector(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SplitDetector", field, false, false, "String")
+}
+
+func (ec *executionContext) _SplitDetector_leadDays(ctx context.Context, field graphql.CollectedField, obj *model.SplitDetector) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SplitDetector_leadDays(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LeadDays, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SplitDetector_leadDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SplitDetector", field, false, false, "Float")
+}
+
+func (ec *executionContext) _SplitDetector_precision(ctx context.Context, field graphql.CollectedField, obj *model.SplitDetector) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SplitDetector_precision(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Precision, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SplitDetector_precision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SplitDetector", field, false, false, "Float")
+}
+
+func (ec *executionContext) _SplitDetector_brier(ctx context.Context, field graphql.CollectedField, obj *model.SplitDetector) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SplitDetector_brier(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Brier, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SplitDetector_brier(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SplitDetector", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Spread_count(ctx context.Context, field graphql.CollectedField, obj *model.Spread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Spread_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Spread_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Spread", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Spread_mean(ctx context.Context, field graphql.CollectedField, obj *model.Spread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Spread_mean(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Mean, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Spread_mean(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Spread", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Spread_least(ctx context.Context, field graphql.CollectedField, obj *model.Spread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Spread_least(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Least, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Spread_least(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Spread", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Spread_most(ctx context.Context, field graphql.CollectedField, obj *model.Spread) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Spread_most(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Most, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Spread_most(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Spread", field, false, false, "Float")
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1423,8 +2520,11 @@ func (ec *executionContext) unmarshalInputBacktestInput(ctx context.Context, obj
 	if _, present := asMap["ruleDays"]; !present {
 		asMap["ruleDays"] = 90
 	}
+	if _, present := asMap["splits"]; !present {
+		asMap["splits"] = 1
+	}
 
-	fieldsInOrder := [...]string{"storeId", "horizonDays", "ruleDays", "warmupDays", "seed", "idempotencyKey"}
+	fieldsInOrder := [...]string{"storeId", "horizonDays", "ruleDays", "warmupDays", "seed", "splits", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1466,6 +2566,13 @@ func (ec *executionContext) unmarshalInputBacktestInput(ctx context.Context, obj
 				return it, err
 			}
 			it.Seed = data
+		case "splits":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("splits"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Splits = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -1497,6 +2604,69 @@ func UnmarshalBacktestInput(ctx context.Context, raw any) (model.BacktestInput, 
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var backtestAdditionImplementors = []string{"BacktestAddition"}
+
+func (ec *executionContext) _BacktestAddition(ctx context.Context, sel ast.SelectionSet, obj *model.BacktestAddition) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backtestAdditionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BacktestAddition")
+		case "feature":
+			out.Values[i] = ec._BacktestAddition_feature(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "brierWithout":
+			out.Values[i] = ec._BacktestAddition_brierWithout(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "brierWith":
+			out.Values[i] = ec._BacktestAddition_brierWith(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "gain":
+			out.Values[i] = ec._BacktestAddition_gain(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "gainLow":
+			out.Values[i] = ec._BacktestAddition_gainLow(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "gainHigh":
+			out.Values[i] = ec._BacktestAddition_gainHigh(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "kept":
+			out.Values[i] = ec._BacktestAddition_kept(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
 
 var backtestPayloadImplementors = []string{"BacktestPayload"}
 
@@ -1582,6 +2752,16 @@ func (ec *executionContext) _BacktestResult(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "customersFitted":
+			out.Values[i] = ec._BacktestResult_customersFitted(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "customersThreshold":
+			out.Values[i] = ec._BacktestResult_customersThreshold(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "gaps":
 			out.Values[i] = ec._BacktestResult_gaps(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1612,9 +2792,44 @@ func (ec *executionContext) _BacktestResult(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "curves":
+			out.Values[i] = ec._BacktestResult_curves(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "best":
 			out.Values[i] = ec._BacktestResult_best(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "additions":
+			out.Values[i] = ec._BacktestResult_additions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reliability":
+			out.Values[i] = ec._BacktestResult_reliability(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reliabilityEverybody":
+			out.Values[i] = ec._BacktestResult_reliabilityEverybody(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reliabilityProduct":
+			out.Values[i] = ec._BacktestResult_reliabilityProduct(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "splits":
+			out.Values[i] = ec._BacktestResult_splits(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "spreads":
+			out.Values[i] = ec._BacktestResult_spreads(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "calibration":
@@ -1763,6 +2978,59 @@ func (ec *executionContext) _BacktestRun(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var backtestSplitImplementors = []string{"BacktestSplit"}
+
+func (ec *executionContext) _BacktestSplit(ctx context.Context, sel ast.SelectionSet, obj *model.BacktestSplit) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backtestSplitImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BacktestSplit")
+		case "seed":
+			out.Values[i] = ec._BacktestSplit_seed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rulePrecision":
+			out.Values[i] = ec._BacktestSplit_rulePrecision(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "calibrationErrorEverybody":
+			out.Values[i] = ec._BacktestSplit_calibrationErrorEverybody(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "calibrationErrorProduct":
+			out.Values[i] = ec._BacktestSplit_calibrationErrorProduct(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "detectors":
+			out.Values[i] = ec._BacktestSplit_detectors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var calibrationBinImplementors = []string{"CalibrationBin"}
 
 func (ec *executionContext) _CalibrationBin(ctx context.Context, sel ast.SelectionSet, obj *model.CalibrationBin) graphql.Marshaler {
@@ -1786,6 +3054,49 @@ func (ec *executionContext) _CalibrationBin(ctx context.Context, sel ast.Selecti
 			}
 		case "count":
 			out.Values[i] = ec._CalibrationBin_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var detectorCurveImplementors = []string{"DetectorCurve"}
+
+func (ec *executionContext) _DetectorCurve(ctx context.Context, sel ast.SelectionSet, obj *model.DetectorCurve) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, detectorCurveImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DetectorCurve")
+		case "detector":
+			out.Values[i] = ec._DetectorCurve_detector(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "recall":
+			out.Values[i] = ec._DetectorCurve_recall(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "precision":
+			out.Values[i] = ec._DetectorCurve_precision(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -1835,6 +3146,11 @@ func (ec *executionContext) _DetectorResult(ctx context.Context, sel ast.Selecti
 		case "threshold":
 			out.Values[i] = ec._DetectorResult_threshold(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "ownThreshold":
+			out.Values[i] = ec._DetectorResult_ownThreshold(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "gaps":
@@ -1924,9 +3240,235 @@ func (ec *executionContext) _DetectorResult(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var detectorSpreadImplementors = []string{"DetectorSpread"}
+
+func (ec *executionContext) _DetectorSpread(ctx context.Context, sel ast.SelectionSet, obj *model.DetectorSpread) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, detectorSpreadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DetectorSpread")
+		case "detector":
+			out.Values[i] = ec._DetectorSpread_detector(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "leadDays":
+			out.Values[i] = ec._DetectorSpread_leadDays(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "precision":
+			out.Values[i] = ec._DetectorSpread_precision(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "brier":
+			out.Values[i] = ec._DetectorSpread_brier(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var reliabilityImplementors = []string{"Reliability"}
+
+func (ec *executionContext) _Reliability(ctx context.Context, sel ast.SelectionSet, obj *model.Reliability) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reliabilityImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Reliability")
+		case "brier":
+			out.Values[i] = ec._Reliability_brier(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "baseBrier":
+			out.Values[i] = ec._Reliability_baseBrier(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "calibrationError":
+			out.Values[i] = ec._Reliability_calibrationError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._Reliability_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "baseRate":
+			out.Values[i] = ec._Reliability_baseRate(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bins":
+			out.Values[i] = ec._Reliability_bins(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var splitDetectorImplementors = []string{"SplitDetector"}
+
+func (ec *executionContext) _SplitDetector(ctx context.Context, sel ast.SelectionSet, obj *model.SplitDetector) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, splitDetectorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SplitDetector")
+		case "detector":
+			out.Values[i] = ec._SplitDetector_detector(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "leadDays":
+			out.Values[i] = ec._SplitDetector_leadDays(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "precision":
+			out.Values[i] = ec._SplitDetector_precision(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "brier":
+			out.Values[i] = ec._SplitDetector_brier(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var spreadImplementors = []string{"Spread"}
+
+func (ec *executionContext) _Spread(ctx context.Context, sel ast.SelectionSet, obj *model.Spread) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, spreadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Spread")
+		case "count":
+			out.Values[i] = ec._Spread_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "mean":
+			out.Values[i] = ec._Spread_mean(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "least":
+			out.Values[i] = ec._Spread_least(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "most":
+			out.Values[i] = ec._Spread_most(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
+
+func (ec *executionContext) marshalNBacktestAddition2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestAdditionᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BacktestAddition) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBacktestAddition2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestAddition(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBacktestAddition2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestAddition(ctx context.Context, sel ast.SelectionSet, v *model.BacktestAddition) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BacktestAddition!")
+		return graphql.Null
+	}
+	return ec._BacktestAddition(ctx, sel, v)
+}
 
 func (ec *executionContext) unmarshalNBacktestInput2githubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestInput(ctx context.Context, v any) (model.BacktestInput, error) {
 	res, err := ec.unmarshalInputBacktestInput(ctx, v)
@@ -1939,6 +3481,30 @@ func (ec *executionContext) marshalNBacktestPayload2ᚖgithubᚗcomᚋquimbiᚋq
 		return graphql.Null
 	}
 	return ec._BacktestPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBacktestSplit2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestSplitᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BacktestSplit) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBacktestSplit2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestSplit(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBacktestSplit2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestSplit(ctx context.Context, sel ast.SelectionSet, v *model.BacktestSplit) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BacktestSplit!")
+		return graphql.Null
+	}
+	return ec._BacktestSplit(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNCadenceClass2githubᚗcomᚋquimbiᚋquimbiᚋengineᚋbacktestᚐCadence(ctx context.Context, v any) (backtest.Cadence, error) {
@@ -1980,6 +3546,30 @@ func (ec *executionContext) marshalNCalibrationBin2ᚖgithubᚗcomᚋquimbiᚋqu
 	return ec._CalibrationBin(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNDetectorCurve2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorCurveᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.DetectorCurve) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDetectorCurve2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorCurve(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDetectorCurve2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorCurve(ctx context.Context, sel ast.SelectionSet, v *model.DetectorCurve) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DetectorCurve!")
+		return graphql.Null
+	}
+	return ec._DetectorCurve(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNDetectorResult2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorResultᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.DetectorResult) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -2004,6 +3594,54 @@ func (ec *executionContext) marshalNDetectorResult2ᚖgithubᚗcomᚋquimbiᚋqu
 	return ec._DetectorResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNDetectorSpread2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorSpreadᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.DetectorSpread) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDetectorSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorSpread(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDetectorSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDetectorSpread(ctx context.Context, sel ast.SelectionSet, v *model.DetectorSpread) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DetectorSpread!")
+		return graphql.Null
+	}
+	return ec._DetectorSpread(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSplitDetector2ᚕᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSplitDetectorᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SplitDetector) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSplitDetector2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSplitDetector(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSplitDetector2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSplitDetector(ctx context.Context, sel ast.SelectionSet, v *model.SplitDetector) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SplitDetector!")
+		return graphql.Null
+	}
+	return ec._SplitDetector(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOBacktestResult2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐBacktestResult(ctx context.Context, sel ast.SelectionSet, v *model.BacktestResult) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -2016,6 +3654,20 @@ func (ec *executionContext) marshalOBacktestRun2ᚖgithubᚗcomᚋquimbiᚋquimb
 		return graphql.Null
 	}
 	return ec._BacktestRun(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOReliability2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐReliability(ctx context.Context, sel ast.SelectionSet, v *model.Reliability) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Reliability(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSpread2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐSpread(ctx context.Context, sel ast.SelectionSet, v *model.Spread) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Spread(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/backtest"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/jobs"
 )
@@ -26,8 +27,11 @@ func (r *Resolver) startBacktest(ctx context.Context, in model.BacktestInput) (*
 	if err != nil {
 		return nil, at(err, "input", "storeId")
 	}
+	if in.Splits == 0 {
+		return nil, engine.Errorf(engine.CodeInvalid, "there must be from 1 to %d divisions, is 0", backtest.MaxSplits).At("input", "splits")
+	}
 	request := jobs.BacktestRequest{
-		Store: &store.Store, RuleDays: &in.RuleDays, HorizonDays: in.HorizonDays, WarmupDays: in.WarmupDays,
+		Store: &store.Store, RuleDays: &in.RuleDays, HorizonDays: in.HorizonDays, WarmupDays: in.WarmupDays, Splits: in.Splits,
 		Trigger: engine.TriggerMutation,
 	}
 	if request.Once, err = once(in.IdempotencyKey, in); err != nil {

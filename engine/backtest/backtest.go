@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/fit"
 	"github.com/quimbi/quimbi/engine/risk"
@@ -60,8 +61,10 @@ type Detector struct {
 	Name        string `json:"name"`
 	About       string `json:"about"`
 	Probability bool   `json:"probability"`
-	// Threshold is the score from which it alarms; nil where the rule's precision was never reached on the threshold third.
-	Threshold *float64 `json:"threshold"`
+	// Threshold is the score from which it alarms; nil where the rule's precision was never reached on the threshold third, and where
+	// OwnThreshold says that the detector, one of the product's alarms, does not go by that precision.
+	Threshold    *float64 `json:"threshold"`
+	OwnThreshold bool     `json:"own_threshold,omitempty"`
 	// Classes are the results for all customers and for each class with churn, in the order of Cadences.
 	Classes []Class `json:"classes"`
 	// Curve is precision over recall, of all.
@@ -85,7 +88,7 @@ type Class struct {
 	// Lead is the restricted mean lead time: the mean over churn of max(0, rule - delay), without alarm 0. nil without churn.
 	Lead *Interval `json:"lead_days"`
 	// PRAUC is the area under precision and recall over all observations, PRAUCEarly over those silent no longer than the
-	// rule; nil where nothing is churn.
+	// rule; nil where nothing is churn, and for an alarm of the product, which is no score.
 	PRAUC      *float64 `json:"pr_auc"`
 	PRAUCEarly *float64 `json:"pr_auc_early"`
 	Brier      *float64 `json:"brier"`
@@ -172,6 +175,10 @@ func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progre
 	if predictor.Purchases != nil {
 		f.purchases = predictor.Purchases.Predictor()
 		f.past = risk.NewObserver(predictor, p.to(), third.table.Len())
+		if err := third.setAlarms(ctx, p, predictor); err != nil {
+			return f, nil, counts, err
+		}
+		f.watcher = alarm.NewWatcher(predictor, engine.DefaultFalseAlarmRate)
 	}
 	segments := func(fit.Progress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
 	if f.segments, err = fit.Model(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
@@ -183,9 +190,10 @@ func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progre
 
 // fittingThird is what models are fitted on.
 type fittingThird struct {
-	counts [3]int        // of everybody who had bought by the last day, by thirds
-	table  *engine.Table // as of the last day
-	lost   []bool        // of the table's customers: no purchase in the horizon after it
+	counts [3]int                   // of everybody who had bought by the last day, by thirds
+	table  *engine.Table            // as of the last day
+	lost   []bool                   // of the table's customers: no purchase in the horizon after it
+	before []engine.PurchaseHistory // of the same, as of the day on which alarms take them up
 }
 
 func readFitting(ctx context.Context, p *Plan, orders *Orders, progress func(int)) (*fittingThird, error) {
@@ -218,6 +226,7 @@ func readFitting(ctx context.Context, p *Plan, orders *Orders, progress func(int
 			f.counts[t]++
 		}
 		if bought && t == fitting {
+			f.before = append(f.before, historyBefore(builder, p, orders, c.Lines))
 			next := nextPurchase(builder.Purchases(c.Lines, p.End.In(orders.Zone)), p.to()-1, p.End)
 			f.lost = append(f.lost, next >= p.to()+engine.Date(p.HorizonDays))
 		}
@@ -270,20 +279,25 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 			return err
 		}
 		scores := list[i].scores(o)
-		d := Detector{Name: list[i].name, About: list[i].about, Probability: list[i].probability}
+		d := Detector{Name: list[i].name, About: list[i].about, Probability: list[i].probability, OwnThreshold: list[i].raises}
 		threshold, reached := o.threshold(choose, scores, r.Rule)
 		if d.Name == DaysSilent { // the rule itself
 			threshold, reached = float64(p.RuleDays), true
 		}
 		var raised alarms
-		if reached {
+		switch {
+		case d.OwnThreshold:
+			raised = o.alarm(judged, scores, 1)
+		case reached:
 			d.Threshold = &threshold
 			raised = o.alarm(judged, scores, threshold)
 		}
 		for _, c := range Cadences {
 			d.Classes = append(d.Classes, o.class(c, judged, scores, raised, &list[i], p))
 		}
-		d.Curve, _ = precisionRecall(picked(scores, judged), picked(o.lost, judged), curvePoints)
+		if !d.OwnThreshold {
+			d.Curve, _ = precisionRecall(picked(scores, judged), picked(o.lost, judged), curvePoints)
+		}
 		if d.Probability {
 			reliability := reliabilityOf(picked(scores, judged), picked(o.lost, judged))
 			d.Reliability = &reliability
@@ -299,11 +313,11 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 // curvePoints is about how many points of a curve are kept.
 const curvePoints = 50
 
-// best is the detector whose lead is the largest.
+// best is the detector whose lead is the largest, of those that have to be as precise as the rule.
 func (r *Result) best() {
 	most := 0.0
 	for i := range r.Detectors {
-		if c := r.Detectors[i].Class(CadenceAll); c.Lead != nil && c.Lead.Value > most {
+		if c := r.Detectors[i].Class(CadenceAll); !r.Detectors[i].OwnThreshold && c.Lead != nil && c.Lead.Value > most {
 			most, r.Best = c.Lead.Value, r.Detectors[i].Name
 		}
 	}
@@ -416,8 +430,10 @@ func (o *observations) class(c Cadence, judged []int, scores []float64, raised a
 			}
 		}
 	}
-	result.PRAUC = defined(averagePrecision(picked(scores, rows), picked(o.lost, rows)))
-	result.PRAUCEarly = defined(averagePrecision(picked(scores, soon), picked(o.lost, soon)))
+	if !d.raises {
+		result.PRAUC = defined(averagePrecision(picked(scores, rows), picked(o.lost, rows)))
+		result.PRAUCEarly = defined(averagePrecision(picked(scores, soon), picked(o.lost, soon)))
+	}
 	if d.probability {
 		if reliability := reliabilityOf(picked(scores, rows), picked(o.lost, rows)); reliability.Count > 0 {
 			result.Brier = &reliability.Brier

@@ -59,12 +59,13 @@ type detector struct {
 	name        string
 	about       string
 	probability bool // the score is one of churn
+	raises      bool // the score is 1 where there is an alarm by a threshold of its own
 	score       func(o *observations, i int) float64
 }
 
 // one is a detector that is a signal itself.
 func one(name, about string, signal int, probability bool) detector {
-	return detector{name, about, probability, func(o *observations, i int) float64 { return o.signal(i, signal) }}
+	return detector{name: name, about: about, probability: probability, score: func(o *observations, i int) float64 { return o.signal(i, signal) }}
 }
 
 // orRule is a detector that alarms on the rule's day at the latest: what is gained by those who keep the rule too.
@@ -80,7 +81,7 @@ func orRule(d detector, ruleDays int) detector {
 	return d
 }
 
-// detectors makes the competitors, without OrRule where ruleDays is 0; what has to be learned is learned on the fitting third. A detector that cannot be had is
+// detectors makes the competitors, without OrRule and the product's alarms where ruleDays is 0; what has to be learned is learned on the fitting third. A detector that cannot be had is
 // left out. The last one adds what of segments and drift improved the model without it.
 func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) ([]detector, []Addition) {
 	fit := o.rows(fitting)
@@ -90,7 +91,7 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 	}
 	learned := func(name, about string, columns ...int) {
 		if l, ok := fitLogistic(o, fit, columns); ok {
-			list = append(list, detector{name, about, true, l.probability})
+			list = append(list, detector{name: name, about: about, probability: true, score: l.probability})
 		}
 	}
 	if p.Purchases != nil {
@@ -106,7 +107,7 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 		if p.Calibrated.Reason != engine.CalibrationApplied {
 			about += "; they gave no reason to change it"
 		}
-		list = append(list, detector{ChurnRiskPast, about, true, func(o *observations, i int) float64 {
+		list = append(list, detector{name: ChurnRiskPast, about: about, probability: true, score: func(o *observations, i int) float64 {
 			return p.Calibration.Apply(o.signal(i, signalNoPurchase))
 		}})
 	}
@@ -129,6 +130,9 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 	)
 	if p.Purchases == nil {
 		return list, []Addition{}
+	}
+	if ruleDays > 0 {
+		list = append(list, ofProduct(p)...)
 	}
 	learned(NoPurchaseRisk, "logistic regression on P0 and R", signalLogOdds, signalLevel)
 	base := []int{signalLogOdds, signalLnSilent, signalLnRepeats, signalLnValue}

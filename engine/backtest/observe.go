@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/btyd"
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/risk"
@@ -53,12 +54,16 @@ const (
 	signalDriftOr0          // the last three with 0 where they are undefined, to be put into models
 	signalDirectedOr0
 	signalBaselineOr0
+	signalAlarmSilence // the product's alarms: 1 where one is raised, else 0; undefined where nobody looks
+	signalAlarmCUSUM
+	signalAlarmShiryaevRoberts
 	signalCount
 )
 
 var signalNames = [signalCount]string{
 	"days_silent", "median_gap", "silent_over_gap", "silence", "p_dead", "no_purchase", "log_odds", "ln_silent", "ln_repeats",
 	"ln_value", "ln_silent_over_gap", "level", "drift", "directed_drift", "baseline_drift", "drift", "directed_drift", "baseline_drift",
+	AlarmSilence, AlarmCUSUM, AlarmShiryaevRoberts,
 }
 
 // minRepeats is the number of repeat purchases from which a customer is judged.
@@ -128,11 +133,13 @@ type fitted struct {
 	segments  *engine.Model
 	weights   *risk.Weights
 	past      *risk.Observer // of the same customers, by what was known on the last day; nil: nothing is calibrated
+	watcher   *alarm.Watcher // raises the product's alarms; nil without a purchase model
 }
 
 // observer works out what is known of customers, one after another.
 type observer struct {
 	plan     *Plan
+	zone     *time.Location
 	instants []engine.Instant
 	build    func(lines []engine.Line, at []engine.Instant, yield func(i int, f *engine.Features))
 	truth    *feature.Builder
@@ -149,7 +156,7 @@ type observer struct {
 
 func newObserver(p *Plan, orders *Orders, f fitted) *observer {
 	o := &observer{
-		plan: p, instants: orders.Instants, fitted: f,
+		plan: p, zone: orders.Zone, instants: orders.Instants, fitted: f,
 		build: feature.NewBuilder(orders.Zone, orders.Columns).Build, truth: feature.NewBuilder(orders.Zone, orders.Columns),
 	}
 	if f.segments != nil {
@@ -164,6 +171,7 @@ func (o *observer) observe(lines []engine.Line, at []engine.Instant) []view {
 	o.build(lines, at, func(i int, f *engine.Features) {
 		v := view{date: o.plan.Dates[i], history: f.PurchaseHistory}
 		o.fill(&v, f)
+		o.watch(&v, lines)
 		o.place(&v, f)
 		o.views = append(o.views, v)
 	})

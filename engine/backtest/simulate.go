@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quimbi/quimbi/engine"
+	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/btyd"
 	"github.com/quimbi/quimbi/engine/synth"
 )
@@ -131,9 +132,12 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 	if err != nil {
 		return nil, err
 	}
-	f.past = nil // nobody who would be calibrated on lives before the change
+	f.past, f.watcher = nil, nil // nobody who would be calibrated on lives before the change; alarms have a watcher for each rate
 	o, err := newObserver(p, &orders, f).collect(ctx, &orders, func(int) {})
 	if err != nil {
+		return nil, err
+	}
+	if predictor.Alarms, err = basisAt(ctx, predictor, customers, p); err != nil {
 		return nil, err
 	}
 	s := &Simulation{Seed: seed, Rates: simulatedRates, Customers: len(customers), HorizonDays: simulatedHorizon, Weeks: simulatedWatch}
@@ -147,7 +151,67 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 			s.judge(p, customers, d.name, watched(d.Detector, active, customers))
 		}
 	}
+	if predictor.Alarms != nil {
+		s.watch(p, begin, customers, predictor)
+	}
 	return s, nil
+}
+
+// basisAt simulates the thresholds of the product's alarms after the fitting third on the day of the change.
+func basisAt(ctx context.Context, predictor *engine.Predictor, customers []simulated, p *Plan) (*engine.AlarmBasis, error) {
+	weeks := simulatedChange - engine.AlarmWeeks
+	var references []btyd.Reference
+	for i := range customers {
+		if p.third(customers[i].ID, len(customers)) != fitting {
+			continue
+		}
+		known, _ := slices.BinarySearch(customers[i].days, weeks*week)
+		h := engine.PurchaseHistory{Purchases: known}
+		if ref, watched := alarm.Reference(predictor, h, engine.Date(weeks*week)); watched {
+			references = append(references, ref)
+		}
+	}
+	return alarm.Simulate(ctx, predictor, references)
+}
+
+// watch adds the product's alarms as it raises them: by thresholds of its own simulation, which are to let as many unchanged customers have one
+// as are asked for, and once for every reason.
+func (s *Simulation) watch(p *Plan, begin engine.Date, customers []simulated, predictor *engine.Predictor) {
+	list := make([]SimulatedDetector, len(productAlarms)+1)
+	for k := range productAlarms {
+		list[k].Name = productAlarms[k].name
+	}
+	list[len(productAlarms)].Name = AlarmAny
+	var purchases []engine.Purchase
+	for _, asked := range simulatedAlarms {
+		w := alarm.NewWatcher(predictor, asked)
+		first := make([][]int, len(list)) // weeks after the change, by customer; -1: none
+		for k := range first {
+			first[k] = slices.Repeat([]int{-1}, len(customers))
+		}
+		for i := range customers {
+			if p.third(customers[i].ID, len(customers)) != judging {
+				continue
+			}
+			purchases = purchases[:0]
+			for _, day := range customers[i].days {
+				purchases = append(purchases, engine.Purchase{Day: begin + engine.Date(day)})
+			}
+			for n := range simulatedWatch {
+				for _, a := range w.Look(purchases, begin+engine.Date((simulatedChange+n+1)*week)).Alarms {
+					for k := range first {
+						if first[k][i] < 0 && (k == len(productAlarms) || productAlarms[k].kind == a.Kind) {
+							first[k][i] = n
+						}
+					}
+				}
+			}
+		}
+		for k := range list {
+			list[k].Points = append(list[k].Points, s.point(p, customers, asked, first[k]))
+		}
+	}
+	s.Detectors = append(s.Detectors, list...)
 }
 
 func population(seed uint64, begin engine.Date, days, each int) []simulated {
@@ -223,39 +287,48 @@ func (s *Simulation) judge(p *Plan, customers []simulated, name string, series [
 	slices.Sort(highest)
 	for _, asked := range simulatedAlarms {
 		threshold := highest[min(len(highest)-1, int(math.Ceil((1-asked)*float64(len(highest))))-1)]
-		point := SimulatedPoint{Asked: asked}
-		unchanged, alarmed := 0, 0
-		delays := map[string]map[float64][]float64{}
+		first := make([]int, len(customers))
 		for i := range customers {
-			c := &customers[i]
-			if p.third(c.ID, len(customers)) != judging {
-				continue
-			}
-			at := slices.IndexFunc(series[i], func(v float64) bool { return v > threshold })
-			if c.kind == "" {
-				unchanged++
-				alarmed += min(1, at+1)
-				continue
-			}
-			delay := math.Inf(1)
-			if at >= 0 {
-				delay = float64(week * (at + 1))
-			}
-			if delays[c.kind] == nil {
-				delays[c.kind] = map[float64][]float64{}
-			}
-			delays[c.kind][c.rate] = append(delays[c.kind][c.rate], delay)
-			delays[c.kind][0] = append(delays[c.kind][0], delay)
+			first[i] = slices.IndexFunc(series[i], func(v float64) bool { return v > threshold })
 		}
-		point.Got = float64(alarmed) / float64(unchanged)
-		for _, kind := range simulatedKinds {
-			for _, rate := range append([]float64{0}, s.Rates...) {
-				point.Kinds = append(point.Kinds, delayOf(kind, rate, delays[kind][rate]))
-			}
-		}
-		d.Points = append(d.Points, point)
+		d.Points = append(d.Points, s.point(p, customers, asked, first))
 	}
 	s.Detectors = append(s.Detectors, d)
+}
+
+// point sums up the judged third by the week after the change, from 0, in which each customer had its first alarm; -1: none.
+func (s *Simulation) point(p *Plan, customers []simulated, asked float64, first []int) SimulatedPoint {
+	point := SimulatedPoint{Asked: asked}
+	unchanged, alarmed := 0, 0
+	delays := map[string]map[float64][]float64{}
+	for i := range customers {
+		c := &customers[i]
+		if p.third(c.ID, len(customers)) != judging {
+			continue
+		}
+		at := first[i]
+		if c.kind == "" {
+			unchanged++
+			alarmed += min(1, at+1)
+			continue
+		}
+		delay := math.Inf(1)
+		if at >= 0 {
+			delay = float64(week * (at + 1))
+		}
+		if delays[c.kind] == nil {
+			delays[c.kind] = map[float64][]float64{}
+		}
+		delays[c.kind][c.rate] = append(delays[c.kind][c.rate], delay)
+		delays[c.kind][0] = append(delays[c.kind][0], delay)
+	}
+	point.Got = float64(alarmed) / float64(unchanged)
+	for _, kind := range simulatedKinds {
+		for _, rate := range append([]float64{0}, s.Rates...) {
+			point.Kinds = append(point.Kinds, delayOf(kind, rate, delays[kind][rate]))
+		}
+	}
+	return point
 }
 
 // highestOf is the largest score; a customer without one has none, and no alarm.

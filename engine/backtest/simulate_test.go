@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/quimbi/quimbi/engine/synth"
@@ -20,14 +21,15 @@ func TestSimulate(t *testing.T) {
 		byName[d.Name] = d
 		last := map[string]float64{}
 		for _, p := range d.Points {
-			if p.Got > p.Asked+0.12 {
+			product := strings.HasPrefix(d.Name, "alarm_")
+			if p.Got > p.Asked+0.12 && d.Name != AlarmAny {
 				t.Errorf("%s: %.2f of the unchanged have an alarm, %.2f were asked for", d.Name, p.Got, p.Asked)
 			}
 			for _, k := range p.Kinds {
 				if k.Rate != 0 {
 					continue
 				}
-				if before, ok := last[k.Kind]; ok && k.Mean > before+1e-6 {
+				if before, ok := last[k.Kind]; ok && k.Mean > before+1e-6 && !product { // with a low threshold an alarm of the product may have been raised before
 					t.Errorf("%s, %s: more false alarms took longer: %.1f after %.1f", d.Name, k.Kind, k.Mean, before)
 				}
 				last[k.Kind] = k.Mean
@@ -37,7 +39,7 @@ func TestSimulate(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{Silence, NoPurchase, CUSUMStop, SRStop} {
+	for _, name := range []string{Silence, NoPurchase, CUSUMStop, SRStop, AlarmSilence, AlarmCUSUM, AlarmShiryaevRoberts, AlarmAny} {
 		d := byName[name]
 		if d == nil {
 			t.Fatalf("%s was not judged", name)

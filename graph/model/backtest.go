@@ -37,15 +37,112 @@ func (r *BacktestResult) Detectors() []*DetectorResult {
 	return list
 }
 
-// Calibration is empty without a purchase model.
-func (r *BacktestResult) Calibration() []*CalibrationBin {
-	bins := []*CalibrationBin{}
-	if r.Result.Calibration != nil {
-		for _, b := range r.Result.Calibration.Bins {
-			bins = append(bins, &CalibrationBin{Predicted: b.Predicted, Observed: b.Observed, Count: b.Count})
+// CustomersFitted is the first third.
+func (r *BacktestResult) CustomersFitted() int { return r.Fitted }
+
+// CustomersThreshold is the second third.
+func (r *BacktestResult) CustomersThreshold() int { return r.Result.Threshold }
+
+// Curves are those of the detectors that have a score.
+func (r *BacktestResult) Curves() []*DetectorCurve {
+	list := []*DetectorCurve{}
+	for i := range r.Result.Detectors {
+		d := &r.Result.Detectors[i]
+		if len(d.Curve) == 0 {
+			continue
+		}
+		c := &DetectorCurve{Detector: d.Name}
+		for j := range d.Curve {
+			c.Recall, c.Precision = append(c.Recall, d.Curve[j].Recall), append(c.Precision, d.Curve[j].Precision)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// Additions are empty without a purchase model.
+func (r *BacktestResult) Additions() []*BacktestAddition {
+	list := make([]*BacktestAddition, len(r.Result.Additions))
+	for i, a := range r.Result.Additions {
+		list[i] = &BacktestAddition{
+			Feature: a.Feature, BrierWithout: a.Without, BrierWith: a.With,
+			Gain: a.Gain.Value, GainLow: a.Gain.Low, GainHigh: a.Gain.High, Kept: a.Kept,
 		}
 	}
-	return bins
+	return list
+}
+
+// Reliability is that of customers with three purchases and more.
+func (r *BacktestResult) Reliability() *Reliability { return reliability(r.Result.Calibration) }
+
+// ReliabilityEverybody is that of all customers with a purchase.
+func (r *BacktestResult) ReliabilityEverybody() *Reliability { return reliability(r.Everybody) }
+
+// ReliabilityProduct is that of the product's own calibration.
+func (r *BacktestResult) ReliabilityProduct() *Reliability { return reliability(r.Past) }
+
+func reliability(r *backtest.Reliability) *Reliability {
+	if r == nil {
+		return nil
+	}
+	return &Reliability{Brier: r.Brier, BaseBrier: r.Base, CalibrationError: r.ECE, Count: r.Count, BaseRate: r.BaseRate, Bins: bins(r)}
+}
+
+// Splits are empty where there was one division.
+func (r *BacktestResult) Splits() []*BacktestSplit {
+	list := make([]*BacktestSplit, len(r.Result.Splits))
+	for i := range list {
+		s := &r.Result.Splits[i]
+		split := &BacktestSplit{
+			Seed: int64(s.Seed), RulePrecision: s.Rule, CalibrationErrorEverybody: s.ECE, CalibrationErrorProduct: s.PastECE,
+			Detectors: make([]*SplitDetector, len(s.Detectors)),
+		}
+		for j, d := range s.Detectors {
+			split.Detectors[j] = &SplitDetector{Detector: d.Name, LeadDays: d.Lead, Precision: d.Precision, Brier: d.Brier}
+		}
+		list[i] = split
+	}
+	return list
+}
+
+// Spreads are those of the detectors of the first division.
+func (r *BacktestResult) Spreads() []*DetectorSpread {
+	list := []*DetectorSpread{}
+	if len(r.Result.Splits) == 0 {
+		return list
+	}
+	for i := range r.Result.Detectors {
+		name := r.Result.Detectors[i].Name
+		of := func(pick func(*backtest.SplitDetector) *float64) *Spread { return spread(r.DetectorSpread(name, pick)) }
+		list = append(list, &DetectorSpread{
+			Detector:  name,
+			LeadDays:  of(func(d *backtest.SplitDetector) *float64 { return d.Lead }),
+			Precision: of(func(d *backtest.SplitDetector) *float64 { return d.Precision }),
+			Brier:     of(func(d *backtest.SplitDetector) *float64 { return d.Brier }),
+		})
+	}
+	return list
+}
+
+// spread is nil where no division has the value.
+func spread(s backtest.Spread) *Spread {
+	if s.Count == 0 {
+		return nil
+	}
+	return &Spread{Count: s.Count, Mean: s.Mean, Least: s.Least, Most: s.Most}
+}
+
+// Calibration is empty without a purchase model.
+func (r *BacktestResult) Calibration() []*CalibrationBin { return bins(r.Result.Calibration) }
+
+func bins(r *backtest.Reliability) []*CalibrationBin {
+	list := []*CalibrationBin{}
+	if r != nil {
+		for _, b := range r.Bins {
+			list = append(list, &CalibrationBin{Predicted: b.Predicted, Observed: b.Observed, Count: b.Count})
+		}
+	}
+	return list
 }
 
 // Brier is that of the churn risk.
@@ -96,6 +193,9 @@ func (d *DetectorResult) Cadence() backtest.Cadence { return d.class.Cadence }
 
 // Threshold is the score from which it alarms.
 func (d *DetectorResult) Threshold() *float64 { return d.of.Threshold }
+
+// OwnThreshold tells the product's alarms from detectors that have to be as precise as the rule.
+func (d *DetectorResult) OwnThreshold() bool { return d.of.OwnThreshold }
 
 // Gaps were judged.
 func (d *DetectorResult) Gaps() int { return d.class.Gaps }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/backtest"
 )
 
@@ -104,6 +105,14 @@ func (p *page) detectors(r *backtest.Result) {
 		p.line("* `%s`: %s", r.Detectors[i].Name, r.Detectors[i].About)
 	}
 	p.line("")
+	for i := range r.Detectors {
+		if r.Detectors[i].OwnThreshold {
+			p.line("The alarms of the product go by thresholds of their own, with a false-alarm rate of %g a year and kind: their precision is not the rule's, and they look at nobody who buys less than", engine.DefaultFalseAlarmRate)
+			p.line("once in ten weeks.")
+			p.line("")
+			break
+		}
+	}
 	p.line("The area under precision and recall of a detector that knows nothing is the share of churn, %s.", percent(r.BaseRate))
 	p.line("")
 }

@@ -31,6 +31,7 @@ func found() *backtest.Result {
 			{Name: backtest.DaysSilent, About: "days <since> the last purchase", Classes: class(&backtest.Interval{}, half), Curve: curve},
 			{Name: backtest.NoPurchase, About: "P0", Probability: true, Classes: class(some, half), Curve: curve, Reliability: reliability},
 			{Name: backtest.Silence, About: "never alarmed", Classes: class(nil, nil)},
+			{Name: backtest.AlarmAny, About: "the product's", OwnThreshold: true, Classes: class(some, half)},
 		},
 		Calibration: reliability, Everybody: reliability, Past: reliability, Identifiable: true, BaseRate: 0.4,
 		Splits: []backtest.Split{division(5, 10, 0.02), division(6, 20, 0.04)},
@@ -53,7 +54,7 @@ func TestMarkdown(t *testing.T) {
 	text := Markdown("shop", found(), place)
 	for _, want := range []string{
 		"# How early churn was seen: shop", "12.3 (3.0 to 20.0) days before the rule", "| no_purchase | 12.3 (3.0 to 20.0) | 50 (40 to 60) | 50 | 40 | 0.600 | - | 0.2000 | 0.010 |",
-		"| silence | - | - |", "for 2 divisions", "| no_purchase | 15.0 (10.0 to 20.0) | 50 (50 to 50) | - |", "fitting third 0.030 (0.020 to 0.040), as the product does it -", "](lead.svg)", "](reliability.svg)", "](precision-recall.svg)",
+		"| silence | - | - |", "for 2 divisions", "| no_purchase | 15.0 (10.0 to 20.0) | 50 (50 to 50) | - |", "fitting third 0.030 (0.020 to 0.040), as the product does it -", "a false-alarm rate of 0.2 a year", "](lead.svg)", "](reliability.svg)", "](precision-recall.svg)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)

@@ -11,7 +11,7 @@ import (
 
 // drawnInSimulation are the detectors whose curves are drawn.
 var drawnInSimulation = []string{
-	backtest.DaysSilent, backtest.SilentOverGap, backtest.NoPurchase, backtest.CUSUMStop, backtest.SRStop, backtest.Directed,
+	backtest.DaysSilent, backtest.SilentOverGap, backtest.NoPurchase, backtest.AlarmShiryaevRoberts, backtest.AlarmAny, backtest.Directed,
 }
 
 var changeNames = map[string]string{
@@ -29,7 +29,8 @@ func Simulation(s *backtest.Simulation, place Place) string {
 		s.Customers, s.Seed, s.Rates[0], s.Rates[len(s.Rates)-1])
 	p.line("buy half as often, or fade away within 26 weeks. Models are fitted on a third. A detector has one threshold for all customers, chosen on the unchanged ones of the second")
 	p.line("third so that a share of them has an alarm within %d weeks. The last third is judged. A delay is counted from the day of the change to the first alarm. Here nobody differs", s.Weeks)
-	p.line("but in rate, so this is the best case for detectors that expect just that.")
+	p.line("but in rate, so this is the best case for detectors that expect just that. `alarm_silence`, `alarm_cusum` and `alarm_shiryaev_roberts` are the alarms of the product, by the same code,")
+	p.line("with the thresholds of its own simulation for such a false-alarm rate; `%s` is the first of the three. They look at nobody who buys less than once in ten weeks.", backtest.AlarmAny)
 	p.line("")
 	p.line("![Delay against false alarms](%s)", place("simulation.svg", simulationChart(s)))
 	p.line("")
