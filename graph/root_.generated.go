@@ -212,12 +212,23 @@ type ComplexityRoot struct {
 		Status        func(childComplexity int) int
 	}
 
+	BacktestAddition struct {
+		BrierWith    func(childComplexity int) int
+		BrierWithout func(childComplexity int) int
+		Feature      func(childComplexity int) int
+		Gain         func(childComplexity int) int
+		GainHigh     func(childComplexity int) int
+		GainLow      func(childComplexity int) int
+		Kept         func(childComplexity int) int
+	}
+
 	BacktestPayload struct {
 		Run        func(childComplexity int) int
 		UserErrors func(childComplexity int) int
 	}
 
 	BacktestResult struct {
+		Additions                 func(childComplexity int) int
 		BaseRate                  func(childComplexity int) int
 		Best                      func(childComplexity int) int
 		Brier                     func(childComplexity int) int
@@ -227,16 +238,24 @@ type ComplexityRoot struct {
 		CalibrationErrorEverybody func(childComplexity int) int
 		Checks                    func(childComplexity int) int
 		Churned                   func(childComplexity int) int
+		Curves                    func(childComplexity int) int
 		Customers                 func(childComplexity int) int
+		CustomersFitted           func(childComplexity int) int
+		CustomersThreshold        func(childComplexity int) int
 		Detectors                 func(childComplexity int) int
 		From                      func(childComplexity int) int
 		Gaps                      func(childComplexity int) int
 		HorizonDays               func(childComplexity int) int
 		Identifiable              func(childComplexity int) int
+		Reliability               func(childComplexity int) int
+		ReliabilityEverybody      func(childComplexity int) int
+		ReliabilityProduct        func(childComplexity int) int
 		Report                    func(childComplexity int) int
 		RuleDays                  func(childComplexity int) int
 		RulePrecision             func(childComplexity int) int
 		Seed                      func(childComplexity int) int
+		Splits                    func(childComplexity int) int
+		Spreads                   func(childComplexity int) int
 		To                        func(childComplexity int) int
 		Weeks                     func(childComplexity int) int
 	}
@@ -255,6 +274,14 @@ type ComplexityRoot struct {
 		State      func(childComplexity int) int
 		Store      func(childComplexity int) int
 		Trigger    func(childComplexity int) int
+	}
+
+	BacktestSplit struct {
+		CalibrationErrorEverybody func(childComplexity int) int
+		CalibrationErrorProduct   func(childComplexity int) int
+		Detectors                 func(childComplexity int) int
+		RulePrecision             func(childComplexity int) int
+		Seed                      func(childComplexity int) int
 	}
 
 	Calibration struct {
@@ -413,6 +440,12 @@ type ComplexityRoot struct {
 		Status       func(childComplexity int) int
 	}
 
+	DetectorCurve struct {
+		Detector  func(childComplexity int) int
+		Precision func(childComplexity int) int
+		Recall    func(childComplexity int) int
+	}
+
 	DetectorResult struct {
 		About           func(childComplexity int) int
 		Alarms          func(childComplexity int) int
@@ -426,12 +459,20 @@ type ComplexityRoot struct {
 		LeadDaysHigh    func(childComplexity int) int
 		LeadDaysLow     func(childComplexity int) int
 		MedianDelayDays func(childComplexity int) int
+		OwnThreshold    func(childComplexity int) int
 		PrAuc           func(childComplexity int) int
 		PrAucEarly      func(childComplexity int) int
 		Precision       func(childComplexity int) int
 		PrecisionHigh   func(childComplexity int) int
 		PrecisionLow    func(childComplexity int) int
 		Threshold       func(childComplexity int) int
+	}
+
+	DetectorSpread struct {
+		Brier     func(childComplexity int) int
+		Detector  func(childComplexity int) int
+		LeadDays  func(childComplexity int) int
+		Precision func(childComplexity int) int
 	}
 
 	DriftAnalysis struct {
@@ -930,6 +971,15 @@ type ComplexityRoot struct {
 		Trigger    func(childComplexity int) int
 	}
 
+	Reliability struct {
+		BaseBrier        func(childComplexity int) int
+		BaseRate         func(childComplexity int) int
+		Bins             func(childComplexity int) int
+		Brier            func(childComplexity int) int
+		CalibrationError func(childComplexity int) int
+		Count            func(childComplexity int) int
+	}
+
 	RenameSegmentPayload struct {
 		Segment    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -1252,6 +1302,20 @@ type ComplexityRoot struct {
 		Date    func(childComplexity int) int
 		StoreID func(childComplexity int) int
 		Type    func(childComplexity int) int
+	}
+
+	SplitDetector struct {
+		Brier     func(childComplexity int) int
+		Detector  func(childComplexity int) int
+		LeadDays  func(childComplexity int) int
+		Precision func(childComplexity int) int
+	}
+
+	Spread struct {
+		Count func(childComplexity int) int
+		Least func(childComplexity int) int
+		Mean  func(childComplexity int) int
+		Most  func(childComplexity int) int
 	}
 
 	Store struct {
@@ -2162,6 +2226,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AxisTimeline.Status(childComplexity), true
 
+	case "BacktestAddition.brierWith":
+		if e.ComplexityRoot.BacktestAddition.BrierWith == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.BrierWith(childComplexity), true
+	case "BacktestAddition.brierWithout":
+		if e.ComplexityRoot.BacktestAddition.BrierWithout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.BrierWithout(childComplexity), true
+	case "BacktestAddition.feature":
+		if e.ComplexityRoot.BacktestAddition.Feature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.Feature(childComplexity), true
+	case "BacktestAddition.gain":
+		if e.ComplexityRoot.BacktestAddition.Gain == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.Gain(childComplexity), true
+	case "BacktestAddition.gainHigh":
+		if e.ComplexityRoot.BacktestAddition.GainHigh == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.GainHigh(childComplexity), true
+	case "BacktestAddition.gainLow":
+		if e.ComplexityRoot.BacktestAddition.GainLow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.GainLow(childComplexity), true
+	case "BacktestAddition.kept":
+		if e.ComplexityRoot.BacktestAddition.Kept == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestAddition.Kept(childComplexity), true
+
 	case "BacktestPayload.run":
 		if e.ComplexityRoot.BacktestPayload.Run == nil {
 			break
@@ -2175,6 +2282,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BacktestPayload.UserErrors(childComplexity), true
 
+	case "BacktestResult.additions":
+		if e.ComplexityRoot.BacktestResult.Additions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Additions(childComplexity), true
 	case "BacktestResult.baseRate":
 		if e.ComplexityRoot.BacktestResult.BaseRate == nil {
 			break
@@ -2229,12 +2342,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BacktestResult.Churned(childComplexity), true
+	case "BacktestResult.curves":
+		if e.ComplexityRoot.BacktestResult.Curves == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Curves(childComplexity), true
 	case "BacktestResult.customers":
 		if e.ComplexityRoot.BacktestResult.Customers == nil {
 			break
 		}
 
 		return e.ComplexityRoot.BacktestResult.Customers(childComplexity), true
+	case "BacktestResult.customersFitted":
+		if e.ComplexityRoot.BacktestResult.CustomersFitted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.CustomersFitted(childComplexity), true
+	case "BacktestResult.customersThreshold":
+		if e.ComplexityRoot.BacktestResult.CustomersThreshold == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.CustomersThreshold(childComplexity), true
 	case "BacktestResult.detectors":
 		if e.ComplexityRoot.BacktestResult.Detectors == nil {
 			break
@@ -2265,6 +2396,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BacktestResult.Identifiable(childComplexity), true
+	case "BacktestResult.reliability":
+		if e.ComplexityRoot.BacktestResult.Reliability == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Reliability(childComplexity), true
+	case "BacktestResult.reliabilityEverybody":
+		if e.ComplexityRoot.BacktestResult.ReliabilityEverybody == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.ReliabilityEverybody(childComplexity), true
+	case "BacktestResult.reliabilityProduct":
+		if e.ComplexityRoot.BacktestResult.ReliabilityProduct == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.ReliabilityProduct(childComplexity), true
 	case "BacktestResult.report":
 		if e.ComplexityRoot.BacktestResult.Report == nil {
 			break
@@ -2289,6 +2438,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BacktestResult.Seed(childComplexity), true
+	case "BacktestResult.splits":
+		if e.ComplexityRoot.BacktestResult.Splits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Splits(childComplexity), true
+	case "BacktestResult.spreads":
+		if e.ComplexityRoot.BacktestResult.Spreads == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestResult.Spreads(childComplexity), true
 	case "BacktestResult.to":
 		if e.ComplexityRoot.BacktestResult.To == nil {
 			break
@@ -2380,6 +2541,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BacktestRun.Trigger(childComplexity), true
+
+	case "BacktestSplit.calibrationErrorEverybody":
+		if e.ComplexityRoot.BacktestSplit.CalibrationErrorEverybody == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestSplit.CalibrationErrorEverybody(childComplexity), true
+	case "BacktestSplit.calibrationErrorProduct":
+		if e.ComplexityRoot.BacktestSplit.CalibrationErrorProduct == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestSplit.CalibrationErrorProduct(childComplexity), true
+	case "BacktestSplit.detectors":
+		if e.ComplexityRoot.BacktestSplit.Detectors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestSplit.Detectors(childComplexity), true
+	case "BacktestSplit.rulePrecision":
+		if e.ComplexityRoot.BacktestSplit.RulePrecision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestSplit.RulePrecision(childComplexity), true
+	case "BacktestSplit.seed":
+		if e.ComplexityRoot.BacktestSplit.Seed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BacktestSplit.Seed(childComplexity), true
 
 	case "Calibration.after":
 		if e.ComplexityRoot.Calibration.After == nil {
@@ -3105,6 +3297,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CustomerJourney.Status(childComplexity), true
 
+	case "DetectorCurve.detector":
+		if e.ComplexityRoot.DetectorCurve.Detector == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorCurve.Detector(childComplexity), true
+	case "DetectorCurve.precision":
+		if e.ComplexityRoot.DetectorCurve.Precision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorCurve.Precision(childComplexity), true
+	case "DetectorCurve.recall":
+		if e.ComplexityRoot.DetectorCurve.Recall == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorCurve.Recall(childComplexity), true
+
 	case "DetectorResult.about":
 		if e.ComplexityRoot.DetectorResult.About == nil {
 			break
@@ -3177,6 +3388,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DetectorResult.MedianDelayDays(childComplexity), true
+	case "DetectorResult.ownThreshold":
+		if e.ComplexityRoot.DetectorResult.OwnThreshold == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorResult.OwnThreshold(childComplexity), true
 	case "DetectorResult.prAuc":
 		if e.ComplexityRoot.DetectorResult.PrAuc == nil {
 			break
@@ -3213,6 +3430,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DetectorResult.Threshold(childComplexity), true
+
+	case "DetectorSpread.brier":
+		if e.ComplexityRoot.DetectorSpread.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorSpread.Brier(childComplexity), true
+	case "DetectorSpread.detector":
+		if e.ComplexityRoot.DetectorSpread.Detector == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorSpread.Detector(childComplexity), true
+	case "DetectorSpread.leadDays":
+		if e.ComplexityRoot.DetectorSpread.LeadDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorSpread.LeadDays(childComplexity), true
+	case "DetectorSpread.precision":
+		if e.ComplexityRoot.DetectorSpread.Precision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DetectorSpread.Precision(childComplexity), true
 
 	case "DriftAnalysis.approximate":
 		if e.ComplexityRoot.DriftAnalysis.Approximate == nil {
@@ -5432,6 +5674,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ReclusterRun.Trigger(childComplexity), true
 
+	case "Reliability.baseBrier":
+		if e.ComplexityRoot.Reliability.BaseBrier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.BaseBrier(childComplexity), true
+	case "Reliability.baseRate":
+		if e.ComplexityRoot.Reliability.BaseRate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.BaseRate(childComplexity), true
+	case "Reliability.bins":
+		if e.ComplexityRoot.Reliability.Bins == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.Bins(childComplexity), true
+	case "Reliability.brier":
+		if e.ComplexityRoot.Reliability.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.Brier(childComplexity), true
+	case "Reliability.calibrationError":
+		if e.ComplexityRoot.Reliability.CalibrationError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.CalibrationError(childComplexity), true
+	case "Reliability.count":
+		if e.ComplexityRoot.Reliability.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Reliability.Count(childComplexity), true
+
 	case "RenameSegmentPayload.segment":
 		if e.ComplexityRoot.RenameSegmentPayload.Segment == nil {
 			break
@@ -6779,6 +7058,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SnapshotsTaken.Type(childComplexity), true
 
+	case "SplitDetector.brier":
+		if e.ComplexityRoot.SplitDetector.Brier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SplitDetector.Brier(childComplexity), true
+	case "SplitDetector.detector":
+		if e.ComplexityRoot.SplitDetector.Detector == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SplitDetector.Detector(childComplexity), true
+	case "SplitDetector.leadDays":
+		if e.ComplexityRoot.SplitDetector.LeadDays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SplitDetector.LeadDays(childComplexity), true
+	case "SplitDetector.precision":
+		if e.ComplexityRoot.SplitDetector.Precision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SplitDetector.Precision(childComplexity), true
+
+	case "Spread.count":
+		if e.ComplexityRoot.Spread.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Spread.Count(childComplexity), true
+	case "Spread.least":
+		if e.ComplexityRoot.Spread.Least == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Spread.Least(childComplexity), true
+	case "Spread.mean":
+		if e.ComplexityRoot.Spread.Mean == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Spread.Mean(childComplexity), true
+	case "Spread.most":
+		if e.ComplexityRoot.Spread.Most == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Spread.Most(childComplexity), true
+
 	case "Store.alarms":
 		if e.ComplexityRoot.Store.Alarms == nil {
 			break
@@ -7659,8 +7988,12 @@ type BacktestResult {
   to: Date!
   "How many Sundays from the first to the last day."
   weeks: Int!
-  "How many customers were tested; others than those fitted and tuned on."
+  "How many customers were judged; others than those fitted and tuned on."
   customers: Int!
+  "How many customers of the first third models were fitted on."
+  customersFitted: Int!
+  "How many customers of the second third thresholds were chosen on."
+  customersThreshold: Int!
   "How many gaps between purchases were judged: those after a third or later purchase that began on the first day or later."
   gaps: Int!
   "How many of them were churn: silent for longer than rule and horizon together."
@@ -7672,9 +8005,23 @@ type BacktestResult {
   "Whether the history of the fitted third shows when customers leave."
   identifiable: Boolean!
   "Every detector in every class of customers."
-  detectors: [DetectorResult!]! @listSize(assumedSize: 80)
+  detectors: [DetectorResult!]! @listSize(assumedSize: 100)
+  "Precision over recall of every detector that has a score."
+  curves: [DetectorCurve!]! @listSize(assumedSize: 25)
   "The detector with the largest lead; null where none had a lead."
   best: String
+  "Features of segments and drift, each put into the model without it: no_purchase_rfm. Empty without a purchase model."
+  additions: [BacktestAddition!]! @listSize(assumedSize: 5)
+  "How true the churn risk is, recalibrated on the first third: customers with at least three purchases. Null without a purchase model."
+  reliability: Reliability
+  "The same among all customers with a purchase; null without a purchase model."
+  reliabilityEverybody: Reliability
+  "The churn risk as the product calibrates it, by the outcomes of the first third that were known on the last day, among all customers with a purchase; null without a purchase model."
+  reliabilityProduct: Reliability
+  "What each division gave, the first one being the result told here; empty where the customers were divided once."
+  splits: [BacktestSplit!]! @listSize(assumedSize: 100)
+  "The spread over the divisions, of every detector; empty where the customers were divided once."
+  spreads: [DetectorSpread!]! @listSize(assumedSize: 25)
   "Of the churn risk, by tenths of predicted risk: customers with at least three purchases. Empty without a purchase model."
   calibration: [CalibrationBin!]! @listSize(assumedSize: 10)
   "The mean squared error of the churn risk, from 0 to 1; null without a purchase model."
@@ -7693,14 +8040,16 @@ type BacktestResult {
 
 "How one detector did in one class of customers, at the rule's own precision."
 type DetectorResult {
-  "For example days_silent, silent_over_gap, p_alive, no_purchase."
+  "For example days_silent, silent_over_gap, p_alive, no_purchase; alarm_silence and others are the store's alarms."
   detector: String!
   "What it is, in words."
   about: String!
   "The class."
   cadence: CadenceClass!
-  "The score from which it alarms; null where the rule's precision was never reached."
+  "The score from which it alarms; null where the rule's precision was never reached, and for ownThreshold."
   threshold: Float
+  "Whether it alarms by a threshold of its own, and so with a precision of its own: the alarms of the product, with the false-alarm rate that is set unless told otherwise."
+  ownThreshold: Boolean!
   "How many gaps of the class were judged."
   gaps: Int!
   "How many of them were churn."
@@ -7729,6 +8078,100 @@ type DetectorResult {
   prAucEarly: Float
   "The mean squared error, from 0 to 1; null for a detector that is no probability."
   brier: Float
+}
+
+"Precision over recall of one detector, among the judged customers on all days, as columns of equal length."
+type DetectorCurve {
+  "Which."
+  detector: String!
+  "The shares of churn found, from 0 to 1, ascending; about 50 of them."
+  recall: FloatList!
+  "The shares of what was found that is churn, from 0 to 1."
+  precision: FloatList!
+}
+
+"A feature that was put into a model without it, and kept only where that lowers the mean squared error, and not by chance."
+type BacktestAddition {
+  "For example level, drift, directed_drift, baseline_drift."
+  feature: String!
+  "The mean squared error on the second third without it."
+  brierWithout: Float!
+  "The mean squared error on the second third with it."
+  brierWith: Float!
+  "What it lowers the mean squared error by."
+  gain: Float!
+  "The lower end of the gain's 95 % interval, from a bootstrap of customers."
+  gainLow: Float!
+  "The upper end of the gain's 95 % interval."
+  gainHigh: Float!
+  "Whether the detector combined has it: where the whole interval is over 0."
+  kept: Boolean!
+}
+
+"How true probabilities of churn are."
+type Reliability {
+  "The mean squared error, from 0 to 1."
+  brier: Float!
+  "The mean squared error of predicting the share of churn for everybody: what knowing nothing of a customer gives."
+  baseBrier: Float!
+  "The mean distance of predicted and observed risk, from 0 to 1, in ten bins weighted by count."
+  calibrationError: Float!
+  "How many predictions: customers on days."
+  count: Int!
+  "The share of them that was churn, from 0 to 1."
+  baseRate: Float!
+  "By tenths of predicted risk; those without predictions are left out."
+  bins: [CalibrationBin!]! @listSize(assumedSize: 10)
+}
+
+"What one division of the customers gave, on its judged third."
+type BacktestSplit {
+  "It divides the customers."
+  seed: Long!
+  "The precision of the rule on the second third."
+  rulePrecision: Float!
+  "The calibration error among all customers with a purchase, recalibrated on the first third; null without a purchase model."
+  calibrationErrorEverybody: Float
+  "The same as the product calibrates; null without a purchase model."
+  calibrationErrorProduct: Float
+  "Every detector."
+  detectors: [SplitDetector!]! @listSize(assumedSize: 25)
+}
+
+"How one detector did in one division, among all customers."
+type SplitDetector {
+  "Which."
+  detector: String!
+  "The mean days before the rule; null where nothing was churn."
+  leadDays: Float
+  "The share of its alarms that were churn, from 0 to 1; null without alarms."
+  precision: Float
+  "The mean squared error, from 0 to 1; null for a detector that is no probability."
+  brier: Float
+}
+
+"How one detector did over all divisions, among all customers."
+type DetectorSpread {
+  "Which."
+  detector: String!
+  "The mean days before the rule; null where no division has any."
+  leadDays: Spread
+  "The share of its alarms that were churn, from 0 to 1; null where no division has any."
+  precision: Spread
+  "The mean squared error, from 0 to 1; null for a detector that is no probability."
+  brier: Spread
+}
+
+"A value over several divisions."
+type Spread {
+  "In so many divisions there was one."
+  count: Int!
+  "The mean of these."
+  mean: Float!
+  "The least of them."
+  least: Float!
+  "The largest of them."
+  most: Float!
 }
 
 "Customers by their own median gap between purchases."
@@ -7765,6 +8208,8 @@ input BacktestInput {
   warmupDays: Int
   "Drawn by the server unless told; it divides the customers."
   seed: Long
+  "Divide the customers so many times, 1 to 100, by the seeds that follow, and tell the spread; the run takes as many times as long."
+  splits: Int! = 1
   "The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started."
   idempotencyKey: String
 }
@@ -11667,6 +12112,26 @@ func (ec *executionContext) childFields_AxisTimeline(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type AxisTimeline", field.Name)
 }
 
+func (ec *executionContext) childFields_BacktestAddition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "feature":
+		return ec.fieldContext_BacktestAddition_feature(ctx, field)
+	case "brierWithout":
+		return ec.fieldContext_BacktestAddition_brierWithout(ctx, field)
+	case "brierWith":
+		return ec.fieldContext_BacktestAddition_brierWith(ctx, field)
+	case "gain":
+		return ec.fieldContext_BacktestAddition_gain(ctx, field)
+	case "gainLow":
+		return ec.fieldContext_BacktestAddition_gainLow(ctx, field)
+	case "gainHigh":
+		return ec.fieldContext_BacktestAddition_gainHigh(ctx, field)
+	case "kept":
+		return ec.fieldContext_BacktestAddition_kept(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BacktestAddition", field.Name)
+}
+
 func (ec *executionContext) childFields_BacktestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "run":
@@ -11693,6 +12158,10 @@ func (ec *executionContext) childFields_BacktestResult(ctx context.Context, fiel
 		return ec.fieldContext_BacktestResult_weeks(ctx, field)
 	case "customers":
 		return ec.fieldContext_BacktestResult_customers(ctx, field)
+	case "customersFitted":
+		return ec.fieldContext_BacktestResult_customersFitted(ctx, field)
+	case "customersThreshold":
+		return ec.fieldContext_BacktestResult_customersThreshold(ctx, field)
 	case "gaps":
 		return ec.fieldContext_BacktestResult_gaps(ctx, field)
 	case "churned":
@@ -11705,8 +12174,22 @@ func (ec *executionContext) childFields_BacktestResult(ctx context.Context, fiel
 		return ec.fieldContext_BacktestResult_identifiable(ctx, field)
 	case "detectors":
 		return ec.fieldContext_BacktestResult_detectors(ctx, field)
+	case "curves":
+		return ec.fieldContext_BacktestResult_curves(ctx, field)
 	case "best":
 		return ec.fieldContext_BacktestResult_best(ctx, field)
+	case "additions":
+		return ec.fieldContext_BacktestResult_additions(ctx, field)
+	case "reliability":
+		return ec.fieldContext_BacktestResult_reliability(ctx, field)
+	case "reliabilityEverybody":
+		return ec.fieldContext_BacktestResult_reliabilityEverybody(ctx, field)
+	case "reliabilityProduct":
+		return ec.fieldContext_BacktestResult_reliabilityProduct(ctx, field)
+	case "splits":
+		return ec.fieldContext_BacktestResult_splits(ctx, field)
+	case "spreads":
+		return ec.fieldContext_BacktestResult_spreads(ctx, field)
 	case "calibration":
 		return ec.fieldContext_BacktestResult_calibration(ctx, field)
 	case "brier":
@@ -11755,6 +12238,22 @@ func (ec *executionContext) childFields_BacktestRun(ctx context.Context, field g
 		return ec.fieldContext_BacktestRun_result(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BacktestRun", field.Name)
+}
+
+func (ec *executionContext) childFields_BacktestSplit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seed":
+		return ec.fieldContext_BacktestSplit_seed(ctx, field)
+	case "rulePrecision":
+		return ec.fieldContext_BacktestSplit_rulePrecision(ctx, field)
+	case "calibrationErrorEverybody":
+		return ec.fieldContext_BacktestSplit_calibrationErrorEverybody(ctx, field)
+	case "calibrationErrorProduct":
+		return ec.fieldContext_BacktestSplit_calibrationErrorProduct(ctx, field)
+	case "detectors":
+		return ec.fieldContext_BacktestSplit_detectors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BacktestSplit", field.Name)
 }
 
 func (ec *executionContext) childFields_Calibration(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12069,6 +12568,18 @@ func (ec *executionContext) childFields_CustomerJourney(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type CustomerJourney", field.Name)
 }
 
+func (ec *executionContext) childFields_DetectorCurve(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "detector":
+		return ec.fieldContext_DetectorCurve_detector(ctx, field)
+	case "recall":
+		return ec.fieldContext_DetectorCurve_recall(ctx, field)
+	case "precision":
+		return ec.fieldContext_DetectorCurve_precision(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DetectorCurve", field.Name)
+}
+
 func (ec *executionContext) childFields_DetectorResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "detector":
@@ -12079,6 +12590,8 @@ func (ec *executionContext) childFields_DetectorResult(ctx context.Context, fiel
 		return ec.fieldContext_DetectorResult_cadence(ctx, field)
 	case "threshold":
 		return ec.fieldContext_DetectorResult_threshold(ctx, field)
+	case "ownThreshold":
+		return ec.fieldContext_DetectorResult_ownThreshold(ctx, field)
 	case "gaps":
 		return ec.fieldContext_DetectorResult_gaps(ctx, field)
 	case "churned":
@@ -12109,6 +12622,20 @@ func (ec *executionContext) childFields_DetectorResult(ctx context.Context, fiel
 		return ec.fieldContext_DetectorResult_brier(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DetectorResult", field.Name)
+}
+
+func (ec *executionContext) childFields_DetectorSpread(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "detector":
+		return ec.fieldContext_DetectorSpread_detector(ctx, field)
+	case "leadDays":
+		return ec.fieldContext_DetectorSpread_leadDays(ctx, field)
+	case "precision":
+		return ec.fieldContext_DetectorSpread_precision(ctx, field)
+	case "brier":
+		return ec.fieldContext_DetectorSpread_brier(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DetectorSpread", field.Name)
 }
 
 func (ec *executionContext) childFields_DriftAnalysis(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12957,6 +13484,24 @@ func (ec *executionContext) childFields_ReclusterRun(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ReclusterRun", field.Name)
 }
 
+func (ec *executionContext) childFields_Reliability(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "brier":
+		return ec.fieldContext_Reliability_brier(ctx, field)
+	case "baseBrier":
+		return ec.fieldContext_Reliability_baseBrier(ctx, field)
+	case "calibrationError":
+		return ec.fieldContext_Reliability_calibrationError(ctx, field)
+	case "count":
+		return ec.fieldContext_Reliability_count(ctx, field)
+	case "baseRate":
+		return ec.fieldContext_Reliability_baseRate(ctx, field)
+	case "bins":
+		return ec.fieldContext_Reliability_bins(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Reliability", field.Name)
+}
+
 func (ec *executionContext) childFields_RenameSegmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "segment":
@@ -13561,6 +14106,34 @@ func (ec *executionContext) childFields_SnapshotsTaken(ctx context.Context, fiel
 		return ec.fieldContext_SnapshotsTaken_count(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SnapshotsTaken", field.Name)
+}
+
+func (ec *executionContext) childFields_SplitDetector(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "detector":
+		return ec.fieldContext_SplitDetector_detector(ctx, field)
+	case "leadDays":
+		return ec.fieldContext_SplitDetector_leadDays(ctx, field)
+	case "precision":
+		return ec.fieldContext_SplitDetector_precision(ctx, field)
+	case "brier":
+		return ec.fieldContext_SplitDetector_brier(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SplitDetector", field.Name)
+}
+
+func (ec *executionContext) childFields_Spread(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "count":
+		return ec.fieldContext_Spread_count(ctx, field)
+	case "mean":
+		return ec.fieldContext_Spread_mean(ctx, field)
+	case "least":
+		return ec.fieldContext_Spread_least(ctx, field)
+	case "most":
+		return ec.fieldContext_Spread_most(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Spread", field.Name)
 }
 
 func (ec *executionContext) childFields_Store(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

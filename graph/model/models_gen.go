@@ -147,6 +147,24 @@ type AxisPopulationDrift struct {
 	Series []*MembershipSeries `json:"series"`
 }
 
+// A feature that was put into a model without it, and kept only where that lowers the mean squared error, and not by chance.
+type BacktestAddition struct {
+	// For example level, drift, directed_drift, baseline_drift.
+	Feature string `json:"feature"`
+	// The mean squared error on the second third without it.
+	BrierWithout float64 `json:"brierWithout"`
+	// The mean squared error on the second third with it.
+	BrierWith float64 `json:"brierWith"`
+	// What it lowers the mean squared error by.
+	Gain float64 `json:"gain"`
+	// The lower end of the gain's 95 % interval, from a bootstrap of customers.
+	GainLow float64 `json:"gainLow"`
+	// The upper end of the gain's 95 % interval.
+	GainHigh float64 `json:"gainHigh"`
+	// Whether the detector combined has it: where the whole interval is over 0.
+	Kept bool `json:"kept"`
+}
+
 // What to measure.
 type BacktestInput struct {
 	// The store's key.
@@ -159,6 +177,8 @@ type BacktestInput struct {
 	WarmupDays *int `json:"warmupDays,omitempty"`
 	// Drawn by the server unless told; it divides the customers.
 	Seed *int64 `json:"seed,omitempty"`
+	// Divide the customers so many times, 1 to 100, by the seeds that follow, and tell the spread; the run takes as many times as long.
+	Splits int `json:"splits"`
 	// The same key within 24 hours gives the first answer again; with other arguments it is INVALID, and the message names the run that it started.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
@@ -169,6 +189,20 @@ type BacktestPayload struct {
 	Run *BacktestRun `json:"run,omitempty"`
 	// Empty where everything went well; RunInProgressError has the run that is in the way.
 	UserErrors []UserError `json:"userErrors"`
+}
+
+// What one division of the customers gave, on its judged third.
+type BacktestSplit struct {
+	// It divides the customers.
+	Seed int64 `json:"seed"`
+	// The precision of the rule on the second third.
+	RulePrecision float64 `json:"rulePrecision"`
+	// The calibration error among all customers with a purchase, recalibrated on the first third; null without a purchase model.
+	CalibrationErrorEverybody *float64 `json:"calibrationErrorEverybody,omitempty"`
+	// The same as the product calibrates; null without a purchase model.
+	CalibrationErrorProduct *float64 `json:"calibrationErrorProduct,omitempty"`
+	// Every detector.
+	Detectors []*SplitDetector `json:"detectors"`
 }
 
 // Predicted against observed churn.
@@ -407,6 +441,28 @@ type DecimalRange struct {
 	Min *int64 `json:"min,omitempty"`
 	// The greatest, included; open if not given.
 	Max *int64 `json:"max,omitempty"`
+}
+
+// Precision over recall of one detector, among the judged customers on all days, as columns of equal length.
+type DetectorCurve struct {
+	// Which.
+	Detector string `json:"detector"`
+	// The shares of churn found, from 0 to 1, ascending; about 50 of them.
+	Recall []float64 `json:"recall"`
+	// The shares of what was found that is churn, from 0 to 1.
+	Precision []float64 `json:"precision"`
+}
+
+// How one detector did over all divisions, among all customers.
+type DetectorSpread struct {
+	// Which.
+	Detector string `json:"detector"`
+	// The mean days before the rule; null where no division has any.
+	LeadDays *Spread `json:"leadDays,omitempty"`
+	// The share of its alarms that were churn, from 0 to 1; null where no division has any.
+	Precision *Spread `json:"precision,omitempty"`
+	// The mean squared error, from 0 to 1; null for a detector that is no probability.
+	Brier *Spread `json:"brier,omitempty"`
 }
 
 // The drift between two snapshots. It says how far a customer moved, not whether for better or worse. Like drift events it is measured on the roots of the axes, or, where the installation sets DRIFT_LEVEL=leaves, on their leaves.
@@ -1049,6 +1105,22 @@ type ReclusterPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// How true probabilities of churn are.
+type Reliability struct {
+	// The mean squared error, from 0 to 1.
+	Brier float64 `json:"brier"`
+	// The mean squared error of predicting the share of churn for everybody: what knowing nothing of a customer gives.
+	BaseBrier float64 `json:"baseBrier"`
+	// The mean distance of predicted and observed risk, from 0 to 1, in ten bins weighted by count.
+	CalibrationError float64 `json:"calibrationError"`
+	// How many predictions: customers on days.
+	Count int `json:"count"`
+	// The share of them that was churn, from 0 to 1.
+	BaseRate float64 `json:"baseRate"`
+	// By tenths of predicted risk; those without predictions are left out.
+	Bins []*CalibrationBin `json:"bins"`
+}
+
 // Which segment gets which name.
 type RenameSegmentInput struct {
 	// The segment.
@@ -1311,6 +1383,30 @@ type SnapshotsTaken struct {
 	Date engine.Date `json:"date"`
 	// How many.
 	Count int `json:"count"`
+}
+
+// How one detector did in one division, among all customers.
+type SplitDetector struct {
+	// Which.
+	Detector string `json:"detector"`
+	// The mean days before the rule; null where nothing was churn.
+	LeadDays *float64 `json:"leadDays,omitempty"`
+	// The share of its alarms that were churn, from 0 to 1; null without alarms.
+	Precision *float64 `json:"precision,omitempty"`
+	// The mean squared error, from 0 to 1; null for a detector that is no probability.
+	Brier *float64 `json:"brier,omitempty"`
+}
+
+// A value over several divisions.
+type Spread struct {
+	// In so many divisions there was one.
+	Count int `json:"count"`
+	// The mean of these.
+	Mean float64 `json:"mean"`
+	// The least of them.
+	Least float64 `json:"least"`
+	// The largest of them.
+	Most float64 `json:"most"`
 }
 
 // What can be set for a store.
