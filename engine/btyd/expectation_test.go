@@ -79,6 +79,26 @@ func TestExpectedIsFiniteAndRightEverywhere(t *testing.T) {
 	}
 }
 
+// Fits whose parameters run away have two limits in closed form: one chance of dropout for all, and none.
+func TestExpectedAtTheEdge(t *testing.T) {
+	t.Parallel()
+	for _, m := range []float64{0.3, 5, 1000, 1.6e5} {
+		for _, w := range []float64{1e-4, 0.1, 3, 50} {
+			for _, n := range []float64{1.6e5, 2e5, 1e7} {
+				const a = 8e4
+				p := a / (a + n)
+				want := -math.Expm1(-m*math.Log1p(p*w)) / p
+				if got := expectedWhileAlive(m, a, n, w); !(math.Abs(got-want) <= 1e-4*want) {
+					t.Errorf("m %g, w %g, a %g, n %g: %.9g, for one chance %.9g", m, w, a, n, got, want)
+				}
+				if got := expectedWhileAlive(m, 1e-9/n, n, w); !(math.Abs(got-m*w) <= 1e-6*m*w) {
+					t.Errorf("m %g, w %g, n %g: %.9g, without dropout %.9g", m, w, n, got, m*w)
+				}
+			}
+		}
+	}
+}
+
 // Both ways to compute the expectation agree where the first one answers at all.
 func TestSeriesAgreesWithIntegral(t *testing.T) {
 	t.Parallel()

@@ -15,14 +15,14 @@ func anyModel(t *rapid.T) Model {
 	value := func(name string, low, high float64) float64 {
 		return math.Exp(rapid.Float64Range(math.Log(low), math.Log(high)).Draw(t, name))
 	}
-	r, alpha := value("r", 0.01, 1000), value("alpha", 0.01, 1000)
+	r, alpha := value("r", 1e-4, 2e5), value("alpha", 1e-4, 2e5)
 	switch rapid.SampledFrom([]string{"bg_nbd", "mbg_nbd", "pareto_nbd", "nbd"}).Draw(t, "model") {
 	case "bg_nbd":
-		return BGNBD{r, alpha, value("a", 0.01, 100), value("b", 0.01, 1000)}
+		return BGNBD{r, alpha, value("a", 1e-6, 2e5), value("b", 1e-6, 2e5)}
 	case "mbg_nbd":
-		return MBGNBD{r, alpha, value("a", 0.01, 100), value("b", 0.01, 1000)}
+		return MBGNBD{r, alpha, value("a", 1e-6, 2e5), value("b", 1e-6, 2e5)}
 	case "pareto_nbd":
-		return ParetoNBD{r, alpha, value("s", 0.01, 100), value("beta", 0.01, 1000)}
+		return ParetoNBD{r, alpha, value("s", 1e-6, 2e5), value("beta", 1e-6, 2e5)}
 	}
 	return NBD{r, alpha}
 }
