@@ -1,8 +1,10 @@
 package jobs_test
 
 import (
+	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -18,22 +20,29 @@ import (
 )
 
 // TestPhantomDrift refits a store and looks for drift that the refit alone made up: by another seed, and after a fit on 80 % of the
-// customers. It goes through imports, runs and Postgres as a user's work does.
+// customers. It goes through imports, runs and Postgres as a user's work does, with the tenth sample of CDNOW and 400 made-up customers,
+// or, with QUIMBI_PHANTOM=full, with all of CDNOW and the synthetic store as `quimbi demo` makes it, both fitted by default settings.
 func TestPhantomDrift(t *testing.T) {
 	t.Parallel()
+	file, made, params := "cdnow_sample.csv.gz", synth.Options{Seed: 3, Customers: 400, Weeks: 60}, engine.DefaultParams()
+	params.Starts, params.KMax = 2, 5
+	if os.Getenv("QUIMBI_PHANTOM") == "full" {
+		file, made, params = "cdnow_full.csv.gz", synth.Options{Seed: 3}, engine.DefaultParams()
+	}
+	made.End = day(t, "2026-11-20")
 	t.Run("cdnow", func(t *testing.T) {
 		t.Parallel()
 		q, db := newQueue(t)
-		phantom(t, q, db, "cdnow", "1998-06-21", func(store *engine.Store) {
-			_, err := q.Import(t.Context(), store, []jobs.Source{sample(t, "cdnow_sample.csv.gz")}, ingest.Options{}, nil, nil)
+		phantom(t, q, db, params, "cdnow", "1998-06-21", func(store *engine.Store) {
+			_, err := q.Import(t.Context(), store, []jobs.Source{sample(t, file)}, ingest.Options{}, nil, nil)
 			check(t, err)
 		})
 	})
 	t.Run("synthetic", func(t *testing.T) {
 		t.Parallel()
 		q, db := newQueue(t)
-		customers := synth.Shop(synth.Options{Seed: 3, Customers: 400, End: day(t, "2026-11-20"), Weeks: 60}).Customers
-		phantom(t, q, db, "synthetic", "2026-11-15", func(store *engine.Store) {
+		customers := synth.Shop(made).Customers
+		phantom(t, q, db, params, "synthetic", "2026-11-15", func(store *engine.Store) {
 			_, err := db.ImportLines(t.Context(), store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
 				for _, c := range customers {
 					for _, l := range c.Lines {
@@ -50,15 +59,13 @@ func TestPhantomDrift(t *testing.T) {
 }
 
 // phantom imports and fits a store, takes snapshots, and refits it twice: by another seed, and on four fifths of its customers.
-func phantom(t *testing.T, q *jobs.Queue, db *postgres.DB, key, date string, load func(store *engine.Store)) {
+func phantom(t *testing.T, q *jobs.Queue, db *postgres.DB, params engine.Params, key, date string, load func(store *engine.Store)) {
 	t.Helper()
 	ctx := t.Context()
 	store, err := db.EnsureStore(ctx, key)
 	check(t, err)
 	fit := func(seed uint64) *engine.Model {
 		t.Helper()
-		params := engine.DefaultParams()
-		params.Starts, params.KMax = 2, 5
 		day := day(t, date)
 		run, err := q.Recluster(ctx, jobs.ReclusterRequest{Store: store, Params: params, Seed: &seed, AsOf: &day, Trigger: engine.TriggerCLI})
 		check(t, err)
@@ -67,12 +74,21 @@ func phantom(t *testing.T, q *jobs.Queue, db *postgres.DB, key, date string, loa
 		check(t, err)
 		return m.Model
 	}
+	without := jobs.DefaultSettings()
+	without.Workers, without.StoreFeatures = 2, false
+	featureless, err := jobs.NewQueue(db, without, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), clock)
+	check(t, err)
+	features := true // are kept with snapshots
 	load(store)
 	store, err = db.StoreByKey(ctx, key)
 	check(t, err)
 	fit(1)
 	replayed := func(from, to string, version int, conflict jobs.Conflict) *engine.Run {
 		t.Helper()
+		q := q
+		if !features {
+			q = featureless
+		}
 		run, err := q.Replay(ctx, jobs.ReplayRequest{Store: store, Type: engine.Daily, From: day(t, from), To: day(t, to), ModelVersion: version, Conflict: conflict, Trigger: engine.TriggerCLI})
 		check(t, err)
 		check(t, q.Work(ctx, run, nil))
@@ -129,6 +145,20 @@ func phantom(t *testing.T, q *jobs.Queue, db *postgres.DB, key, date string, loa
 		if got[k] != score {
 			t.Errorf("%+v: %v with a refit in between, %v without", k, got[k], score)
 		}
+	}
+	t.Logf("%s: %d customers, %d drift events from one day to the next, with a refit in between and without", key, len(before), len(want))
+
+	// Where features are not kept nothing is known of the customers over a refit, so there is no event; before and behind it there are.
+	features = false
+	replayed(weekBefore, later, 2, jobs.ConflictReplace)
+	run = replayed(later, next, 3, jobs.ConflictReplace)
+	if got := eventsOf(t, db, store); len(got) != 0 || run.Events != 0 {
+		t.Errorf("%s: without features a refit brings %d drift events", key, len(got))
+	}
+	replayed(weekBefore, later, 3, jobs.ConflictReplace)
+	replayed(later, next, 3, jobs.ConflictReplace)
+	if got := eventsOf(t, db, store); !maps.Equal(got, want) {
+		t.Errorf("%s: without features, under one model, there are %d drift events, with them %d", key, len(got), len(want))
 	}
 }
 
@@ -191,7 +221,7 @@ type eventKey struct {
 
 func eventsOf(t *testing.T, db *postgres.DB, store *engine.Store) map[eventKey]float64 {
 	t.Helper()
-	q := postgres.DriftQuery{From: 0, To: 100_000, Window: postgres.Window{Limit: 100_000}}
+	q := postgres.DriftQuery{From: 0, To: 100_000, Window: postgres.Window{Limit: 1_000_000}}
 	found, err := db.DriftFeed(t.Context(), []int32{store.ID}, q)
 	check(t, err)
 	events := map[eventKey]float64{}
