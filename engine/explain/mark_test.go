@@ -56,3 +56,17 @@ func TestMarkBits(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkMarks is what a customer more costs whoever writes present states.
+func BenchmarkMarks(b *testing.B) {
+	table, m := shop()
+	marker, scorer := NewMarker(m), m.NewScorer()
+	prints := make([]engine.Thumbprint, table.Len())
+	for i := range prints {
+		scorer.Score(int(table.Purchases[i]), table.Row(i), &prints[i])
+	}
+	for n := 0; b.Loop(); n++ {
+		i := n % table.Len()
+		marker.Marks(prints[i], int(table.Purchases[i]), table.Row(i))
+	}
+}
