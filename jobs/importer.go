@@ -296,6 +296,7 @@ func lineOf(r *ingest.Record) *postgres.ImportLine {
 	return &postgres.ImportLine{Customer: r.Customer, HasDiscount: r.HasDiscount, Line: engine.Line{
 		OrderKey: r.OrderKey, Number: r.LineNo, OrderedAt: r.OrderedAt, SKU: r.SKU, Category: r.Category, Quantity: r.Quantity,
 		NetCents: r.NetCents, DiscountCents: r.DiscountCents, RefundCents: r.RefundCents, RefundedAt: r.RefundedAt,
+		CancelledAt: r.CancelledAt,
 	}}
 }
 

@@ -44,6 +44,7 @@ type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Serve the API and do the scheduled work."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema up to date, back a step, or list the steps."`
 	Import    importCommand    `cmd:"" help:"Import order files into a store."`
+	Export    exportCommand    `cmd:"" help:"Write the orders of a store as a file that import reads back."`
 	Recluster reclusterCommand `cmd:"" help:"Fit a new model of a store's customers."`
 	Segments  segmentsCommand  `cmd:"" help:"List the segments of a store's customers, down to the leaves."`
 	Snapshot  snapshotCommand  `cmd:"" help:"Take a snapshot of all customers of a store."`

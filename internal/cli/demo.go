@@ -157,7 +157,7 @@ func freshStore(a *app, o *office, source string) (*engine.Store, error) {
 // orderFile gives a shop's orders as the file that a shop would export.
 func orderFile(shop *synth.Result) io.ReadCloser {
 	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(ingest.WriteNormalised(writer, records(shop))) }()
+	go func() { writer.CloseWithError(ingest.WriteNormalised(writer, "", records(shop))) }()
 	return reader
 }
 

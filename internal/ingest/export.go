@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// exportHeader is the normalised format with two columns more, so that a refund's amount and time are not lost.
-const exportHeader = "store_id,customer_id,order_id,ordered_at,sku,category,quantity,unit_price,discount,refunded,refund_amount,refunded_at\n"
+// exportHeader is the normalised format with columns more, so that nothing is lost: of refunds, of cancelled orders, of values that no
+// unit price makes, of the keys of lines without an order id, and the currency.
+const exportHeader = "store_id,customer_id,order_id,ordered_at,sku,category,quantity,unit_price,discount,refunded,refund_amount,refunded_at,value,cancelled_at,currency,line_key\n"
 
-// WriteNormalised writes records as a normalised file. Lines of an order must come in the order of their LineNo; then Read
-// gives every record again with the same key and the same values, so importing the file changes nothing.
-func WriteNormalised(w io.Writer, records iter.Seq2[Record, error]) error {
+// WriteNormalised writes records with amounts in a currency, which may be empty, as a normalised file. Lines of an order must come in
+// the order of their LineNo; then Read gives every record again with the same key and the same values, so importing the
+// file changes nothing.
+func WriteNormalised(w io.Writer, currency string, records iter.Seq2[Record, error]) error {
 	b := bufio.NewWriterSize(w, 64<<10)
 	if _, err := b.WriteString(exportHeader); err != nil {
 		return err
@@ -25,7 +27,7 @@ func WriteNormalised(w io.Writer, records iter.Seq2[Record, error]) error {
 		if err != nil {
 			return err
 		}
-		line = appendRecord(line[:0], &r)
+		line = appendRecord(line[:0], &r, currency)
 		if _, err := b.Write(line); err != nil {
 			return err
 		}
@@ -33,15 +35,20 @@ func WriteNormalised(w io.Writer, records iter.Seq2[Record, error]) error {
 	return b.Flush()
 }
 
-func appendRecord(b []byte, r *Record) []byte {
+func appendRecord(b []byte, r *Record, currency string) []byte {
 	for _, text := range []string{r.Store, r.Customer, r.OrderID} {
 		b = append(appendText(b, text), ',')
 	}
-	b = append(r.OrderedAt.UTC().AppendFormat(b, time.RFC3339Nano), ',')
+	b = append(appendTime(b, r.OrderedAt), ',')
 	b = append(appendText(b, r.SKU), ',')
 	b = append(appendText(b, r.Category), ',')
 	b = append(strconv.AppendInt(b, int64(r.Quantity), 10), ',')
-	b = append(appendPrice(b, r.NetCents+r.DiscountCents, int64(r.Quantity)), ',')
+	gross := r.NetCents + r.DiscountCents
+	priced := gross == 0 || (gross > 0) == (r.Quantity > 0) // else it was no unit price that made the value
+	if priced {
+		b = appendPrice(b, gross, int64(r.Quantity))
+	}
+	b = append(b, ',')
 	if r.HasDiscount {
 		b = appendCents(b, r.DiscountCents)
 	}
@@ -55,10 +62,43 @@ func appendRecord(b []byte, r *Record) []byte {
 	}
 	b = append(b, ',')
 	if r.RefundCents > 0 && !r.RefundedAt.IsZero() {
-		b = r.RefundedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = appendTime(b, r.RefundedAt)
+	}
+	b = append(b, ',')
+	if !priced {
+		b = appendCents(b, r.NetCents)
+	}
+	b = append(b, ',')
+	if !r.CancelledAt.IsZero() {
+		b = appendTime(b, r.CancelledAt)
+	}
+	b = append(append(append(b, ','), currency...), ',')
+	if r.OrderID == "" {
+		b = append(b, r.OrderKey...)
 	}
 	return append(b, '\n')
 }
+
+// WriteProducts writes what is known of articles as a table that ReadProducts reads: SKU and category.
+func WriteProducts(w io.Writer, products iter.Seq2[[2]string, error]) error {
+	b := bufio.NewWriter(w)
+	if _, err := b.WriteString("sku,category\n"); err != nil {
+		return err
+	}
+	var line []byte
+	for p, err := range products {
+		if err != nil {
+			return err
+		}
+		line = append(appendText(append(appendText(line[:0], p[0]), ','), p[1]), '\n')
+		if _, err := b.Write(line); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
+}
+
+func appendTime(b []byte, at time.Time) []byte { return at.UTC().AppendFormat(b, time.RFC3339Nano) }
 
 // appendText quotes a value where it must be.
 func appendText(b []byte, s string) []byte {

@@ -29,7 +29,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		var b bytes.Buffer
-		if err := WriteNormalised(&b, sequence(first.records)); err != nil {
+		if err := WriteNormalised(&b, "", sequence(first.records)); err != nil {
 			t.Fatal(err)
 		}
 		again, err := readAll(t, bytes.NewReader(b.Bytes()), Options{})

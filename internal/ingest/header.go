@@ -41,6 +41,8 @@ const (
 	fieldStore
 	fieldStatus
 	fieldCurrency
+	fieldCancelledAt
+	fieldLineKey
 	fieldCount
 )
 
@@ -62,6 +64,8 @@ var names = [fieldCount][]string{
 	fieldStore:        {"store_id"},
 	fieldStatus:       {"status", "order status"},
 	fieldCurrency:     {"currency", "order currency"},
+	fieldCancelledAt:  {"cancelled_at", "canceled at"},
+	fieldLineKey:      {"line_key"},
 }
 
 // shortNames are further names of fields in a mapping.

@@ -40,6 +40,8 @@ type Record struct {
 	// source does not say when.
 	RefundCents int64
 	RefundedAt  time.Time
+	// CancelledAt is from when on the line counts no more; zero where it stands.
+	CancelledAt time.Time
 	// KnowsReturns tells that the source says whether this line was returned, or that it is itself a return.
 	KnowsReturns bool
 	// Store is what the row's store_id column says; empty where there is none.

@@ -40,7 +40,8 @@ type keyMaker struct {
 	buffer   []byte
 }
 
-// name gives the record its OrderKey and, unless its order came in one piece and its lines are counted, its LineNo. What may change later without making it another line, its category and its
+// name gives the record its OrderKey, where it has none from an export, and, unless its order came in one piece and its lines are
+// counted, its LineNo. What may change later without making it another line, its category and its
 // refund, is no part of a made key.
 func (k *keyMaker) name(r *Record) {
 	if r.OrderID != "" {
@@ -55,6 +56,10 @@ func (k *keyMaker) name(r *Record) {
 			k.hash = binary.LittleEndian.Uint64(sum[:])
 		}
 		r.OrderKey, r.LineNo = k.orderKey, k.lines.add(k.hash)
+		return
+	}
+	if hash, ok := madeHash(r.OrderKey); ok {
+		r.LineNo = k.lines.add(hash)
 		return
 	}
 	at := r.OrderedAt
@@ -73,6 +78,18 @@ func (k *keyMaker) name(r *Record) {
 	key[0] = madeKey
 	base64.RawURLEncoding.Encode(key[1:], sum[:12])
 	r.OrderKey, r.LineNo = string(key[:]), k.lines.add(binary.LittleEndian.Uint64(sum[:]))
+}
+
+// madeHash gives the number by which lines with a made key are counted; ok is false for what is no such key.
+func madeHash(key string) (hash uint64, ok bool) {
+	if len(key) != 1+16 || key[0] != madeKey {
+		return 0, false
+	}
+	sum, err := base64.RawURLEncoding.DecodeString(key[1:])
+	if err != nil {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(sum), true
 }
 
 // tally counts how often 64-bit hashes were seen, in 8 bytes each: the upper 54 bits name the hash, the lower 10 count, and

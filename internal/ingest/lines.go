@@ -70,7 +70,7 @@ func readLines(sc *scanner, h *header, o *Options, s *sink) error {
 		if f == nil {
 			err = s.keep(&rec)
 		} else {
-			err = s.drop(r.line, f, rec.OrderID, printable(r.raw))
+			err = s.dropOf(rec.CancelledAt, r.line, f, rec.OrderID, printable(r.raw))
 		}
 		if err = cmp.Or(err, p.numbers.contradiction()); err != nil {
 			return err
@@ -135,6 +135,9 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 	if isEmpty(customer) {
 		return &fault{ReasonGuest, "no customer"}
 	}
+	if f := p.cancelled(r, rec); f != nil {
+		return f
+	}
 	if f := p.statuses.check(p.get(r, fieldStatus)); f != nil {
 		return f
 	}
@@ -155,7 +158,41 @@ func (p *lineReader) record(r *row, rec *Record) *fault {
 	if f := p.amounts(r, rec); f != nil {
 		return f
 	}
-	return p.refund(r, rec)
+	if f := p.refund(r, rec); f != nil {
+		return f
+	}
+	return p.lineKey(r, rec)
+}
+
+// cancelled reads from when on the line counts no more. Up to then it was a purchase, so it is kept, unless its status says that
+// it is none.
+func (p *lineReader) cancelled(r *row, rec *Record) *fault {
+	text := p.get(r, fieldCancelledAt)
+	if len(text) == 0 {
+		return nil
+	}
+	at, _, f := p.clock.read(text)
+	if f == nil {
+		f = checkDate(at, p.latest)
+	}
+	if f == nil {
+		rec.CancelledAt = at
+	}
+	return f
+}
+
+// lineKey takes the key of a line without an order id from an export: the store may know it by a time that was read in another
+// zone.
+func (p *lineReader) lineKey(r *row, rec *Record) *fault {
+	text := p.get(r, fieldLineKey)
+	if len(text) == 0 || rec.OrderID != "" {
+		return nil
+	}
+	if _, ok := madeHash(string(text)); !ok {
+		return &fault{ReasonUnreadable, "line_key is not one that an export gave: " + quote(text)}
+	}
+	rec.OrderKey = string(text)
+	return nil
 }
 
 // time reads when the order was placed.

@@ -24,3 +24,6 @@ const (
 	ActiveDriftsSQL   = activeDrifts
 	MarkDeviationsSQL = markDeviations
 )
+
+// StoreTables are the tables that ForgetStore empties.
+var StoreTables = storeTables

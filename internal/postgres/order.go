@@ -16,6 +16,7 @@ type ImportLine struct {
 	Customer string
 	engine.Line
 	HasDiscount bool
+	// CancelledAt makes it a line that counts until then; one that is cancelled again keeps the first time.
 	// Withdrawn makes it no line: the stored lines of OrderKey count no more from CancelledAt on; where that is zero they
 	// never counted, and go. An order that has lines in the same import stays.
 	Withdrawn bool
@@ -57,9 +58,10 @@ INSERT INTO touched SELECT customer_id, ordered_at, true, order_key FROM (SELECT
 // is known from the import on that first told of so much; one that came with the line counts from the order's time.
 const findChanges = `-- name: FindChanges
 CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
-SELECT s.customer_key, s.order_key, s.line_no, s.ordered_at, s.sku, k.category, s.quantity, s.net_cents, s.discount_cents, s.refund_cents, k.refunded_at,
-  o.customer_id AS old_customer, o.order_key IS NOT NULL AND r.revised AS revised,
-  CASE WHEN o.order_key IS NULL OR o.cancelled_at IS NOT NULL OR r.revised THEN least(o.ordered_at, s.ordered_at) ELSE coalesce(least(
+SELECT s.customer_key, s.order_key, s.line_no, s.ordered_at, s.sku, k.category, s.quantity, s.net_cents, s.discount_cents, s.refund_cents,
+  k.refunded_at, k.cancelled_at,
+  o.customer_id AS old_customer, o.order_key IS NOT NULL AND (r.revised OR o.cancelled_at IS NULL AND k.cancelled_at IS NOT NULL) AS revised,
+  CASE WHEN o.order_key IS NULL OR o.cancelled_at IS DISTINCT FROM k.cancelled_at OR r.revised THEN least(o.ordered_at, s.ordered_at) ELSE coalesce(least(
     CASE WHEN o.refund_cents <> 0 THEN coalesce(o.refunded_at, o.ordered_at) END,
     CASE WHEN s.refund_cents <> 0 THEN coalesce(k.refunded_at, s.ordered_at) END), o.ordered_at) END AS known_at
 FROM stage s LEFT JOIN (customer_order o JOIN customer c ON c.store_id = o.store_id AND c.customer_id = o.customer_id)
@@ -69,11 +71,13 @@ CROSS JOIN LATERAL (SELECT
   coalesce(s.category, CASE WHEN o.sku IS NOT DISTINCT FROM s.sku THEN o.category END, p.category) AS category,
   CASE WHEN s.refund_cents = 0 OR s.refunded_at IS NOT NULL OR o.order_key IS NULL THEN s.refunded_at
     WHEN s.refund_cents <= o.refund_cents THEN o.refunded_at
-    ELSE greatest(s.ordered_at, '%[2]s'::timestamptz) END AS refunded_at) k
+    ELSE greatest(s.ordered_at, '%[2]s'::timestamptz) END AS refunded_at,
+  CASE WHEN s.cancelled_at IS NOT NULL THEN coalesce(o.cancelled_at, s.cancelled_at) END AS cancelled_at) k
 CROSS JOIN LATERAL (SELECT
   (c.customer_key, o.ordered_at, o.sku, o.category, o.quantity, o.net_cents, o.discount_cents) IS DISTINCT FROM
   (s.customer_key, s.ordered_at, s.sku, k.category, s.quantity, s.net_cents, s.discount_cents) AS revised) r
-WHERE o.order_key IS NULL OR r.revised OR o.cancelled_at IS NOT NULL OR (o.refund_cents, o.refunded_at) IS DISTINCT FROM (s.refund_cents, k.refunded_at)`
+WHERE o.order_key IS NULL OR r.revised OR
+  (o.refund_cents, o.refunded_at, o.cancelled_at) IS DISTINCT FROM (s.refund_cents, k.refunded_at, k.cancelled_at)`
 
 // New customers get their numbers in the order of their keys, so that the same file gives the same numbers.
 const mergeCustomers = `-- name: MergeCustomers
@@ -84,14 +88,14 @@ ORDER BY customer_key COLLATE "C"
 ON CONFLICT (store_id, customer_key) DO NOTHING`
 
 const mergeLines = `-- name: MergeLines
-INSERT INTO customer_order (store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at)
-SELECT $1, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at
+INSERT INTO customer_order (store_id, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at, cancelled_at)
+SELECT $1, order_key, line_no, customer_id, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at, cancelled_at
 FROM changed JOIN customer c ON c.store_id = $1 AND c.customer_key = changed.customer_key
 ORDER BY customer_id, ordered_at, order_key, line_no
 ON CONFLICT (store_id, order_key, line_no) DO UPDATE SET
   customer_id = excluded.customer_id, ordered_at = excluded.ordered_at, sku = excluded.sku, category = excluded.category, quantity = excluded.quantity,
   net_cents = excluded.net_cents, discount_cents = excluded.discount_cents, refund_cents = excluded.refund_cents, refunded_at = excluded.refunded_at,
-  cancelled_at = NULL`
+  cancelled_at = excluded.cancelled_at`
 
 const touchChanged = `-- name: TouchChanged
 INSERT INTO touched

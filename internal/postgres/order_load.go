@@ -69,7 +69,11 @@ func loadOrders(ctx context.Context, tx *Tx, store *engine.Store, fill Fill) (li
 		lines++
 		said.see(l)
 		row = appendLine(row[:0], l)
-		return sorter.Add(&linesort.Line{Key: l.Customer, At: l.OrderedAt.UnixMicro(), Value: l.NetCents - l.RefundCents, Bought: l.Quantity > 0, Row: row})
+		sorted := linesort.Line{Key: l.Customer, At: l.OrderedAt.UnixMicro(), Row: row}
+		if l.CancelledAt.IsZero() { // else it counts for nothing now
+			sorted.Value, sorted.Bought = l.NetCents-l.RefundCents, l.Quantity > 0
+		}
+		return sorter.Add(&sorted)
 	})
 	if err != nil {
 		return 0, err

@@ -75,6 +75,9 @@ func (b orderBook) take(lines []postgres.ImportLine, products map[string]string,
 				}
 			}
 		}
+		if there && !l.CancelledAt.IsZero() && !old.CancelledAt.IsZero() {
+			l.CancelledAt = old.CancelledAt
+		}
 		if !there || old != l {
 			b[key] = l
 			changed++
@@ -125,6 +128,9 @@ func randomLines(random *rand.Rand) (lines []postgres.ImportLine) {
 			if l.RefundCents = int64(50 * (1 + random.IntN(3))); random.IntN(2) == 0 {
 				l.RefundedAt = l.OrderedAt.Add(36 * time.Hour)
 			}
+		}
+		if random.IntN(5) == 0 {
+			l.CancelledAt = l.OrderedAt.Add(time.Duration(random.IntN(90)) * time.Hour)
 		}
 		return l
 	}
@@ -275,7 +281,7 @@ func TestImports(t *testing.T) {
 			lines := randomLines(random)
 			present := engine.Store{Zone: time.UTC, LastAt: book.lastPurchase()}
 			for _, l := range lines {
-				if !l.Withdrawn && l.Quantity > 0 && l.OrderedAt.After(present.LastAt) {
+				if !l.Withdrawn && l.CancelledAt.IsZero() && l.Quantity > 0 && l.OrderedAt.After(present.LastAt) {
 					present.LastAt = l.OrderedAt
 				}
 			}
@@ -465,5 +471,27 @@ func TestImportFails(t *testing.T) {
 		}
 		_, err := db.ImportLines(t.Context(), store, fillWith(lines))
 		check(t, err)
+	}
+}
+
+// TestForgetStore holds that a store is removed from every table: a new one must be named for it.
+func TestForgetStore(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.DB(t)
+	db := postgres.New(pool)
+	own, other := twoStores(t, db)
+	tables := namesOf(t, pool, storeTables, false)
+	for _, table := range tables {
+		if table != "customer_order" && !slices.Contains(postgres.StoreTables, table) {
+			t.Errorf("ForgetStore leaves %s alone", table)
+		}
+	}
+	check(t, db.ForgetStore(t.Context(), own.ID))
+	for _, table := range tables {
+		var left, kept int
+		check(t, pool.QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE store_id = $1), count(*) FILTER (WHERE store_id = $2) FROM "+table, own.ID, other.ID).Scan(&left, &kept))
+		if left > 0 || kept == 0 && slices.Contains([]string{"store", "customer", "customer_order", "run"}, table) {
+			t.Errorf("%s has %d rows of the store that is forgotten, and %d of another", table, left, kept)
+		}
 	}
 }

@@ -40,7 +40,8 @@ func (db *DB) SilentCustomers(ctx context.Context, q SilentQuery) (customers []*
 // storeTables are the tables with rows of stores, the store's own last, but for that of its orders.
 var storeTables = []string{
 	"drift_event", "snapshot", "customer_state", "segment_model", "feature_reference", "customer", "retention_override", "erasure", "run",
-	"touched_customer", "mutation_answer", "shop_event", "shop_order", "access_token", "audit_entry", "store",
+	"touched_customer", "mutation_answer", "shop_event", "shop_order", "product", "alarm", "alarm_watch", "backtest", "customer_drift", "drift_spread",
+	"segment_transition", "access_token", "audit_entry", "store",
 }
 
 // ForgetStore removes a store with all that is known of it.

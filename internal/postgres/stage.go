@@ -19,13 +19,13 @@ type Fill func(yield func(*ImportLine) error) (engine.Columns, error)
 // stageColumns are the columns of a stage, the table that the lines of an import come to first.
 const stageColumns = ` (
   customer_key text NOT NULL, order_key text NOT NULL, line_no int NOT NULL, ordered_at timestamptz NOT NULL, sku text, category text,
-  quantity int NOT NULL, net_cents bigint NOT NULL, discount_cents bigint, refund_cents bigint NOT NULL, refunded_at timestamptz
+  quantity int NOT NULL, net_cents bigint NOT NULL, discount_cents bigint, refund_cents bigint NOT NULL, refunded_at timestamptz, cancelled_at timestamptz
 )`
 
 // lineColumns are those of a line that do not tell whose it is, as appendLine writes them; lineWidth is their number.
 const (
-	lineColumns = `order_key, line_no, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at`
-	lineWidth   = 10
+	lineColumns = `order_key, line_no, ordered_at, sku, category, quantity, net_cents, discount_cents, refund_cents, refunded_at, cancelled_at`
+	lineWidth   = 11
 )
 
 const copyToStage = `COPY stage (customer_key, ` + lineColumns + `) FROM STDIN (FORMAT binary)`
@@ -52,7 +52,7 @@ func copyStage(ctx context.Context, tx *Tx, fill Fill) (staged, error) {
 				return nil
 			}
 			result.articles.see(l)
-			if l.Quantity > 0 && l.OrderedAt.After(result.last) {
+			if l.Quantity > 0 && l.CancelledAt.IsZero() && l.OrderedAt.After(result.last) {
 				result.last = l.OrderedAt
 			}
 			row = appendLine(appendText(binary.BigEndian.AppendUint16(row[:0], 1+lineWidth), l.Customer), l)
@@ -103,10 +103,15 @@ func appendLine(b []byte, l *ImportLine) []byte {
 		b = appendNull(b)
 	}
 	b = appendInt8(b, l.RefundCents)
-	if l.RefundedAt.IsZero() {
+	return appendKnown(appendKnown(b, l.RefundedAt), l.CancelledAt)
+}
+
+// appendKnown writes NULL for a time that is not known.
+func appendKnown(b []byte, t time.Time) []byte {
+	if t.IsZero() {
 		return appendNull(b)
 	}
-	return appendTime(b, l.RefundedAt)
+	return appendTime(b, t)
 }
 
 func appendText(b []byte, text string) []byte {
