@@ -20,6 +20,10 @@ type Prediction struct {
 	Warnings []string
 	// ChurnRisk is NoPurchase after calibration, never 0 or 1.
 	ChurnRisk float64
+	// Drift is how far the customer's risk level lies from the customer's own baseline; nil where there is none, and where it does not count.
+	// DriftEffect is what it adds to ChurnRisk.
+	Drift       *float64
+	DriftEffect float64
 	// NoPurchase is the probability of no purchase within the horizon.
 	NoPurchase float64
 	PAlive     *float64
@@ -53,14 +57,20 @@ const (
 // NextOrderProbability is the share of active customers whose next purchase falls in the interval of NextOrder.
 func NextOrderProbability() float64 { return nextOrderShare }
 
+// CountsDrift tells whether churn risk depends on drift, which then has to be given. A nil predictor's does not.
+func (p *Predictor) CountsDrift() bool {
+	return p.Fault() == PredictionGiven && p.Calibration.Drift != 0
+}
+
 // Scores are the two numbers of a snapshot; nil where no model could be fitted. The history is that of the
-// purchases by then, and not empty.
-func (p *Predictor) Scores(h PurchaseHistory, asOf Date) (churnRisk *float64, ltvCents *int64) {
+// purchases by then, and not empty. drift is the deviation from the customer's own baseline (risk.Lookback), nil where there is
+// none; it is not looked at unless it counts.
+func (p *Predictor) Scores(h PurchaseHistory, asOf Date, drift *float64) (churnRisk *float64, ltvCents *int64) {
 	if p.Fault() != PredictionGiven || h.Purchases == 0 {
 		return nil, nil
 	}
 	repeats, m := h.Repeats(asOf), p.Purchases.Predictor()
-	risk := p.Calibration.Apply(m.NoPurchase(repeats, p.horizonWeeks()))
+	risk := p.Calibration.Apply(m.NoPurchase(repeats, p.horizonWeeks()), drift)
 	_, ltvCents, _ = p.value(m, h, repeats)
 	return &risk, ltvCents
 }
@@ -117,8 +127,8 @@ func (p *Predictor) Fault() PredictionReason {
 }
 
 // Predict says what is to be expected as of a day of a customer who has made these purchases by then. A reason is given in
-// place of a prediction where there is none.
-func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, PredictionReason) {
+// place of a prediction where there is none. drift is as in Scores.
+func (p *Predictor) Predict(purchases []Purchase, asOf Date, drift *float64) (*Prediction, PredictionReason) {
 	if reason := p.Fault(); reason != PredictionGiven {
 		return nil, reason
 	}
@@ -133,7 +143,10 @@ func (p *Predictor) Predict(purchases []Purchase, asOf Date) (*Prediction, Predi
 		NoPurchase: m.NoPurchase(repeats, weeks), Expected: m.Expected(repeats, weeks),
 		DaysSilent: int(asOf - h.LastAt), Next: nextOrder(m, repeats, asOf), ValueReason: p.SpendReason,
 	}
-	d.ChurnRisk = p.Calibration.Apply(d.NoPurchase)
+	d.ChurnRisk = p.Calibration.Apply(d.NoPurchase, drift)
+	if p.CountsDrift() && drift != nil {
+		d.Drift, d.DriftEffect = drift, d.ChurnRisk-p.Calibration.Apply(d.NoPurchase, nil)
+	}
 	if d.Identifiable {
 		alive := m.PAlive(repeats)
 		d.PAlive = &alive
@@ -179,7 +192,7 @@ func (d *Prediction) Explanation() string {
 		text = fmt.Sprintf("Usually %s between orders, silent for %d: such a gap happens to %s of active customers like this.",
 			days(*d.UsualGapDays), d.DaysSilent, percent(*d.GapProbability))
 	}
-	text += fmt.Sprintf(" The chance of no order in the next %s is %s", days(float64(d.HorizonDays)), percent(d.ChurnRisk))
+	text += fmt.Sprintf(" The chance of no order in the next %s is %s%s", days(float64(d.HorizonDays)), percent(d.ChurnRisk), d.driftInWords())
 	if d.TakenAsActive {
 		return text + "; every customer counts as active here, since the store's history does not show when customers leave."
 	}
@@ -187,6 +200,20 @@ func (d *Prediction) Explanation() string {
 		return text + "; whether it is a customer still is not told, since the purchase model does not quite fit the store's history."
 	}
 	return text + fmt.Sprintf(", and that of being a customer still is %s.", percent(*d.PAlive))
+}
+
+// noticeable is from which effect on the chance on drift is worth a word.
+const noticeable = 0.02
+
+func (d *Prediction) driftInWords() string {
+	if math.Abs(d.DriftEffect) < noticeable {
+		return ""
+	}
+	level := "higher"
+	if d.DriftEffect < 0 {
+		level = "lower"
+	}
+	return fmt.Sprintf(" (%s by purchases alone: the customer stands where risk is %s than in its own past year)", percent(d.ChurnRisk-d.DriftEffect), level)
 }
 
 func days(n float64) string {

@@ -42,7 +42,7 @@ func bought(days ...int) []Purchase {
 func TestPredict(t *testing.T) {
 	t.Parallel()
 	p := cdnowPredictor()
-	d, reason := p.Predict(bought(272, 242, 221, 58), predictionDay)
+	d, reason := p.Predict(bought(272, 242, 221, 58), predictionDay, nil)
 	if d == nil {
 		t.Fatal(reason)
 	}
@@ -78,17 +78,21 @@ func TestScoresAreThoseOfThePrediction(t *testing.T) {
 		value := func(name string) float64 { return math.Exp(rapid.Float64Range(-6, 6).Draw(t, name)) }
 		p.Purchases.Model = btyd.MBGNBD{R: value("r"), Alpha: value("alpha"), A: value("a"), B: value("b")}
 		p.Purchases.Identifiable = rapid.Bool().Draw(t, "identifiable")
-		p.Calibration = Calibration{rapid.Float64Range(-3, 3).Draw(t, "c0"), rapid.Float64Range(0, 3).Draw(t, "c1")}
+		p.Calibration = Calibration{rapid.Float64Range(-3, 3).Draw(t, "c0"), rapid.Float64Range(0, 3).Draw(t, "c1"), rapid.SampledFrom([]float64{0, 8, -3}).Draw(t, "beta")}
+		drift := rapid.Ptr(rapid.Float64Range(-1, 1), true).Draw(t, "drift")
 		var days []int
 		for at := rapid.IntRange(1, 3000).Draw(t, "first"); at > 0 && len(days) < 40; at -= rapid.IntRange(1, 1500).Draw(t, "gap") {
 			days = append(days, at)
 		}
 		purchases := bought(days...)
-		d, reason := p.Predict(purchases, predictionDay)
+		d, reason := p.Predict(purchases, predictionDay, drift)
 		if d == nil {
 			t.Fatal(reason)
 		}
-		risk, ltv := p.Scores(HistoryOf(purchases), predictionDay)
+		risk, ltv := p.Scores(HistoryOf(purchases), predictionDay, drift)
+		if without, _ := p.Scores(HistoryOf(purchases), predictionDay, nil); math.Abs(*risk-d.DriftEffect-*without) > 1e-15 || (d.Drift != nil) != (drift != nil && p.CountsDrift()) {
+			t.Errorf("drift %v adds %g to %g, which makes %g", d.Drift, d.DriftEffect, *without, *risk)
+		}
 		if *risk != d.ChurnRisk || *ltv != *d.LTVCents {
 			t.Errorf("scores %g and %d, prediction %g and %d", *risk, *ltv, d.ChurnRisk, *d.LTVCents)
 		}
@@ -112,7 +116,7 @@ func TestDropoutNotIdentifiable(t *testing.T) {
 	t.Parallel()
 	p := cdnowPredictor()
 	p.Purchases.Identifiable, p.Purchases.Reason, p.Purchases.Fallback = false, "this history does not show dropout", &btyd.NBD{R: 0.5, Alpha: 6}
-	d, _ := p.Predict(bought(100), predictionDay)
+	d, _ := p.Predict(bought(100), predictionDay, nil)
 	if d.PAlive != nil || d.Identifiable || d.IdentifiableReason != p.Purchases.Reason {
 		t.Errorf("%+v", d)
 	}
@@ -129,9 +133,9 @@ func TestDropoutNotIdentifiable(t *testing.T) {
 func TestParametersAtTheEdge(t *testing.T) {
 	t.Parallel()
 	p := cdnowPredictor()
-	before, _ := p.Predict(bought(100), predictionDay)
+	before, _ := p.Predict(bought(100), predictionDay, nil)
 	p.Purchases.Identifiable, p.Purchases.Reason = false, "all customers buy at about the same rate"
-	d, _ := p.Predict(bought(100), predictionDay)
+	d, _ := p.Predict(bought(100), predictionDay, nil)
 	if d.PAlive != nil || d.Identifiable || d.TakenAsActive || d.NoPurchase != before.NoPurchase {
 		t.Errorf("%+v, before %+v", d, before)
 	}
@@ -145,7 +149,7 @@ func TestWarnings(t *testing.T) {
 	p := cdnowPredictor()
 	warned := func(want ...string) {
 		t.Helper()
-		d, _ := p.Predict(bought(100), predictionDay)
+		d, _ := p.Predict(bought(100), predictionDay, nil)
 		if len(d.Warnings) != len(want) {
 			t.Fatalf("%q, want %q", d.Warnings, want)
 		}
@@ -188,16 +192,16 @@ func TestPredictionReasons(t *testing.T) {
 		{cdnowPredictor(), nil, PredictionBeforePurchase},
 		{noSpend, bought(3), PredictionGiven},
 	} {
-		d, reason := c.predictor.Predict(c.purchases, predictionDay)
+		d, reason := c.predictor.Predict(c.purchases, predictionDay, nil)
 		if reason != c.want || (d == nil) != (reason != PredictionGiven) {
 			t.Errorf("got %v and %q, want %q", d, reason, c.want)
 		}
-		risk, ltv := c.predictor.Scores(HistoryOf(c.purchases), predictionDay)
+		risk, ltv := c.predictor.Scores(HistoryOf(c.purchases), predictionDay, nil)
 		if (risk == nil) != (d == nil) || ltv != nil {
 			t.Errorf("%s: scores %v and %v", c.want, risk, ltv)
 		}
 	}
-	d, _ := noSpend.Predict(bought(30, 3), predictionDay)
+	d, _ := noSpend.Predict(bought(30, 3), predictionDay, nil)
 	if d.ValueReason != PredictionSpendDegenerate || d.LTVCents != nil || d.OrderValueCents != nil {
 		t.Errorf("%+v", d)
 	}
@@ -247,10 +251,16 @@ func TestFitPredictor(t *testing.T) {
 
 func TestCalibration(t *testing.T) {
 	t.Parallel()
-	near(t, "as it is", Uncalibrated().Apply(0.3), 0.3, 0)
-	near(t, "certain", Uncalibrated().Apply(1), 1-1e-6, 1e-12)
-	near(t, "impossible", Uncalibrated().Apply(0), 1e-6, 1e-12)
-	near(t, "moved", Calibration{Intercept: 1, Slope: 2}.Apply(0.5), 1/(1+math.Exp(-1)), 1e-12)
+	near(t, "as it is", Uncalibrated().Apply(0.3, nil), 0.3, 0)
+	near(t, "certain", Uncalibrated().Apply(1, nil), 1-1e-6, 1e-12)
+	near(t, "impossible", Uncalibrated().Apply(0, nil), 1e-6, 1e-12)
+	near(t, "moved", Calibration{Intercept: 1, Slope: 2}.Apply(0.5, nil), 1/(1+math.Exp(-1)), 1e-12)
+	drift := -0.1
+	near(t, "moved by drift", Calibration{Intercept: 1, Slope: 2, Drift: 5}.Apply(0.5, &drift), 1/(1+math.Exp(-0.5)), 1e-12)
+	var before Predictor
+	if err := json.Unmarshal([]byte(`{"calibration": {"c0": 1, "c1": 2}}`), &before); err != nil || before.Calibration != (Calibration{1, 2, 0}) {
+		t.Errorf("a calibration of before drift was tried: %+v, %v", before.Calibration, err)
+	}
 }
 
 func TestPredictionSettings(t *testing.T) {

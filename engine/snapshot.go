@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MembershipUnit is the number that stands for a membership of 1 in a thumbprint.
 const MembershipUnit = 10_000
@@ -14,6 +17,11 @@ type Thumbprint struct {
 	// of Model.Path: from the roots on, level by level, the segment with the largest membership, ties to the first. Its
 	// own membership need not be the largest, since a root may hold less in each of many leaves. -1 where there is none.
 	Dominant []int16
+}
+
+// Clone gives a thumbprint with memory of its own.
+func (t *Thumbprint) Clone() Thumbprint {
+	return Thumbprint{Membership: slices.Clone(t.Membership), Dominant: slices.Clone(t.Dominant)}
 }
 
 // Snapshot is a customer's thumbprint on one date. It is written once and never changed.

@@ -70,6 +70,61 @@ func (ec *executionContext) fieldContext_Calibration_slope(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Calibration", field, false, false, "Float")
 }
 
+func (ec *executionContext) _Calibration_driftCoefficient(ctx context.Context, field graphql.CollectedField, obj *model.Calibration) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Calibration_driftCoefficient(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DriftCoefficient(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Calibration_driftCoefficient(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Calibration", field, true, false, "Float")
+}
+
+func (ec *executionContext) _Calibration_drift(ctx context.Context, field graphql.CollectedField, obj *model.Calibration) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Calibration_drift(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Drift(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DriftTrial) graphql.Marshaler {
+			return ec.marshalODriftTrial2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDriftTrial(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Calibration_drift(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Calibration",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DriftTrial(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Calibration_applied(ctx context.Context, field graphql.CollectedField, obj *model.Calibration) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -341,6 +396,199 @@ func (ec *executionContext) fieldContext_CalibrationScores_error(_ context.Conte
 	return graphql.NewScalarFieldContext("CalibrationScores", field, false, false, "Float")
 }
 
+func (ec *executionContext) _DriftTrial_applied(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_applied(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Applied, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_applied(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _DriftTrial_reason(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.DriftReason) graphql.Marshaler {
+			return ec.marshalODriftTrialReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDriftReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "DriftTrialReason")
+}
+
+func (ec *executionContext) _DriftTrial_customers(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_customers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Customers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_customers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DriftTrial_outcomes(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_outcomes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcomes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_outcomes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DriftTrial_coefficient(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_coefficient(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Coefficient, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_coefficient(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Float")
+}
+
+func (ec *executionContext) _DriftTrial_after(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_after(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.After, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.CalibrationScores) graphql.Marshaler {
+			return ec.marshalOCalibrationScores2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐCalibrationScores(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_after(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DriftTrial",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CalibrationScores(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DriftTrial_gain(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_gain(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Gain, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_gain(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Float")
+}
+
+func (ec *executionContext) _DriftTrial_standardError(ctx context.Context, field graphql.CollectedField, obj *model.DriftTrial) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DriftTrial_standardError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StandardError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DriftTrial_standardError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DriftTrial", field, false, false, "Float")
+}
+
 func (ec *executionContext) _ModelParameter_name(ctx context.Context, field graphql.CollectedField, obj *model.ModelParameter) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -592,6 +840,52 @@ func (ec *executionContext) _Prediction_churnRisk(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_Prediction_churnRisk(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Prediction", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Prediction_driftEffect(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Prediction_driftEffect(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DriftEffect, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Prediction_driftEffect(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Prediction", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Prediction_fromBaseline(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Prediction_fromBaseline(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FromBaseline(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Prediction_fromBaseline(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Prediction", field, true, false, "Float")
 }
 
 func (ec *executionContext) _Prediction_noPurchaseProbability(ctx context.Context, field graphql.CollectedField, obj *model.Prediction) (ret graphql.Marshaler) {
@@ -1243,6 +1537,16 @@ func (ec *executionContext) _Calibration(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "driftCoefficient":
+			out.Values[i] = ec._Calibration_driftCoefficient(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "drift":
+			out.Values[i] = ec._Calibration_drift(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "applied":
 			out.Values[i] = ec._Calibration_applied(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1324,6 +1628,74 @@ func (ec *executionContext) _CalibrationScores(ctx context.Context, sel ast.Sele
 		case "error":
 			out.Values[i] = ec._CalibrationScores_error(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var driftTrialImplementors = []string{"DriftTrial"}
+
+func (ec *executionContext) _DriftTrial(ctx context.Context, sel ast.SelectionSet, obj *model.DriftTrial) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, driftTrialImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DriftTrial")
+		case "applied":
+			out.Values[i] = ec._DriftTrial_applied(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._DriftTrial_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "customers":
+			out.Values[i] = ec._DriftTrial_customers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcomes":
+			out.Values[i] = ec._DriftTrial_outcomes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "coefficient":
+			out.Values[i] = ec._DriftTrial_coefficient(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "after":
+			out.Values[i] = ec._DriftTrial_after(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "gain":
+			out.Values[i] = ec._DriftTrial_gain(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "standardError":
+			out.Values[i] = ec._DriftTrial_standardError(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -1463,6 +1835,16 @@ func (ec *executionContext) _Prediction(ctx context.Context, sel ast.SelectionSe
 		case "churnRisk":
 			out.Values[i] = ec._Prediction_churnRisk(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "driftEffect":
+			out.Values[i] = ec._Prediction_driftEffect(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "fromBaseline":
+			out.Values[i] = ec._Prediction_fromBaseline(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "noPurchaseProbability":
@@ -1752,6 +2134,32 @@ func (ec *executionContext) marshalOCalibrationScores2ᚖgithubᚗcomᚋquimbi�
 		return graphql.Null
 	}
 	return ec._CalibrationScores(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODriftTrial2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐDriftTrial(ctx context.Context, sel ast.SelectionSet, v *model.DriftTrial) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DriftTrial(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODriftTrialReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDriftReason(ctx context.Context, v any) (*engine.DriftReason, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := engine.DriftReason(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODriftTrialReason2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋengineᚐDriftReason(ctx context.Context, sel ast.SelectionSet, v *engine.DriftReason) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) marshalONextOrder2ᚖgithubᚗcomᚋquimbiᚋquimbiᚋgraphᚋmodelᚐNextOrder(ctx context.Context, sel ast.SelectionSet, v *model.NextOrder) graphql.Marshaler {

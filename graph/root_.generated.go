@@ -285,17 +285,19 @@ type ComplexityRoot struct {
 	}
 
 	Calibration struct {
-		After     func(childComplexity int) int
-		Applied   func(childComplexity int) int
-		Before    func(childComplexity int) int
-		Customers func(childComplexity int) int
-		From      func(childComplexity int) int
-		Intercept func(childComplexity int) int
-		Lost      func(childComplexity int) int
-		Outcomes  func(childComplexity int) int
-		Reason    func(childComplexity int) int
-		Slope     func(childComplexity int) int
-		To        func(childComplexity int) int
+		After            func(childComplexity int) int
+		Applied          func(childComplexity int) int
+		Before           func(childComplexity int) int
+		Customers        func(childComplexity int) int
+		Drift            func(childComplexity int) int
+		DriftCoefficient func(childComplexity int) int
+		From             func(childComplexity int) int
+		Intercept        func(childComplexity int) int
+		Lost             func(childComplexity int) int
+		Outcomes         func(childComplexity int) int
+		Reason           func(childComplexity int) int
+		Slope            func(childComplexity int) int
+		To               func(childComplexity int) int
 	}
 
 	CalibrationBin struct {
@@ -543,6 +545,17 @@ type ComplexityRoot struct {
 		Model     func(childComplexity int) int
 		Time      func(childComplexity int) int
 		Total     func(childComplexity int) int
+	}
+
+	DriftTrial struct {
+		After         func(childComplexity int) int
+		Applied       func(childComplexity int) int
+		Coefficient   func(childComplexity int) int
+		Customers     func(childComplexity int) int
+		Gain          func(childComplexity int) int
+		Outcomes      func(childComplexity int) int
+		Reason        func(childComplexity int) int
+		StandardError func(childComplexity int) int
 	}
 
 	EraseCustomerPayload struct {
@@ -901,9 +914,11 @@ type ComplexityRoot struct {
 		AsOf                  func(childComplexity int) int
 		ChurnRisk             func(childComplexity int) int
 		DaysSilent            func(childComplexity int) int
+		DriftEffect           func(childComplexity int) int
 		ExpectedOrderValue    func(childComplexity int) int
 		ExpectedPurchases     func(childComplexity int) int
 		Explanation           func(childComplexity int) int
+		FromBaseline          func(childComplexity int) int
 		GapProbability        func(childComplexity int) int
 		HorizonDays           func(childComplexity int) int
 		Identifiable          func(childComplexity int) int
@@ -2597,6 +2612,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Calibration.Customers(childComplexity), true
+	case "Calibration.drift":
+		if e.ComplexityRoot.Calibration.Drift == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.Drift(childComplexity), true
+	case "Calibration.driftCoefficient":
+		if e.ComplexityRoot.Calibration.DriftCoefficient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calibration.DriftCoefficient(childComplexity), true
 	case "Calibration.from":
 		if e.ComplexityRoot.Calibration.From == nil {
 			break
@@ -3773,6 +3800,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DriftParts.Total(childComplexity), true
+
+	case "DriftTrial.after":
+		if e.ComplexityRoot.DriftTrial.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.After(childComplexity), true
+	case "DriftTrial.applied":
+		if e.ComplexityRoot.DriftTrial.Applied == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Applied(childComplexity), true
+	case "DriftTrial.coefficient":
+		if e.ComplexityRoot.DriftTrial.Coefficient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Coefficient(childComplexity), true
+	case "DriftTrial.customers":
+		if e.ComplexityRoot.DriftTrial.Customers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Customers(childComplexity), true
+	case "DriftTrial.gain":
+		if e.ComplexityRoot.DriftTrial.Gain == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Gain(childComplexity), true
+	case "DriftTrial.outcomes":
+		if e.ComplexityRoot.DriftTrial.Outcomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Outcomes(childComplexity), true
+	case "DriftTrial.reason":
+		if e.ComplexityRoot.DriftTrial.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.Reason(childComplexity), true
+	case "DriftTrial.standardError":
+		if e.ComplexityRoot.DriftTrial.StandardError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DriftTrial.StandardError(childComplexity), true
 
 	case "EraseCustomerPayload.receipt":
 		if e.ComplexityRoot.EraseCustomerPayload.Receipt == nil {
@@ -5287,6 +5363,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Prediction.DaysSilent(childComplexity), true
+	case "Prediction.driftEffect":
+		if e.ComplexityRoot.Prediction.DriftEffect == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.DriftEffect(childComplexity), true
 	case "Prediction.expectedOrderValue":
 		if e.ComplexityRoot.Prediction.ExpectedOrderValue == nil {
 			break
@@ -5305,6 +5387,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Prediction.Explanation(childComplexity), true
+	case "Prediction.fromBaseline":
+		if e.ComplexityRoot.Prediction.FromBaseline == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Prediction.FromBaseline(childComplexity), true
 	case "Prediction.gapProbability":
 		if e.ComplexityRoot.Prediction.GapProbability == nil {
 			break
@@ -9654,8 +9742,12 @@ type Prediction {
   modelVersion: Int!
   "The horizon of churn risk, in days."
   horizonDays: Int!
-  "The probability of no order within the horizon, from 0 to 1 and never either: that of the purchase model, calibrated once outcomes are known."
+  "The probability of no order within the horizon, from 0 to 1 and never either: that of the purchase model, calibrated once outcomes are known. Drift is in it where that was shown to predict better."
   churnRisk: Float!
+  "What drift adds to churnRisk, from -1 to 1; 0 where drift does not count, or the customer has no baseline."
+  driftEffect: Float!
+  "The customer's risk level less the mean of its own levels every 28 days from 364 to 56 days before, worked out from the orders; null with fewer than 4 of them, and where drift does not count."
+  fromBaseline: Float
   "The same before calibration."
   noPurchaseProbability: Float!
   """
@@ -9773,12 +9865,16 @@ type ModelParameter {
   standardError: Float
 }
 
-"How the probabilities of the purchase model are turned into churn risk: sigma(intercept + slope logit p), fitted on past days whose outcome is known."
+"How the probabilities of the purchase model are turned into churn risk: sigma(intercept + slope logit p + driftCoefficient fromBaseline), fitted on past days whose outcome is known."
 type Calibration {
   "0 where it is not applied."
   intercept: Float!
   "1 where it is not applied."
   slope: Float!
+  "By what the log odds rise where a customer's risk level lies 1 above its own baseline; 0 unless drift was shown to predict better."
+  driftCoefficient: Float!
+  "What came of putting drift in; null in models made before it was tried."
+  drift: DriftTrial
   "Whether it is applied: only where it is better for customers who were not fitted on."
   applied: Boolean!
   "Why it is not applied; null where it is."
@@ -9797,6 +9893,40 @@ type Calibration {
   before: CalibrationScores
   "How good they are when each customer is calibrated by the others; null where nothing was fitted."
   after: CalibrationScores
+}
+
+"Whether drift predicts churn beside the purchases, tried at each re-clustering on the outcomes that the calibration rests on."
+type DriftTrial {
+  "Whether drift counts in churn risk: only where the Brier score of customers who were not fitted on falls by more than its standard error."
+  applied: Boolean!
+  "Why it does not; null where it does."
+  reason: DriftTrialReason
+  "How many customers have a baseline of their own on one of the past days or more."
+  customers: Int!
+  "How many outcomes these have: one a customer and day."
+  outcomes: Int!
+  "What was fitted, whether it counts or not; null where nothing was."
+  coefficient: Float
+  "How good churn risk is with drift, when each customer is calibrated by the others; to be held against Calibration.after. Null where nothing was fitted."
+  after: CalibrationScores
+  "By what the Brier score falls; below 0 where it rises, null where nothing was fitted."
+  gain: Float
+  "The standard error of the gain, over customers; null where nothing was fitted."
+  standardError: Float
+}
+
+"Why drift does not count in churn risk."
+enum DriftTrialReason {
+  "The calibration that it would be added to is not applied."
+  NOT_CALIBRATED
+  "The segments have no risk weights."
+  NO_RISK_WEIGHTS
+  "Fewer than 500 customers with a known outcome and a baseline of their own, or fewer than 100 of them lost, or not."
+  TOO_FEW_OUTCOMES
+  "None could be fitted, or one that would turn the order of customers round."
+  NO_FIT
+  "Customers who were not fitted on are predicted no better, or by no more than chance may do."
+  NO_GAIN
 }
 
 "How good probabilities are; less is better."
@@ -12262,6 +12392,10 @@ func (ec *executionContext) childFields_Calibration(ctx context.Context, field g
 		return ec.fieldContext_Calibration_intercept(ctx, field)
 	case "slope":
 		return ec.fieldContext_Calibration_slope(ctx, field)
+	case "driftCoefficient":
+		return ec.fieldContext_Calibration_driftCoefficient(ctx, field)
+	case "drift":
+		return ec.fieldContext_Calibration_drift(ctx, field)
 	case "applied":
 		return ec.fieldContext_Calibration_applied(ctx, field)
 	case "reason":
@@ -12776,6 +12910,28 @@ func (ec *executionContext) childFields_DriftParts(ctx context.Context, field gr
 		return ec.fieldContext_DriftParts_model(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DriftParts", field.Name)
+}
+
+func (ec *executionContext) childFields_DriftTrial(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "applied":
+		return ec.fieldContext_DriftTrial_applied(ctx, field)
+	case "reason":
+		return ec.fieldContext_DriftTrial_reason(ctx, field)
+	case "customers":
+		return ec.fieldContext_DriftTrial_customers(ctx, field)
+	case "outcomes":
+		return ec.fieldContext_DriftTrial_outcomes(ctx, field)
+	case "coefficient":
+		return ec.fieldContext_DriftTrial_coefficient(ctx, field)
+	case "after":
+		return ec.fieldContext_DriftTrial_after(ctx, field)
+	case "gain":
+		return ec.fieldContext_DriftTrial_gain(ctx, field)
+	case "standardError":
+		return ec.fieldContext_DriftTrial_standardError(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DriftTrial", field.Name)
 }
 
 func (ec *executionContext) childFields_EraseCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13368,6 +13524,10 @@ func (ec *executionContext) childFields_Prediction(ctx context.Context, field gr
 		return ec.fieldContext_Prediction_horizonDays(ctx, field)
 	case "churnRisk":
 		return ec.fieldContext_Prediction_churnRisk(ctx, field)
+	case "driftEffect":
+		return ec.fieldContext_Prediction_driftEffect(ctx, field)
+	case "fromBaseline":
+		return ec.fieldContext_Prediction_fromBaseline(ctx, field)
 	case "noPurchaseProbability":
 		return ec.fieldContext_Prediction_noPurchaseProbability(ctx, field)
 	case "identifiable":

@@ -82,14 +82,11 @@ func (r *Runner) backtest(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := r.db.ProgressRun(ctx, run.ID, engine.StageReading, "", 0, 2*store.Customers); err != nil {
+	if err := r.db.ProgressRun(ctx, run.ID, engine.StageReading, "", 0, backtest.Passes*store.Customers); err != nil {
 		return err
 	}
-	instants, err := r.instants(ctx, store, plan.Dates)
-	if err != nil {
-		return err
-	}
-	orders := backtest.Orders{Zone: store.Zone, Columns: store.Columns, Customers: store.Customers, Instants: instants, Params: r.settings.Params, Each: func() iter.Seq2[backtest.Customer, error] {
+	at := func(days []engine.Date) ([]engine.Instant, error) { return r.instants(ctx, store, days) }
+	orders := backtest.Orders{Zone: store.Zone, Columns: store.Columns, Customers: store.Customers, At: at, Params: r.settings.Params, Each: func() iter.Seq2[backtest.Customer, error] {
 		return func(yield func(backtest.Customer, error) bool) {
 			for c, err := range r.db.Lines(ctx, store.ID, everyone, plan.End.In(store.Zone)) {
 				if !yield(backtest.Customer{ID: c.CustomerID, Lines: c.Lines}, err) {

@@ -64,8 +64,8 @@ func manyCustomers(b *testing.B, db *postgres.DB, customers int) *engine.Store {
 }
 
 // BenchmarkWeeklyBatch takes the weekly snapshots of 200,000 customers, or as many as QUIMBI_CUSTOMERS says, a week after
-// those before: scoring alone, on features at hand and on one core, and the whole of it with two workers, also behind a refit, when the
-// snapshots before are scored anew. It reports customers a second and the bytes of the table, without its index, for each snapshot.
+// those before: scoring alone, on features at hand and on one core, and the whole of it with two workers, also where churn risk counts drift, so that earlier days are looked
+// at too, and behind a refit, when the snapshots before are scored anew. It reports customers a second and the bytes of the table, without its index, for each snapshot.
 func BenchmarkWeeklyBatch(b *testing.B) {
 	customers := 200_000
 	if text := os.Getenv("QUIMBI_CUSTOMERS"); text != "" {
@@ -150,10 +150,17 @@ func BenchmarkWeeklyBatch(b *testing.B) {
 		b.ReportMetric(float64(b.N*len(rows))/b.Elapsed().Seconds(), "customers/s")
 	})
 	for _, c := range []struct {
-		name            string
-		features, refit bool
-	}{{"features=true", true, false}, {"features=false", false, false}, {"refit", true, true}} {
+		name                   string
+		features, drift, refit bool
+	}{{name: "features=true", features: true}, {name: "features=false"}, {name: "drift", drift: true}, {name: "refit", features: true, refit: true}} {
 		b.Run("whole/"+c.name, func(b *testing.B) {
+			beta := 0
+			if c.drift {
+				beta = 5
+			}
+			if _, err := pool.Exec(ctx, `UPDATE segment_model SET body = jsonb_set(body, '{predictor,calibration,drift}', to_jsonb($1::int))`, beta); err != nil {
+				b.Fatal(err)
+			}
 			q := queue(c.features)
 			last := engine.NewDate(1998, time.June, 14)
 			take(b, q, last-7)

@@ -192,7 +192,7 @@ func testScores(t *testing.T, q *jobs.Queue, db *postgres.DB, store *engine.Stor
 	}
 	for i, h := range histories {
 		s := found[refs[i]]
-		risk, ltv := model.Predictor.Scores(h.PurchaseHistory, date)
+		risk, ltv := model.Predictor.Scores(h.PurchaseHistory, date, nil)
 		if s.ChurnRisk == nil || s.LTVCents == nil || math.Abs(*s.ChurnRisk-*risk) > 2e-6 || *s.LTVCents != *ltv {
 			t.Fatalf("customer %d has %v and %v, want %g and %d", h.CustomerID, s.ChurnRisk, s.LTVCents, *risk, *ltv)
 		}

@@ -29,7 +29,8 @@ func newOutcomes(m *engine.Model) outcomes {
 }
 
 // learn gives the segments of a new model their risk weights and calibrates its predictor: customers as they stood on days one
-// horizon and more before the model's, and what became of them since. One pass over the orders.
+// horizon and more before the model's, and what became of them since. One pass over the orders, and one more over those of the customers
+// that the calibration rests on.
 func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model) error {
 	total := newOutcomes(m)
 	instants, err := r.instants(ctx, store, []engine.Date{total.tally.AsOf(), m.AsOf})
@@ -59,6 +60,9 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 	}
 	total.tally.Weigh()
 	total.observer.Calibrate()
+	if err := r.tryDrift(ctx, store, total); err != nil {
+		return err
+	}
 	m.Predictor.Alarms, err = alarm.Simulate(ctx, m.Predictor, total.references)
 	return err
 }
@@ -66,25 +70,13 @@ func (r *Runner) learn(ctx context.Context, store *engine.Store, m *engine.Model
 // watched looks at the customers of a range; the instants are the tally's day and the model's.
 func (r *Runner) watched(ctx context.Context, o *outcomes, store *engine.Store, customers postgres.CustomerRange, instants []engine.Instant) error {
 	m := o.tally.Model()
-	builder, scorer := feature.NewBuilder(store.Zone, store.Columns), m.NewScorer()
+	builder := feature.NewBuilder(store.Zone, store.Columns)
 	reference := []engine.Instant{{At: alarm.ReferenceDay(m.AsOf).In(store.Zone)}}
-	var then engine.Thumbprint
 	for customer, err := range r.db.Lines(ctx, store.ID, customers, instants[1].At) {
 		if err != nil {
 			return err
 		}
-		known, lost := false, true
-		builder.Build(customer.Lines, instants, func(i int, f *engine.Features) {
-			if i == 0 {
-				known = true
-				scorer.Score(f.Purchases, f.Values, &then)
-			} else {
-				lost = f.LastAt < o.tally.AsOf()
-			}
-		})
-		if known {
-			o.tally.Add(then, lost)
-		}
+		o.tally.Watch(builder, instants, customer.CustomerID, customer.Lines)
 		builder.Histories(customer.Lines, reference, func(_ int, h engine.PurchaseHistory) {
 			if ref, ok := alarm.Reference(m.Predictor, h, alarm.ReferenceDay(m.AsOf)); ok {
 				o.references = append(o.references, ref)

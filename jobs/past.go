@@ -22,27 +22,29 @@ type PastRequest struct {
 // Past works out from the orders what snapshots of the type would hold on the dates, by customer and oldest first; before a
 // customer's first purchase there is none. Nothing is kept but what features need to know of the store.
 func (r *Runner) Past(ctx context.Context, q PastRequest) (map[int64][]*engine.Snapshot, error) {
-	instants, err := instantsOf(q.Store, q.Dates, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
-		return r.sharedReferences(ctx, q.Store, months)
-	})
+	read := r.sharedBy(ctx, q.Store)
+	instants, err := instantsOf(q.Store, q.Dates, read)
+	if err != nil {
+		return nil, err
+	}
+	lookback, err := lookbackBy(read, q.Store, q.Model, instants, r.settings.StoreScores)
 	if err != nil {
 		return nil, err
 	}
 	past := map[int64][]*engine.Snapshot{}
-	builder, scorer, now := feature.NewBuilder(q.Store.Zone, q.Store.Columns), q.Model.NewScorer(), r.now()
+	builder, now := feature.NewBuilder(q.Store.Zone, q.Store.Columns), r.now()
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[len(instants)-1].At) {
 		if err != nil {
 			return nil, err
 		}
-		builder.Build(customer.Lines, instants, func(i int, f *engine.Features) {
+		lookback.Look(builder.Build, customer.Lines, func(i int, f *engine.Features, print *engine.Thumbprint) {
 			s := &engine.Snapshot{
 				StoreID: q.Store.ID, CustomerID: customer.CustomerID, Type: q.Type, Date: q.Dates[i], ModelVersion: q.Model.Version,
-				Features: slices.Clone(f.Values), Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Active: f.Active,
+				Thumbprint: print.Clone(), Features: slices.Clone(f.Values), Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Active: f.Active,
 				Computed: true, CreatedAt: now,
 			}
-			scorer.Score(f.Purchases, f.Values, &s.Thumbprint)
 			if r.settings.StoreScores {
-				s.ChurnRisk, s.LTVCents = q.Model.Predictor.Scores(f.PurchaseHistory, s.Date)
+				s.ChurnRisk, s.LTVCents = q.Model.Predictor.Scores(f.PurchaseHistory, s.Date, lookback.Drift(0))
 			}
 			past[s.CustomerID] = append(past[s.CustomerID], s)
 		})
@@ -70,6 +72,13 @@ func (r *Runner) sharedReferences(ctx context.Context, store *engine.Store, mont
 	}
 }
 
+// sharedBy is sharedReferences of a store.
+func (r *Runner) sharedBy(ctx context.Context, store *engine.Store) readReferences {
+	return func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		return r.sharedReferences(ctx, store, months)
+	}
+}
+
 // SilentRequest asks where customers would stand at the beginning of a day had they done nothing since the beginning of an earlier one.
 type SilentRequest struct {
 	Store     *engine.Store
@@ -80,9 +89,7 @@ type SilentRequest struct {
 
 // Silent sees the orders that were known at the beginning of the one day from the beginning of the other.
 func (r *Runner) Silent(ctx context.Context, q SilentRequest) (map[int64]engine.Thumbprint, error) {
-	instants, err := instantsOf(q.Store, []engine.Date{q.To}, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
-		return r.sharedReferences(ctx, q.Store, months)
-	})
+	instants, err := instantsOf(q.Store, []engine.Date{q.To}, r.sharedBy(ctx, q.Store))
 	if err != nil {
 		return nil, err
 	}

@@ -18,12 +18,23 @@ var everyone = postgres.CustomerRange{From: 0, To: math.MaxInt64}
 // instants gives the instants of dates with what features need to know of the store at each. What was not worked out yet
 // is worked out in one pass over the store's orders, and kept.
 func (r *Runner) instants(ctx context.Context, store *engine.Store, dates []engine.Date) ([]engine.Instant, error) {
-	return instantsOf(store, dates, func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
-		return r.references(ctx, store, months)
-	})
+	return instantsOf(store, dates, r.readBy(ctx, store))
 }
 
-func instantsOf(store *engine.Store, dates []engine.Date, read func(months []engine.Date) (map[engine.Date]*engine.Reference, error)) ([]engine.Instant, error) {
+// readReferences reads what features need to know of a store from the first day of each month on.
+type readReferences func(months []engine.Date) (map[engine.Date]*engine.Reference, error)
+
+// readBy is references of a store.
+func (r *Runner) readBy(ctx context.Context, store *engine.Store) readReferences {
+	return func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		return r.references(ctx, store, months)
+	}
+}
+
+func instantsOf(store *engine.Store, dates []engine.Date, read readReferences) ([]engine.Instant, error) {
+	if len(dates) == 0 {
+		return nil, nil
+	}
 	var months []engine.Date
 	for _, d := range dates {
 		months = append(months, engine.ReferenceMonth(d.In(store.Zone), store.Zone))

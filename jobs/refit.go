@@ -106,6 +106,10 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 	if err := r.db.ProgressRun(ctx, run.ID, engine.StageWriting, "", engine.AxisCount, engine.AxisCount); err != nil {
 		return err
 	}
+	drifts, err := r.drifts(ctx, store, model, table)
+	if err != nil {
+		return err
+	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		if err := tx.ShareCustomers(ctx, store.ID); err != nil {
 			return err
@@ -127,7 +131,11 @@ func (r *Runner) putInForce(ctx context.Context, run *engine.Run, store *engine.
 			scorer.Score(int(table.Purchases[next]), state.Features, &state.Thumbprint)
 			state.Mark = marker.Marks(state.Thumbprint, int(table.Purchases[next]), state.Features)
 			if r.settings.StoreScores {
-				state.ChurnRisk, state.LTVCents = model.Predictor.Scores(table.Histories[next], model.AsOf)
+				var drift *float64
+				if drifts != nil {
+					drift = drifts[next]
+				}
+				state.ChurnRisk, state.LTVCents = model.Predictor.Scores(table.Histories[next], model.AsOf, drift)
 			}
 			if state.ChurnRisk != nil {
 				means.Add(state.Thumbprint, *state.ChurnRisk)

@@ -9,6 +9,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -61,6 +62,9 @@ func (r *Runner) scoreTouched(ctx context.Context, storeKey string, count func(t
 	if err != nil {
 		return err
 	}
+	if err := r.prepareNow(ctx, store, instant); err != nil {
+		return err
+	}
 	for {
 		taken := 0
 		err := r.db.InTx(ctx, func(tx *postgres.Tx) error {
@@ -78,6 +82,19 @@ func (r *Runner) scoreTouched(ctx context.Context, storeKey string, count func(t
 			return nil
 		}
 	}
+}
+
+// prepareNow works out what the model in force needs to know of the store's past, before customers are held for it.
+func (r *Runner) prepareNow(ctx context.Context, store *engine.Store, now engine.Instant) error {
+	version, err := r.db.NewestModelVersion(ctx, store.ID)
+	if err != nil || version == 0 {
+		return err
+	}
+	model, err := r.models.get(ctx, r.db, store.ID, version)
+	if err == nil {
+		_, err = r.lookback(ctx, store, model, []engine.Instant{now})
+	}
+	return err
 }
 
 // scoreBatch scores some of the touched customers. It gives how many, and how many drift events it wrote.
@@ -106,12 +123,15 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 		runner: r, store: store, model: model, scorer: model.NewScorer(), marker: explain.NewMarker(model), baselines: baselines,
 		Rescored: postgres.Rescored{StoreID: store.ID, Model: version, Day: day, At: instant.At, Customers: ids},
 	}
+	if b.lookback, err = r.lookback(ctx, store, model, []engine.Instant{instant}); err != nil {
+		return 0, 0, err
+	}
 	builder := feature.NewBuilder(store.Zone, store.Columns)
 	for customer, err := range tx.LinesOf(ctx, store.ID, ids, instant.At) {
 		if err != nil {
 			return 0, 0, err
 		}
-		builder.Build(customer.Lines, []engine.Instant{instant}, func(_ int, f *engine.Features) { b.add(customer, f) })
+		b.lookback.Look(builder.Build, customer.Lines, func(_ int, f *engine.Features, print *engine.Thumbprint) { b.add(customer, f, print) })
 	}
 	for _, kind := range engine.SnapshotTypes {
 		if err := r.markEvents(ctx, tx, store.ID, kind, day, b.Events); err != nil {
@@ -128,20 +148,20 @@ type touched struct {
 	model     *engine.Model
 	scorer    *engine.Scorer
 	marker    *explain.Marker
+	lookback  *risk.Lookback
 	baselines map[int64]postgres.Baseline
 	postgres.Rescored
 }
 
 // add scores a customer and compares with the last snapshot. One of an older model is scored anew, if it has its features.
-func (b *touched) add(customer postgres.CustomerLines, f *engine.Features) {
-	state := postgres.State{CustomerID: customer.CustomerID}
-	b.scorer.Score(f.Purchases, f.Values, &state.Thumbprint)
+func (b *touched) add(customer postgres.CustomerLines, f *engine.Features, print *engine.Thumbprint) {
+	state := postgres.State{CustomerID: customer.CustomerID, Thumbprint: print.Clone()}
 	state.Mark = b.marker.Marks(state.Thumbprint, f.Purchases, f.Values)
 	if b.runner.settings.StoreFeatures {
 		state.Features = slices.Clone(f.Values)
 	}
 	if b.runner.settings.StoreScores {
-		state.ChurnRisk, state.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, b.Day)
+		state.ChurnRisk, state.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, b.Day, b.lookback.Drift(0))
 	}
 	from, ok := b.baselines[customer.CustomerID]
 	if ok && from.ModelVersion != b.model.Version {

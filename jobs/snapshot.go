@@ -11,6 +11,7 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/explain"
 	"github.com/quimbi/quimbi/engine/feature"
+	"github.com/quimbi/quimbi/engine/risk"
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
@@ -57,7 +58,7 @@ func (r *Runner) plan(ctx context.Context, run *engine.Run) ([]chunk, error) {
 	if err := r.db.EnsureLeaves(ctx, kind, q.Dates); err != nil {
 		return nil, err
 	}
-	if _, err := r.instants(ctx, store, q.Dates); err != nil {
+	if err := r.prepare(ctx, store, version, q.Dates); err != nil {
 		return nil, err
 	}
 	size := min(chunkCustomers, max(100, chunkSnapshots/max(1, len(q.Dates))))
@@ -73,6 +74,19 @@ func (r *Runner) plan(ctx context.Context, run *engine.Run) ([]chunk, error) {
 		}
 	}
 	return chunks, nil
+}
+
+// prepare works out what all who take snapshots of the dates need to know of the store, so that none of them has to.
+func (r *Runner) prepare(ctx context.Context, store *engine.Store, version int, dates []engine.Date) error {
+	model, err := r.models.get(ctx, r.db, store.ID, version)
+	if err != nil {
+		return err
+	}
+	instants, err := r.instants(ctx, store, dates)
+	if err == nil {
+		_, err = r.lookback(ctx, store, model, instants)
+	}
+	return err
 }
 
 // planned notes how many chunks a run has; one without any is over.
@@ -142,8 +156,11 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 		return counts, nil, err
 	}
 	b := &batch{
-		runner: r, store: store, model: model, chunk: c, instants: instants, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{},
+		runner: r, store: store, model: model, chunk: c, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{},
 		marker: explain.NewMarker(model), marks: map[int64][]byte{},
+	}
+	if b.lookback, err = r.lookback(ctx, store, model, instants); err != nil {
+		return counts, nil, err
 	}
 	for _, t := range before {
 		b.before[t.CustomerID] = t
@@ -191,7 +208,7 @@ type batch struct {
 	store    *engine.Store
 	model    *engine.Model
 	chunk    chunk
-	instants []engine.Instant
+	lookback *risk.Lookback
 	scorer   *engine.Scorer
 	marker   *explain.Marker
 	existing map[postgres.SnapshotKey]postgres.StoredThumbprint
@@ -209,12 +226,13 @@ type batch struct {
 // read goes through the orders once, customer by customer.
 func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 	builder := feature.NewBuilder(b.store.Zone, b.store.Columns)
-	for customer, err := range tx.Lines(ctx, b.store.ID, b.chunk.Customers, b.instants[len(b.instants)-1].At) {
+	last := b.chunk.Dates[len(b.chunk.Dates)-1].In(b.store.Zone)
+	for customer, err := range tx.Lines(ctx, b.store.ID, b.chunk.Customers, last) {
 		if err != nil {
 			return err
 		}
 		previous, known := b.before[customer.CustomerID]
-		builder.Build(customer.Lines, b.instants, func(i int, f *engine.Features) {
+		b.lookback.Look(builder.Build, customer.Lines, func(i int, f *engine.Features, print *engine.Thumbprint) {
 			key := postgres.SnapshotKey{CustomerID: customer.CustomerID, Date: b.chunk.Dates[i]}
 			if kept, ok := b.existing[key]; ok {
 				b.kept++
@@ -229,9 +247,10 @@ func (b *batch) read(ctx context.Context, tx *postgres.Tx) error {
 			if known && int(key.Date-previous.Date) <= seriesGap*b.chunk.Type.Days() {
 				from = &previous
 			}
-			print := b.add(key, f, customer.Lines, from)
-			b.mark(key, print, f)
-			previous, known = postgres.StoredThumbprint{SnapshotKey: key, ModelVersion: b.model.Version, Thumbprint: print}, true
+			own := print.Clone()
+			b.add(key, f, own, customer.Lines, from)
+			b.mark(key, own, f)
+			previous, known = postgres.StoredThumbprint{SnapshotKey: key, ModelVersion: b.model.Version, Thumbprint: own}, true
 		})
 		b.lookout.look(builder, customer)
 	}
@@ -259,17 +278,16 @@ func (b *batch) underModel(from *postgres.StoredThumbprint) *postgres.StoredThum
 
 // add takes one snapshot, with its drift from the one before where there is one that can be compared: behind a refit, what the
 // customer did is left.
-func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine.Line, from *postgres.StoredThumbprint) engine.Thumbprint {
+func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, print engine.Thumbprint, lines []engine.Line, from *postgres.StoredThumbprint) {
 	s := postgres.WrittenSnapshot{Snapshot: engine.Snapshot{
 		StoreID: b.store.ID, CustomerID: key.CustomerID, Type: b.chunk.Type, Date: key.Date, ModelVersion: b.model.Version,
-		Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Replayed: b.chunk.Replayed,
+		Thumbprint: print, Purchases: f.Purchases, ValueCents: f.ValueCents, FirstAt: f.FirstAt, Replayed: b.chunk.Replayed,
 	}}
-	b.scorer.Score(f.Purchases, f.Values, &s.Thumbprint)
 	if b.runner.settings.StoreFeatures {
 		s.Features = slices.Clone(f.Values)
 	}
 	if b.runner.settings.StoreScores {
-		s.ChurnRisk, s.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, key.Date)
+		s.ChurnRisk, s.LTVCents = b.model.Predictor.Scores(f.PurchaseHistory, key.Date, b.lookback.Drift(0))
 	}
 	since := key.Date - engine.Date(b.chunk.Type.Days())
 	if from != nil {
@@ -288,7 +306,6 @@ func (b *batch) add(key postgres.SnapshotKey, f *engine.Features, lines []engine
 	}
 	b.follow(&s, at)
 	b.snapshots = append(b.snapshots, s)
-	return s.Thumbprint
 }
 
 // note adds an event for every axis over the threshold.
@@ -379,8 +396,7 @@ func (r *Runner) namedChunk(ctx context.Context, q *SnapshotRequest) (chunk, err
 	if err := r.db.EnsureLeaves(ctx, q.Type, c.Dates); err != nil {
 		return c, err
 	}
-	_, err = r.instants(ctx, q.Store, c.Dates)
-	return c, err
+	return c, r.prepare(ctx, q.Store, c.ModelVersion, c.Dates)
 }
 
 // taken gives what the request's key was answered before; false where it is new.

@@ -36,6 +36,7 @@ type loaders struct {
 	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
 	pastSeries    *dataloadgen.Loader[shaped[pastQuery], pastRows]
 	lines         *dataloadgen.Loader[shaped[linesShape], []engine.Line]
+	baselines     *dataloadgen.Loader[shaped[baselineShape], *float64]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
 	spread        *dataloadgen.Loader[postgres.SpreadRef, watch.Spread]
 	transitions   *dataloadgen.Loader[shaped[transitionShape], []*postgres.ListedTransition]
@@ -125,6 +126,7 @@ func (r *Resolver) newLoaders() *loaders {
 	l.timeline = byShape(r.DB.Timeline)
 	l.pastPlaces = byShape(r.pastPlaces)
 	l.pastSeries = byShape(r.pastSeries)
+	l.baselines = byShape(r.baselines)
 	l.drift = byShape(r.driftByShape(l))
 	l.spread = newLoader(r.DB.Spreads)
 	l.transitions = byShape(r.transitionsByShape)

@@ -10,6 +10,7 @@ import (
 	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/graph/model"
 	"github.com/quimbi/quimbi/internal/postgres"
+	"github.com/quimbi/quimbi/jobs"
 )
 
 // linesShape is the one way in which lines are read.
@@ -66,14 +67,52 @@ func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Mod
 	if err != nil {
 		return nil, engine.PredictionGiven, err
 	}
+	drift, err := r.countedDrift(ctx, c, m, at)
+	if err != nil {
+		return nil, engine.PredictionGiven, err
+	}
 	purchases := feature.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
 	date := engine.DateOf(at, c.Store.Zone)
-	p, reason := m.Predictor.Predict(purchases, date)
+	p, reason := m.Predictor.Predict(purchases, date, drift)
 	if p == nil {
 		return nil, reason, nil
 	}
 	watched, off := alarm.NewWatcher(m.Predictor, c.Store.FalseAlarmRate).Watches(purchases, date)
 	return &model.Prediction{Prediction: p, ModelVersion: m.Version, Watched: watched, Off: off}, reason, nil
+}
+
+// baselineShape asks how far customers of a store are from their own baselines under a version of its model.
+type baselineShape struct {
+	store   int32
+	version int
+	at      time.Time
+}
+
+// countedDrift gives what the churn risk of a model counts of a customer's drift, together with others; nil where it counts none.
+func (r *Resolver) countedDrift(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (*float64, error) {
+	if !m.Predictor.CountsDrift() {
+		return nil, nil
+	}
+	l := r.loaders(ctx)
+	return ofPage(ctx, l, c, baselineShape{c.Store.Store.ID, m.Version, at.Round(0).UTC()}, l.baselines, r.baselines)
+}
+
+// baselines leaves customers of other stores out.
+func (r *Resolver) baselines(ctx context.Context, refs []postgres.CustomerRef, q baselineShape) (map[postgres.CustomerRef]*float64, error) {
+	store, err := r.storeByID(ctx, q.store)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.version(ctx, store, &q.version)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.Jobs.Drifts(ctx, jobs.DriftRequest{Store: &store.Store, Customers: byStore(refs)[q.store], Model: m, At: q.at})
+	all := make(map[postgres.CustomerRef]*float64, len(found))
+	for id, drift := range found {
+		all[postgres.CustomerRef{StoreID: q.store, CustomerID: id}] = drift
+	}
+	return all, err
 }
 
 // snapshotPrediction gives the scores that the snapshot was stored with, and the parts that lead to them.

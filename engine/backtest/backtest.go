@@ -120,7 +120,10 @@ type Progress struct {
 	Done, Total int
 }
 
-// Run measures. It reads the orders twice for each division: to fit, and to look at everybody. progress is called from this goroutine.
+// Passes is how often at most the orders are read for one division: to fit, twice to learn how the product would calibrate, and to look at everybody.
+const Passes = 4
+
+// Run measures. It reads the orders up to Passes times for each division. progress is called from this goroutine.
 // Faults: INSUFFICIENT_DATA, the context's, the orders' own, and INTERNAL where a signal looks into the future.
 func Run(ctx context.Context, p *Plan, orders Orders, progress func(Progress)) (*Result, error) {
 	one := func(p *Plan, progress func(Progress)) (*Result, error) {
@@ -132,15 +135,23 @@ func Run(ctx context.Context, p *Plan, orders Orders, progress func(Progress)) (
 	return one(p, progress)
 }
 
-func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, fitted) *observer) (*Result, error) {
-	total := 2 * orders.Customers
+func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), observe func(*Plan, *Orders, fitted) (*observer, error)) (*Result, error) {
 	f, predictor, counts, err := fitThird(ctx, p, &orders, progress)
 	if err != nil {
 		return nil, err
 	}
-	o, err := observe(p, &orders, f).collect(ctx, &orders, func(done int) {
-		progress(Progress{engine.StageScoring, orders.Customers + done, total})
-	})
+	scoring := orders.progress(progress, engine.StageScoring)
+	if predictor.Purchases != nil {
+		past := past{plan: p, orders: &orders, model: f.segments, predictor: predictor, customers: counts[fitting], progress: scoring}
+		if f.counted, err = past.learn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	observer, err := observe(p, &orders, f)
+	if err != nil {
+		return nil, err
+	}
+	o, err := observer.collect(ctx, &orders, func(done int) { scoring(Passes-1, done) })
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +163,7 @@ func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), o
 	if f := predictor.Purchases; f != nil {
 		r.Identifiable, r.IdentifiableReason = f.Identifiable, f.Reason
 	}
-	progress(Progress{engine.StageEvaluating, total, total})
+	orders.progress(progress, engine.StageEvaluating)(Passes, 0)
 	if err := r.judge(ctx, p, o, predictor); err != nil {
 		return nil, err
 	}
@@ -161,8 +172,8 @@ func run(ctx context.Context, p *Plan, orders Orders, progress func(Progress), o
 
 // fitThird reads the fitting third and fits on it. counts are of everybody who had bought by the last day, by thirds.
 func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progress)) (f fitted, predictor *engine.Predictor, counts [3]int, err error) {
-	total := 2 * orders.Customers
-	third, err := readFitting(ctx, p, orders, func(done int) { progress(Progress{engine.StageFeatures, done, total}) })
+	reading := orders.progress(progress, engine.StageFeatures)
+	third, err := readFitting(ctx, p, orders, func(done int) { reading(0, done) })
 	if err != nil {
 		return f, nil, counts, err
 	}
@@ -174,13 +185,13 @@ func fitThird(ctx context.Context, p *Plan, orders *Orders, progress func(Progre
 	}
 	if predictor.Purchases != nil {
 		f.purchases = predictor.Purchases.Predictor()
-		f.past = risk.NewObserver(predictor, p.to(), third.table.Len())
 		if err := third.setAlarms(ctx, p, predictor); err != nil {
 			return f, nil, counts, err
 		}
 		f.watcher = alarm.NewWatcher(predictor, engine.DefaultFalseAlarmRate)
 	}
-	segments := func(fit.Progress) { progress(Progress{engine.StageClustering, orders.Customers, total}) }
+	clustering := orders.progress(progress, engine.StageClustering)
+	segments := func(fit.Progress) { clustering(1, 0) }
 	if f.segments, err = fit.Model(ctx, orders.Params, p.Seed, third.table, nil, segments); err != nil {
 		return f, nil, counts, err
 	}
@@ -197,7 +208,10 @@ type fittingThird struct {
 }
 
 func readFitting(ctx context.Context, p *Plan, orders *Orders, progress func(int)) (*fittingThird, error) {
-	at := orders.Instants[len(orders.Instants)-1:]
+	at, err := orders.At([]engine.Date{p.to()})
+	if err != nil {
+		return nil, err
+	}
 	f := &fittingThird{table: &engine.Table{AsOf: p.to(), Columns: orders.Columns}}
 	builder := feature.NewBuilder(orders.Zone, orders.Columns)
 	done := 0
@@ -240,7 +254,7 @@ func (f *fittingThird) weigh(m *engine.Model, horizonDays int) *risk.Weights {
 	var print engine.Thumbprint
 	for i := range f.table.Len() {
 		scorer.Score(int(f.table.Purchases[i]), f.table.Row(i), &print)
-		tally.Add(print, f.lost[i])
+		tally.Add(f.table.CustomerID[i], print, f.lost[i])
 	}
 	tally.Weigh()
 	return risk.WeightsOf(m)
@@ -305,7 +319,7 @@ func (r *Result) judge(ctx context.Context, p *Plan, o *observations, predictor 
 		r.Detectors = append(r.Detectors, d)
 	}
 	r.best()
-	r.calibrate(o)
+	r.calibrate(o, list)
 	r.Past = pastReliability(o, predictor)
 	return nil
 }
@@ -324,10 +338,12 @@ func (r *Result) best() {
 }
 
 // calibrate judges the churn risk, and the same recalibrated on everybody of the fitting third.
-func (r *Result) calibrate(o *observations) {
+func (r *Result) calibrate(o *observations, list []detector) {
+	var columns []int
 	for i := range r.Detectors {
 		if r.Detectors[i].Name == ChurnRisk {
 			r.Calibration = r.Detectors[i].Reliability
+			columns = list[i].columns
 		}
 	}
 	if r.Calibration == nil {
@@ -336,12 +352,12 @@ func (r *Result) calibrate(o *observations) {
 	everybody := &observations{}
 	for i, p := range o.all.noPurchase {
 		var signals [signalCount]float64
-		signals[signalLogOdds] = logOdds(p)
+		signals[signalLogOdds], signals[signalBaselineOr0] = logOdds(p), o.all.baseline[i]
 		everybody.signals = append(everybody.signals, signals[:]...)
 		everybody.third = append(everybody.third, o.all.third[i])
 	}
 	everybody.lost = o.all.lost
-	l, ok := fitLogistic(everybody, everybody.rows(fitting), []int{signalLogOdds})
+	l, ok := fitLogistic(everybody, everybody.rows(fitting), columns)
 	if !ok {
 		return
 	}
@@ -363,7 +379,7 @@ func pastReliability(o *observations, predictor *engine.Predictor) *Reliability 
 	var lost []int8
 	for i, t := range o.all.third {
 		if t == judging {
-			p, lost = append(p, predictor.Calibration.Apply(o.all.noPurchase[i])), append(lost, o.all.lost[i])
+			p, lost = append(p, predictor.Calibration.Apply(o.all.noPurchase[i], &o.all.counted[i])), append(lost, o.all.lost[i])
 		}
 	}
 	reliability := reliabilityOf(p, lost)

@@ -15,11 +15,17 @@ import (
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/alarm"
 	"github.com/quimbi/quimbi/engine/btyd"
-	"github.com/quimbi/quimbi/engine/feature"
 	"github.com/quimbi/quimbi/engine/synth"
 )
 
 func quiet(Progress) {}
+
+func utc(days []engine.Date) (at []engine.Instant, err error) {
+	for _, d := range days {
+		at = append(at, engine.Instant{At: d.UTC()})
+	}
+	return at, nil
+}
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
@@ -86,14 +92,14 @@ func TestObservationsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Orders{Zone: time.UTC}
-	for _, d := range p.Dates {
-		o.Instants = append(o.Instants, engine.Instant{At: d.UTC()})
+	all := &observations{}
+	observer, err := newObserver(p, &Orders{Zone: time.UTC, At: utc}, fitted{segments: &engine.Model{}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	observer, all := newObserver(p, &o, fitted{}), &observations{}
 	// The third purchase is on day 10, so customers are judged from day 14 on; the purchase of day 70 ends a gap of 60 days.
 	bought := lines(begin, 1, 5, 10, 70)
-	observer.add(all, judging, observer.observe(bought, o.Instants), observer.truth.Purchases(bought, p.End.UTC()))
+	observer.add(all, judging, observer.observe(bought), observer.truth.Purchases(bought, p.End.UTC()))
 	at := func(day int) int { return slices.Index(all.date, begin+engine.Date(day)) }
 	if all.date[0] != begin+14 || all.date[len(all.date)-1] != begin+168 || len(all.date) != 23 {
 		t.Errorf("looked at from %v to %v, %d times", all.date[0], all.date[len(all.date)-1], len(all.date))
@@ -128,13 +134,13 @@ func TestGapsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Orders{Zone: time.UTC}
-	for _, d := range p.Dates {
-		o.Instants = append(o.Instants, engine.Instant{At: d.UTC()})
+	all := &observations{}
+	observer, err := newObserver(p, &Orders{Zone: time.UTC, At: utc}, fitted{segments: &engine.Model{}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	observer, all := newObserver(p, &o, fitted{}), &observations{}
 	bought := lines(begin, 1, 5, 27, 60, 110)
-	observer.add(all, judging, observer.observe(bought, o.Instants), observer.truth.Purchases(bought, p.End.UTC()))
+	observer.add(all, judging, observer.observe(bought), observer.truth.Purchases(bought, p.End.UTC()))
 	if all.gap[0] != -1 || all.date[0] != begin+28 {
 		t.Errorf("the gap from day 27 is number %d, first seen on %v", all.gap[0], all.date[0])
 	}
@@ -154,17 +160,17 @@ func TestLeakIsCaught(t *testing.T) {
 		s.first, s.last = min(s.first, engine.DateOf(c.Lines[0].OrderedAt, time.UTC)), engine.NewDate(2026, 6, 30)
 	}
 	p := s.plan(t, DefaultOptions())
-	leaks := map[string]func(lines []engine.Line, i int, f *engine.Features){
-		"none": func([]engine.Line, int, *engine.Features) {},
-		"a feature knows the number of all orders": func(lines []engine.Line, _ int, f *engine.Features) {
+	leaks := map[string]func(lines []engine.Line, at time.Time, f *engine.Features){
+		"none": func([]engine.Line, time.Time, *engine.Features) {},
+		"a feature knows the number of all orders": func(lines []engine.Line, _ time.Time, f *engine.Features) {
 			f.Values[medianGapFeature] += float32(len(lines)) / 100
 		},
-		"the purchases know whether there will be another": func(lines []engine.Line, i int, f *engine.Features) {
-			if last := lines[len(lines)-1].OrderedAt; !last.Before(p.Dates[i].UTC()) {
+		"the purchases know whether there will be another": func(lines []engine.Line, at time.Time, f *engine.Features) {
+			if last := lines[len(lines)-1].OrderedAt; !last.Before(at) {
 				f.Purchases++
 			}
 		},
-		"the value knows later refunds": func(lines []engine.Line, _ int, f *engine.Features) {
+		"the value knows later refunds": func(lines []engine.Line, _ time.Time, f *engine.Features) {
 			for i := range lines {
 				f.RepeatCents -= lines[i].RefundCents
 			}
@@ -173,18 +179,21 @@ func TestLeakIsCaught(t *testing.T) {
 	for name, leak := range leaks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := run(t.Context(), p, s.orders(p), quiet, func(p *Plan, orders *Orders, f fitted) *observer {
-				o := newObserver(p, orders, f)
+			r, err := run(t.Context(), p, s.orders(p), quiet, func(p *Plan, orders *Orders, f fitted) (*observer, error) {
+				o, err := newObserver(p, orders, f)
+				if err != nil {
+					return nil, err
+				}
 				honest := o.build
 				o.build = func(lines []engine.Line, at []engine.Instant, yield func(int, *engine.Features)) {
 					honest(lines, at, func(i int, f *engine.Features) {
 						if f.Purchases > minRepeats {
-							leak(lines, i, f)
+							leak(lines, at[i].At, f)
 						}
 						yield(i, f)
 					})
 				}
-				return o
+				return o, nil
 			})
 			switch {
 			case name != "none" && (err == nil || !strings.Contains(err.Error(), "looks into the future")):
@@ -301,14 +310,13 @@ func TestProductAlarmsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Orders{Zone: time.UTC}
-	for _, d := range p.Dates {
-		o.Instants = append(o.Instants, engine.Instant{At: d.UTC()})
-	}
 	predictor := &engine.Predictor{Purchases: &btyd.Fit[btyd.MBGNBD]{Model: btyd.MBGNBD{R: 0.8, Alpha: 2.5, A: 0.3, B: 2}, Identifiable: true}}
 	predictor.Alarms = &engine.AlarmBasis{Silence: []float64{1}, CUSUM: []float64{2}, ShiryaevRoberts: []float64{3}}
 	watcher := alarm.NewWatcher(predictor, 0.9)
-	observer := newObserver(p, &o, fitted{watcher: watcher})
+	observer, err := newObserver(p, &Orders{Zone: time.UTC, At: utc}, fitted{segments: &engine.Model{}, watcher: watcher})
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Once a week until day 280, then no more.
 	var days []int
 	for day := 0; day <= 280; day += 7 {
@@ -317,7 +325,7 @@ func TestProductAlarmsByHand(t *testing.T) {
 	bought := lines(begin, days...)
 	purchases := observer.truth.Purchases(bought, p.End.UTC())
 	raised := map[int]int{}
-	for _, v := range observer.observe(bought, o.Instants) {
+	for _, v := range observer.observe(bought) {
 		seen := watcher.Look(purchases, v.date)
 		for _, a := range productAlarms {
 			watched := slices.Contains(seen.Watched, a.kind)
@@ -348,15 +356,24 @@ func TestCalibrationOnThePastKnowsNoFuture(t *testing.T) {
 	p := s.plan(t, Options{HorizonDays: 180, RuleDays: 90, Seed: 1})
 	orders := s.orders(p)
 	calibrate := func(lines func([]engine.Line) []engine.Line) *engine.Predictor {
-		f, predictor, _, err := fitThird(t.Context(), p, &orders, quiet)
+		f, predictor, counts, err := fitThird(t.Context(), p, &orders, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		builder := feature.NewBuilder(time.UTC, s.columns)
-		for _, c := range s.customers {
-			f.past.Add(builder, time.UTC, c.ID, lines(c.Lines))
+		known := orders
+		known.Each = func() iter.Seq2[Customer, error] {
+			return func(yield func(Customer, error) bool) {
+				for _, c := range s.customers {
+					if !yield(Customer{c.ID, lines(c.Lines)}, nil) {
+						return
+					}
+				}
+			}
 		}
-		f.past.Calibrate()
+		learned := past{plan: p, orders: &known, model: f.segments, predictor: predictor, customers: counts[fitting], progress: func(int, int) {}}
+		if _, err := learned.learn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		return predictor
 	}
 	all := calibrate(func(lines []engine.Line) []engine.Line { return lines })

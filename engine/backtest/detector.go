@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -58,8 +59,9 @@ const (
 type detector struct {
 	name        string
 	about       string
-	probability bool // the score is one of churn
-	raises      bool // the score is 1 where there is an alarm by a threshold of its own
+	probability bool  // the score is one of churn
+	columns     []int // of a regression
+	raises      bool  // the score is 1 where there is an alarm by a threshold of its own
 	score       func(o *observations, i int) float64
 }
 
@@ -91,7 +93,7 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 	}
 	learned := func(name, about string, columns ...int) {
 		if l, ok := fitLogistic(o, fit, columns); ok {
-			list = append(list, detector{name: name, about: about, probability: true, score: l.probability})
+			list = append(list, detector{name: name, about: about, probability: true, columns: columns, score: l.probability})
 		}
 	}
 	if p.Purchases != nil {
@@ -100,15 +102,23 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 			list = append(list, one(Dead, "1 - P(alive)", signalDead, false))
 		}
 		list = append(list, one(NoPurchase, "the probability of no purchase within the horizon, P0", signalNoPurchase, true))
-		learned(ChurnRisk, "the same, recalibrated on the fitting third", signalLogOdds)
+		about, columns := "the same, recalibrated on the fitting third", []int{signalLogOdds}
+		if added, ok := add(o, columns, signalBaselineOr0, seed); ok && added.Kept {
+			about, columns = about+" together with G*, which lowered the Brier score on the threshold third", append(columns, signalBaselineOr0)
+		}
+		learned(ChurnRisk, about, columns...)
 	}
 	if p.Calibrated != nil {
 		about := "P0 as the product calibrates it, by the fitting third's outcomes known on the last Sunday"
 		if p.Calibrated.Reason != engine.CalibrationApplied {
 			about += "; they gave no reason to change it"
 		}
+		if p.CountsDrift() {
+			about += fmt.Sprintf(", with %.1f times G*", p.Calibration.Drift)
+		}
 		list = append(list, detector{name: ChurnRiskPast, about: about, probability: true, score: func(o *observations, i int) float64 {
-			return p.Calibration.Apply(o.signal(i, signalNoPurchase))
+			counted := o.signal(i, signalCounted)
+			return p.Calibration.Apply(o.signal(i, signalNoPurchase), &counted)
 		}})
 	}
 	learned(RFM, "logistic regression on silence, repeat purchases and their mean value", signalLnSilent, signalLnRepeats, signalLnValue)
@@ -126,7 +136,7 @@ func detectors(o *observations, p *engine.Predictor, ruleDays int, seed uint64) 
 		one(Level, "R, the mean share of those who did not buy again in the segments where the customer stands", signalLevel, true),
 		one(Drift, "D, the overall drift since the Sunday before", signalDrift, false),
 		one(Directed, "G, the change of R since the Sunday before", signalDirected, false),
-		one(Baseline, "G*, R less the customer's own R from 365 to 56 days before", signalBaseline, false),
+		one(Baseline, "G*, R less the customer's own R every 28 days from 364 to 56 days before", signalBaseline, false),
 	)
 	if p.Purchases == nil {
 		return list, []Addition{}
@@ -158,43 +168,53 @@ type Addition struct {
 // tried adds each feature of segments and drift alone, and gives the columns with those that are kept.
 func tried(o *observations, base []int, seed uint64) (additions []Addition, columns []int) {
 	additions, columns = []Addition{}, slices.Clone(base)
-	fit, choose := o.rows(fitting), o.rows(choosing)
-	without, ok := fitLogistic(o, fit, base)
-	if !ok {
-		return additions, columns
-	}
 	for _, added := range []int{signalLevel, signalDriftOr0, signalDirectedOr0, signalBaselineOr0} {
-		with, ok := fitLogistic(o, fit, append(slices.Clone(base), added))
+		a, ok := add(o, base, added, seed)
 		if !ok {
 			continue
 		}
-		a := Addition{Feature: signalNames[added]}
-		gains, count := map[int32]*cluster{}, 0.0
-		for _, i := range choose {
-			y := float64(o.lost[i])
-			before, after := without.probability(o, i)-y, with.probability(o, i)-y
-			if math.IsNaN(before) || math.IsNaN(after) {
-				continue
-			}
-			a.Without += before * before
-			a.With += after * after
-			count++
-			part := clusterOf(gains, o.customer[i])
-			part.sum += before*before - after*after
-			part.count++
-		}
-		if count == 0 {
-			continue
-		}
-		a.Without /= count
-		a.With /= count
-		a.Gain = ratio(ordered(gains), seed)
-		if a.Kept = a.Gain.Low > 0; a.Kept {
+		if a.Kept {
 			columns = append(columns, added)
 		}
 		additions = append(additions, a)
 	}
 	return additions, columns
+}
+
+// add puts a feature into the model of other columns. ok is false where there is no fit, or nothing to judge by.
+func add(o *observations, base []int, added int, seed uint64) (a Addition, ok bool) {
+	fit, choose := o.rows(fitting), o.rows(choosing)
+	without, ok := fitLogistic(o, fit, base)
+	if !ok {
+		return a, false
+	}
+	with, ok := fitLogistic(o, fit, append(slices.Clone(base), added))
+	if !ok {
+		return a, false
+	}
+	a = Addition{Feature: signalNames[added]}
+	gains, count := map[int32]*cluster{}, 0.0
+	for _, i := range choose {
+		y := float64(o.lost[i])
+		before, after := without.probability(o, i)-y, with.probability(o, i)-y
+		if math.IsNaN(before) || math.IsNaN(after) {
+			continue
+		}
+		a.Without += before * before
+		a.With += after * after
+		count++
+		part := clusterOf(gains, o.customer[i])
+		part.sum += before*before - after*after
+		part.count++
+	}
+	if count == 0 {
+		return a, false
+	}
+	a.Without /= count
+	a.With /= count
+	a.Gain = ratio(ordered(gains), seed)
+	a.Kept = a.Gain.Low > 0
+	return a, true
 }
 
 // scores works a detector out on all observations.

@@ -26,10 +26,10 @@ type Orders struct {
 	Columns engine.Columns
 	// Customers is how many there are.
 	Customers int
-	// Each reads all customers with their lines before the plan's end, always in the same order. It is called twice.
+	// Each reads all customers with their lines before the plan's end, always in the same order. It is called up to four times.
 	Each func() iter.Seq2[Customer, error]
-	// Instants are those of the plan's dates, with what features need to know of the store at each.
-	Instants []engine.Instant
+	// At gives the instants of days, ascending, with what features need to know of the store at each.
+	At func(days []engine.Date) ([]engine.Instant, error)
 	// Params say how the segments are made whose drift is judged.
 	Params engine.Params
 }
@@ -57,13 +57,14 @@ const (
 	signalAlarmSilence // the product's alarms: 1 where one is raised, else 0; undefined where nobody looks
 	signalAlarmCUSUM
 	signalAlarmShiryaevRoberts
+	signalCounted // G* as the product's churn risk counts it, 0 where it does not
 	signalCount
 )
 
 var signalNames = [signalCount]string{
 	"days_silent", "median_gap", "silent_over_gap", "silence", "p_dead", "no_purchase", "log_odds", "ln_silent", "ln_repeats",
 	"ln_value", "ln_silent_over_gap", "level", "drift", "directed_drift", "baseline_drift", "drift", "directed_drift", "baseline_drift",
-	AlarmSilence, AlarmCUSUM, AlarmShiryaevRoberts,
+	AlarmSilence, AlarmCUSUM, AlarmShiryaevRoberts, "counted_drift",
 }
 
 // minRepeats is the number of repeat purchases from which a customer is judged.
@@ -81,9 +82,10 @@ type observations struct {
 	gaps     []gap
 	// all are the predictions of everybody with at least one purchase, for the reliability of the churn risk.
 	all struct {
-		noPurchase []float64
-		lost       []int8
-		third      []third
+		noPurchase        []float64
+		baseline, counted []float64 // as signalBaselineOr0 and signalCounted
+		lost              []int8
+		third             []third
 	}
 	first     engine.Date // of the days on which customers are looked at
 	customers int32       // so many were looked at
@@ -132,47 +134,50 @@ type fitted struct {
 	purchases btyd.Model // nil where none could be fitted
 	segments  *engine.Model
 	weights   *risk.Weights
-	past      *risk.Observer // of the same customers, by what was known on the last day; nil: nothing is calibrated
 	watcher   *alarm.Watcher // raises the product's alarms; nil without a purchase model
+	counted   *risk.Weights  // of the outcomes that were known on the last day; nil unless the product's churn risk counts drift
 }
 
 // observer works out what is known of customers, one after another.
 type observer struct {
-	plan     *Plan
-	zone     *time.Location
-	instants []engine.Instant
-	build    func(lines []engine.Line, at []engine.Instant, yield func(i int, f *engine.Features))
-	truth    *feature.Builder
+	plan  *Plan
+	zone  *time.Location
+	build risk.Builder
+	truth *feature.Builder
 	fitted
-	scorer *engine.Scorer
-	// Of the customer that is observed: where it stood on the Sunday before, and its levels so far.
+	lookback *risk.Lookback
+	// Of the customer that is observed: where it stood on the Sunday before.
 	before   engine.Thumbprint
 	standing bool
-	levels   []risk.Point
-	print    engine.Thumbprint
 	views    []view
 	hidden   []engine.Line
 }
 
-func newObserver(p *Plan, orders *Orders, f fitted) *observer {
+func newObserver(p *Plan, orders *Orders, f fitted) (*observer, error) {
 	o := &observer{
-		plan: p, zone: orders.Zone, instants: orders.Instants, fitted: f,
+		plan: p, zone: orders.Zone, fitted: f,
 		build: feature.NewBuilder(orders.Zone, orders.Columns).Build, truth: feature.NewBuilder(orders.Zone, orders.Columns),
 	}
-	if f.segments != nil {
-		o.scorer = f.segments.NewScorer()
+	at, err := orders.At(p.Dates)
+	if err != nil {
+		return nil, err
 	}
-	return o
+	baseline, err := orders.At(risk.BaselineDays(p.Dates, p.First))
+	if err != nil {
+		return nil, err
+	}
+	o.lookback = risk.NewLookback(f.segments, orders.Zone, at, baseline, f.weights, f.counted)
+	return o, nil
 }
 
 // observe gives what is known of a customer on each day by which there was a purchase. The slice is reused.
-func (o *observer) observe(lines []engine.Line, at []engine.Instant) []view {
-	o.views, o.levels, o.standing = o.views[:0], o.levels[:0], false
-	o.build(lines, at, func(i int, f *engine.Features) {
+func (o *observer) observe(lines []engine.Line) []view {
+	o.views, o.standing = o.views[:0], false
+	o.lookback.Look(o.build, lines, func(i int, f *engine.Features, print *engine.Thumbprint) {
 		v := view{date: o.plan.Dates[i], history: f.PurchaseHistory}
 		o.fill(&v, f)
 		o.watch(&v, lines)
-		o.place(&v, f)
+		o.place(&v, print)
 		o.views = append(o.views, v)
 	})
 	return o.views
@@ -218,31 +223,29 @@ func (o *observer) fill(v *view, f *engine.Features) {
 }
 
 // place fills in what follows from where the customer stands among the segments, now and on the Sundays before.
-func (o *observer) place(v *view, f *engine.Features) {
+func (o *observer) place(v *view, print *engine.Thumbprint) {
 	s := &v.signals
-	s[signalDriftOr0], s[signalDirectedOr0], s[signalBaselineOr0] = 0, 0, 0
-	if o.scorer == nil {
-		return
-	}
-	o.scorer.Score(f.Purchases, f.Values, &o.print)
-	level, ok := o.weights.Level(o.print)
-	if ok {
+	s[signalDriftOr0], s[signalDirectedOr0], s[signalBaselineOr0], s[signalCounted] = 0, 0, 0, 0
+	if level, ok := o.weights.Level(*print); ok {
 		s[signalLevel] = level
-		now := risk.Point{Date: v.date, Level: level}
-		if deviation, ok := risk.FromBaseline(now, o.levels); ok {
-			s[signalBaseline], s[signalBaselineOr0] = deviation, deviation
-		}
-		o.levels = append(o.levels, now)
+	}
+	if deviation := o.lookback.Drift(0); deviation != nil {
+		s[signalBaseline], s[signalBaselineOr0] = *deviation, *deviation
+	}
+	if deviation := o.lookback.Drift(1); deviation != nil {
+		s[signalCounted] = *deviation
 	}
 	if o.standing {
-		if d := o.segments.Drift(o.before, o.print); d.Overall != nil {
+		if d := o.segments.Drift(o.before, *print); d.Overall != nil {
 			s[signalDrift], s[signalDriftOr0] = *d.Overall, *d.Overall
 		}
-		if change, ok := o.weights.Drift(o.before, o.print); ok {
+		if change, ok := o.weights.Drift(o.before, *print); ok {
 			s[signalDirected], s[signalDirectedOr0] = change, change
 		}
 	}
-	o.before, o.print, o.standing = o.print, o.before, true
+	o.before.Membership = append(o.before.Membership[:0], print.Membership...)
+	o.before.Dominant = append(o.before.Dominant[:0], print.Dominant...)
+	o.standing = true
 }
 
 // collect looks at all customers on all days.
@@ -263,17 +266,11 @@ func (o *observer) collect(ctx context.Context, orders *Orders, progress func(do
 		if t == unused {
 			continue
 		}
-		views := slices.Clone(o.observe(c.Lines, o.instants))
+		views := slices.Clone(o.observe(c.Lines))
 		o.add(all, t, views, o.truth.Purchases(c.Lines, o.plan.End.In(orders.Zone)))
 		if err := o.check(all, &c, views, orders.Customers); err != nil {
 			return nil, err
 		}
-		if t == fitting && o.past != nil {
-			o.past.Add(o.truth, orders.Zone, c.ID, c.Lines)
-		}
-	}
-	if o.past != nil {
-		o.past.Calibrate()
 	}
 	return all, nil
 }
@@ -291,6 +288,8 @@ func (o *observer) add(all *observations, t third, views []view, purchases []eng
 			lost = 1
 		}
 		all.all.noPurchase = append(all.all.noPurchase, v.signals[signalNoPurchase])
+		all.all.baseline = append(all.all.baseline, v.signals[signalBaselineOr0])
+		all.all.counted = append(all.all.counted, v.signals[signalCounted])
 		all.all.lost = append(all.all.lost, lost)
 		all.all.third = append(all.all.third, t)
 		if v.history.Purchases <= minRepeats {
@@ -335,13 +334,13 @@ func (o *observer) check(all *observations, c *Customer, views []view, customers
 		return nil
 	}
 	chosen := views[int(scatter(h)%uint64(len(views)))]
-	i, _ := slices.BinarySearch(o.plan.Dates, chosen.date)
-	again := o.observe(o.hide(c.Lines, o.instants[i].At), o.instants[:i+1])
+	again := o.observe(o.hide(c.Lines, chosen.date.In(o.zone)))
+	at := slices.IndexFunc(again, func(v view) bool { return v.date == chosen.date })
 	all.checks++
-	if len(again) == 0 || again[len(again)-1].history != chosen.history {
+	if at < 0 || again[at].history != chosen.history {
 		return lookedAhead("the purchases", chosen.date)
 	}
-	for j, s := range again[len(again)-1].signals {
+	for j, s := range again[at].signals {
 		if s != chosen.signals[j] && !(math.IsNaN(s) && math.IsNaN(chosen.signals[j])) {
 			return lookedAhead(signalNames[j], chosen.date)
 		}

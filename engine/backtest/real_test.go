@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,22 +132,23 @@ func (s *store) orders(p *Plan) Orders {
 			}
 		},
 	}
-	var months []engine.Date
-	for _, d := range p.Dates {
-		if m := d.Month(); len(months) == 0 || months[len(months)-1] != m {
-			months = append(months, m)
+	o.At = func(days []engine.Date) (at []engine.Instant, err error) {
+		var months []engine.Date
+		for _, d := range days {
+			months = append(months, d.Month())
 		}
-	}
-	references := feature.NewReferenceBuilder(time.UTC, s.columns, months)
-	for _, c := range s.customers {
-		references.Add(c.Lines)
-	}
-	byMonth := map[engine.Date]*engine.Reference{}
-	for _, r := range references.References() {
-		byMonth[r.Month] = r
-	}
-	for _, d := range p.Dates {
-		o.Instants = append(o.Instants, engine.Instant{At: d.UTC(), Reference: byMonth[d.Month()]})
+		references := feature.NewReferenceBuilder(time.UTC, s.columns, slices.Compact(months))
+		for _, c := range s.customers {
+			references.Add(c.Lines)
+		}
+		byMonth := map[engine.Date]*engine.Reference{}
+		for _, r := range references.References() {
+			byMonth[r.Month] = r
+		}
+		for _, d := range days {
+			at = append(at, engine.Instant{At: d.UTC(), Reference: byMonth[d.Month()]})
+		}
+		return at, nil
 	}
 	return o
 }

@@ -116,7 +116,13 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 	}
 	p.Dates = p.Dates[1:] // on the day of the change nothing has changed yet
 	customers := population(seed, begin, int(end-begin), each)
-	orders := Orders{Zone: time.UTC, Columns: engine.ColumnOrderID, Customers: len(customers), Params: params, Each: func() iter.Seq2[Customer, error] {
+	at := func(days []engine.Date) (instants []engine.Instant, err error) {
+		for _, d := range days {
+			instants = append(instants, engine.Instant{At: d.UTC()})
+		}
+		return instants, nil
+	}
+	orders := Orders{At: at, Zone: time.UTC, Columns: engine.ColumnOrderID, Customers: len(customers), Params: params, Each: func() iter.Seq2[Customer, error] {
 		return func(yield func(Customer, error) bool) {
 			for i := range customers {
 				if !yield(customers[i].Customer, nil) {
@@ -125,15 +131,16 @@ func simulate(ctx context.Context, params engine.Params, seed uint64, each int) 
 			}
 		}
 	}}
-	for _, d := range p.Dates {
-		orders.Instants = append(orders.Instants, engine.Instant{At: d.UTC()})
-	}
 	f, predictor, _, err := fitThird(ctx, p, &orders, func(Progress) {})
 	if err != nil {
 		return nil, err
 	}
-	f.past, f.watcher = nil, nil // nobody who would be calibrated on lives before the change; alarms have a watcher for each rate
-	o, err := newObserver(p, &orders, f).collect(ctx, &orders, func(int) {})
+	f.watcher = nil // alarms have a watcher for each rate; and nobody who churn risk would be calibrated on lives before the change
+	observer, err := newObserver(p, &orders, f)
+	if err != nil {
+		return nil, err
+	}
+	o, err := observer.collect(ctx, &orders, func(int) {})
 	if err != nil {
 		return nil, err
 	}

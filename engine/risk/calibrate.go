@@ -36,13 +36,16 @@ type Observer struct {
 	days      []engine.Date
 	then      []engine.PurchaseHistory // scratch
 	seen      []observation
+	held      [folds]engine.Calibration // what Calibrate fitted without each fold
 }
 
 // observation is one customer on one day.
 type observation struct {
 	customer int64
+	day      int     // as a place among the observer's
 	logit    float64 // of the probability of no purchase
 	lost     bool
+	drift    drifts
 }
 
 // NewObserver makes an observer of a store with so many customers, of whom everything before a day is known. Its predictor need not
@@ -84,7 +87,7 @@ func (o *Observer) Add(b *feature.Builder, zone *time.Location, customer int64, 
 		}
 		next, _ := slices.BinarySearchFunc(purchases, o.days[i], func(p engine.Purchase, day engine.Date) int { return int(p.Day - day) })
 		lost := next == len(purchases) || purchases[next].Day >= o.days[i]+engine.Date(o.predictor.Settings.HorizonDays)
-		o.seen = append(o.seen, observation{customer: customer, logit: logit(o.predictor.NoPurchase(h, o.days[i])), lost: lost})
+		o.seen = append(o.seen, observation{customer: customer, day: i, logit: logit(o.predictor.NoPurchase(h, o.days[i])), lost: lost})
 	}
 }
 
@@ -111,26 +114,16 @@ func (o *Observer) Calibrate() {
 	p := o.predictor
 	report := &engine.CalibrationReport{From: o.days[0], To: o.days[len(o.days)-1], Outcomes: len(o.seen)}
 	p.Calibration, p.Calibrated = engine.Uncalibrated(), report
-	once, twice := map[int64]bool{}, map[int64]bool{}
-	for _, s := range o.seen {
-		if s.lost {
-			report.Lost++
-			once[s.customer] = true
-		} else {
-			twice[s.customer] = true
-		}
+	var seen outcomes
+	for i := range o.seen {
+		seen.add(&o.seen[i])
 	}
-	report.Customers = len(once)
-	for customer := range twice {
-		if !once[customer] {
-			report.Customers++
-		}
-	}
-	if report.Customers < minObserved || len(once) < minLost || len(twice) < minLost {
+	report.Lost, report.Customers = seen.lost, seen.customers()
+	if seen.tooFew() {
 		report.Reason = engine.CalibrationTooFew
 		return
 	}
-	fitted, ok := fitLogistic(o.seen, -1)
+	fitted, ok := fitLogistic(o.seen, nobody, false)
 	report.Fitted = fitted
 	if !ok {
 		report.Reason = engine.CalibrationNoFit
@@ -138,14 +131,15 @@ func (o *Observer) Calibrate() {
 	}
 	before, after := o.judge(engine.Uncalibrated()), judgement{}
 	for f := range folds {
-		c, ok := fitLogistic(o.seen, f)
+		c, ok := fitLogistic(o.seen, f, false)
 		if !ok {
 			report.Reason = engine.CalibrationNoFit
 			return
 		}
+		o.held[f] = c
 		for i := range o.seen {
 			if fold(o.seen[i].customer) == f {
-				after.add(c.Apply(sigmoid(o.seen[i].logit)), o.seen[i].lost)
+				after.add(c.Apply(sigmoid(o.seen[i].logit), nil), o.seen[i].lost)
 			}
 		}
 	}
@@ -157,10 +151,43 @@ func (o *Observer) Calibrate() {
 	p.Calibration = fitted
 }
 
+// outcomes counts observations and the customers in them.
+type outcomes struct {
+	observations, lost int
+	left, returned     map[int64]bool // on one of the days or more
+}
+
+func (c *outcomes) add(s *observation) {
+	if c.left == nil {
+		c.left, c.returned = map[int64]bool{}, map[int64]bool{}
+	}
+	c.observations++
+	if s.lost {
+		c.lost++
+		c.left[s.customer] = true
+	} else {
+		c.returned[s.customer] = true
+	}
+}
+
+func (c *outcomes) customers() int {
+	n := len(c.left)
+	for customer := range c.returned {
+		if !c.left[customer] {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *outcomes) tooFew() bool {
+	return c.customers() < minObserved || len(c.left) < minLost || len(c.returned) < minLost
+}
+
 func (o *Observer) judge(c engine.Calibration) judgement {
 	var j judgement
 	for i := range o.seen {
-		j.add(c.Apply(sigmoid(o.seen[i].logit)), o.seen[i].lost)
+		j.add(c.Apply(sigmoid(o.seen[i].logit), nil), o.seen[i].lost)
 	}
 	return j
 }
@@ -178,44 +205,92 @@ func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 const (
 	logisticSteps     = 50
 	logisticTolerance = 1e-9
-	// widestCoefficient is beyond what a recalibration can sensibly be: the outcomes are separable, or nearly so.
+	// widestCoefficient is beyond what a recalibration can sensibly be: the outcomes are separable, or nearly so. Deviations from a
+	// baseline are a tenth of what logits are, so the coefficient of drift may be ten times as large.
 	widestCoefficient = 20
+	widestDrift       = 200
+	// nobody is the fold that leaves none out.
+	nobody = -1
 )
 
-// fitLogistic maximises the likelihood by Newton's method on all observations but those of a fold, -1 for none left out. ok is
-// false where it has no maximum, or one that would turn the order of customers round.
-func fitLogistic(seen []observation, but int) (c engine.Calibration, ok bool) {
+// fitLogistic maximises the likelihood of the recalibration by Newton's method on all observations but those of a fold, with the
+// term of drift or without. ok is false where it has no maximum, or one that would turn the order of customers round.
+func fitLogistic(seen []observation, but int, withDrift bool) (c engine.Calibration, ok bool) {
 	c = engine.Uncalibrated()
+	terms := 2
+	if withDrift {
+		terms = 3
+	}
 	for range logisticSteps {
-		var g0, g1, h00, h01, h11 float64
+		var gradient [3]float64
+		var hessian [3][3]float64
 		for i := range seen {
 			s := &seen[i]
-			if but >= 0 && fold(s.customer) == but {
+			if but != nobody && fold(s.customer) == but {
 				continue
 			}
-			q := sigmoid(c.Intercept + c.Slope*s.logit)
+			x := [3]float64{1, s.logit, 0}
+			odds := c.Intercept + c.Slope*s.logit
+			if withDrift {
+				x[2] = s.drift.without(s.customer, but)
+				odds += c.Drift * x[2]
+			}
+			q := sigmoid(odds)
 			e, w := -q, q*(1-q)
 			if s.lost {
 				e++
 			}
-			g0 += e
-			g1 += e * s.logit
-			h00 += w
-			h01 += w * s.logit
-			h11 += w * s.logit * s.logit
+			for j := range terms {
+				gradient[j] += e * x[j]
+				for k := range j + 1 {
+					hessian[j][k] += w * x[j] * x[k]
+				}
+			}
 		}
-		determinant := h00*h11 - h01*h01
-		d0, d1 := (h11*g0-h01*g1)/determinant, (h00*g1-h01*g0)/determinant
-		c.Intercept += d0
-		c.Slope += d1
-		if !(math.Abs(c.Intercept) < widestCoefficient && math.Abs(c.Slope) < widestCoefficient) {
+		step := solve(hessian, gradient, terms)
+		c.Intercept += step[0]
+		c.Slope += step[1]
+		c.Drift += step[2]
+		if !(math.Abs(c.Intercept) < widestCoefficient && math.Abs(c.Slope) < widestCoefficient && math.Abs(c.Drift) < widestDrift) {
 			return c, false
 		}
-		if math.Abs(d0)+math.Abs(d1) < logisticTolerance {
+		if math.Abs(step[0])+math.Abs(step[1])+math.Abs(step[2]) < logisticTolerance {
 			return c, c.Slope > 0
 		}
 	}
 	return c, false
+}
+
+// solve gives the solution of a x = b, a being symmetric and positive definite, of which the lower triangle is there (Cholesky). It is not
+// finite where a is singular.
+func solve(a [3][3]float64, b [3]float64, n int) (x [3]float64) {
+	for j := range n {
+		for k := range j + 1 {
+			sum := a[j][k]
+			for i := range k {
+				sum -= a[j][i] * a[k][i]
+			}
+			if j == k {
+				a[j][j] = math.Sqrt(sum)
+			} else {
+				a[j][k] = sum / a[k][k]
+			}
+		}
+	}
+	for j := range n {
+		x[j] = b[j]
+		for k := range j {
+			x[j] -= a[j][k] * x[k]
+		}
+		x[j] /= a[j][j]
+	}
+	for j := n - 1; j >= 0; j-- {
+		for k := j + 1; k < n; k++ {
+			x[j] -= a[k][j] * x[k]
+		}
+		x[j] /= a[j][j]
+	}
+	return x
 }
 
 // bins is into how many classes of equal width probabilities are sorted.
@@ -228,15 +303,21 @@ type judgement struct {
 }
 
 func (j *judgement) add(p float64, lost bool) {
-	y := 0.0
-	if lost {
-		y = 1
-	}
 	j.n++
-	j.squares += (p - y) * (p - y)
+	j.squares += squared(p, lost)
 	b := &j.bins[min(bins-1, int(p*bins))]
 	b.predicted += p
-	b.lost += y
+	if lost {
+		b.lost++
+	}
+}
+
+// squared is how far a probability lies from what came, squared.
+func squared(p float64, lost bool) float64 {
+	if lost {
+		p--
+	}
+	return p * p
 }
 
 // scores are the Brier score (Brier 1950), mean (p - y)^2, and the expected calibration error: how far the mean probability of a

@@ -65,7 +65,7 @@ func TestCalibrationFindsTheTruth(t *testing.T) {
 func TestCalibrationIsAMaximum(t *testing.T) {
 	t.Parallel()
 	o := drawn(3, 800, -0.7, 0.6)
-	c, ok := fitLogistic(o.seen, -1)
+	c, ok := fitLogistic(o.seen, nobody, false)
 	g0, g1 := 0.0, 0.0
 	for _, s := range o.seen {
 		e := -sigmoid(c.Intercept + c.Slope*s.logit)
@@ -90,8 +90,8 @@ func TestCalibrationLeavesTheJudgedOut(t *testing.T) {
 		}
 	}
 	for f := range folds {
-		before, _ := fitLogistic(o.seen, f)
-		after, _ := fitLogistic(turned, f)
+		before, _ := fitLogistic(o.seen, f, false)
+		after, _ := fitLogistic(turned, f, false)
 		if (before == after) != (f == 2) {
 			t.Errorf("fold %d: %+v, then %+v", f, before, after)
 		}
@@ -159,13 +159,13 @@ func TestObserved(t *testing.T) {
 		return logit(p.NoPurchase(engine.PurchaseHistory{Purchases: purchases, FirstAt: first, LastAt: last}, day))
 	}
 	want := []observation{
-		{1, at(1, days[1]-1, days[1]-1, days[1]), false},
-		{1, at(2, days[1]-1, days[1]+1, days[2]), false}, // the order stood then, and is no purchase now
-		{1, at(1, days[1]-1, days[1]-1, days[3]), false},
-		{2, at(1, days[0]-1, days[0]-1, days[0]), true},
-		{2, at(1, days[0]-1, days[0]-1, days[1]), false},
-		{2, at(1, days[0]-1, days[0]-1, days[2]), false},
-		{2, at(1, days[0]-1, days[0]-1, days[3]), false},
+		{customer: 1, day: 1, logit: at(1, days[1]-1, days[1]-1, days[1]), lost: false},
+		{customer: 1, day: 2, logit: at(2, days[1]-1, days[1]+1, days[2]), lost: false}, // the order stood then, and is no purchase now
+		{customer: 1, day: 3, logit: at(1, days[1]-1, days[1]-1, days[3]), lost: false},
+		{customer: 2, day: 0, logit: at(1, days[0]-1, days[0]-1, days[0]), lost: true},
+		{customer: 2, day: 1, logit: at(1, days[0]-1, days[0]-1, days[1]), lost: false},
+		{customer: 2, day: 2, logit: at(1, days[0]-1, days[0]-1, days[2]), lost: false},
+		{customer: 2, day: 3, logit: at(1, days[0]-1, days[0]-1, days[3]), lost: false},
 	}
 	if !slices.Equal(o.seen, want) {
 		t.Errorf("%+v\nwant %+v", o.seen, want)

@@ -14,12 +14,17 @@ func WeightsOf(m *engine.Model) *Weights {
 	if m == nil || m.Risk == nil {
 		return nil
 	}
+	return newWeights(m, func(axis, segment int) float64 { return *m.Axes[axis].Segments[segment].RiskWeight })
+}
+
+// newWeights lays out the weights of segments.
+func newWeights(m *engine.Model, of func(axis, segment int) float64) *Weights {
 	w := &Weights{model: m, leaf: make([]float64, m.Positions())}
 	for a := range m.Axes {
 		axis := &m.Axes[a]
 		for i := range axis.Segments {
 			if s := &axis.Segments[i]; s.IsLeaf() {
-				w.leaf[axis.First+s.Leaf] = *s.RiskWeight
+				w.leaf[axis.First+s.Leaf] = of(a, i)
 			}
 		}
 	}

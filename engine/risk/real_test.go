@@ -99,7 +99,7 @@ func future(t *testing.T, customers [][]engine.Line) (p *engine.Predictor, befor
 			lost := at.Before(asOf.UTC())
 			chance := p.NoPurchase(h, asOf)
 			raw.add(chance, lost)
-			calibrated.add(p.Calibration.Apply(chance), lost)
+			calibrated.add(p.Calibration.Apply(chance, nil), lost)
 			certainty(t, p, h, asOf)
 		})
 	}
@@ -112,7 +112,7 @@ func certainty(t *testing.T, p *engine.Predictor, h engine.PurchaseHistory, asOf
 	if h.Purchases > 1 {
 		return
 	}
-	d, reason := p.Predict([]engine.Purchase{{Day: h.FirstAt}}, asOf)
+	d, reason := p.Predict([]engine.Purchase{{Day: h.FirstAt}}, asOf, nil)
 	if d == nil || !(d.ChurnRisk > 0.001 && d.ChurnRisk < 0.999) || d.PAlive != nil && !(*d.PAlive > 0.001 && *d.PAlive < 0.999) {
 		t.Fatalf("bought once on %s: %+v as of %s %s", h.FirstAt, d, asOf, reason)
 	}

@@ -38,9 +38,9 @@ func TestWeights(t *testing.T) {
 	t.Parallel()
 	m := twoAxes()
 	tally := risk.NewTally(m, 90)
-	tally.Add(print(2000, 3000, 5000, 10000, 0), true)
-	tally.Add(print(0, 1000, 9000, 4000, 6000), false)
-	tally.Add(print(8000, 1000, 1000, -1, -1), true) // has no place on the second axis
+	tally.Add(1, print(2000, 3000, 5000, 10000, 0), true)
+	tally.Add(2, print(0, 1000, 9000, 4000, 6000), false)
+	tally.Add(3, print(8000, 1000, 1000, -1, -1), true) // has no place on the second axis
 	tally.Weigh()
 	const base = 2.0 / 3
 	for _, c := range []struct {
@@ -80,8 +80,8 @@ func TestWeightsOfHardClusters(t *testing.T) {
 	m := twoAxes()
 	m.Params.Fuzzy, m.Params.Fuzziness = false, 1.5
 	tally := risk.NewTally(m, 30)
-	tally.Add(print(10000, 0, 0, 0, 10000), true)
-	tally.Add(print(0, 0, 10000, 0, 10000), false)
+	tally.Add(4, print(10000, 0, 0, 0, 10000), true)
+	tally.Add(5, print(0, 0, 10000, 0, 10000), false)
 	tally.Weigh()
 	near(t, "the first leaf's weight", *m.Axes[0].Segments[1].RiskWeight, (1+5.0)/11)
 	near(t, "the weight of both", *m.Axes[3].Segments[1].RiskWeight, 0.5)
@@ -102,7 +102,7 @@ func TestNoOutcomes(t *testing.T) {
 	}
 	risk.NewTally(m, 90).Weigh()
 	tally := risk.NewTally(m, 90)
-	tally.Add(print(10000, 0, 0, 10000, 0), true)
+	tally.Add(6, print(10000, 0, 0, 10000, 0), true)
 	tally.Weigh()
 	if _, ok := risk.WeightsOf(m).Level(print(-1, -1, -1, -1, -1)); ok {
 		t.Error("a customer who stands nowhere has a level")
@@ -133,8 +133,8 @@ func TestLevels(t *testing.T) {
 		n := rapid.IntRange(1, 30).Draw(t, "customers")
 		for i := range n {
 			print, lost := prints(t, "then"), rapid.Bool().Draw(t, "lost")
-			one.Add(print, lost)
-			two[i*2/n].Add(print, lost)
+			one.Add(int64(i), print, lost)
+			two[i*2/n].Add(int64(i), print, lost)
 		}
 		one.Weigh()
 		two[0].Merge(two[1])

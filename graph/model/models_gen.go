@@ -535,6 +535,26 @@ type DriftMotion struct {
 	RiskVelocity *float64 `json:"riskVelocity,omitempty"`
 }
 
+// Whether drift predicts churn beside the purchases, tried at each re-clustering on the outcomes that the calibration rests on.
+type DriftTrial struct {
+	// Whether drift counts in churn risk: only where the Brier score of customers who were not fitted on falls by more than its standard error.
+	Applied bool `json:"applied"`
+	// Why it does not; null where it does.
+	Reason *engine.DriftReason `json:"reason,omitempty"`
+	// How many customers have a baseline of their own on one of the past days or more.
+	Customers int `json:"customers"`
+	// How many outcomes these have: one a customer and day.
+	Outcomes int `json:"outcomes"`
+	// What was fitted, whether it counts or not; null where nothing was.
+	Coefficient *float64 `json:"coefficient,omitempty"`
+	// How good churn risk is with drift, when each customer is calibrated by the others; to be held against Calibration.after. Null where nothing was fitted.
+	After *engine.CalibrationScores `json:"after,omitempty"`
+	// By what the Brier score falls; below 0 where it rises, null where nothing was fitted.
+	Gain *float64 `json:"gain,omitempty"`
+	// The standard error of the gain, over customers; null where nothing was fitted.
+	StandardError *float64 `json:"standardError,omitempty"`
+}
+
 // Whose data to erase.
 type EraseCustomerInput struct {
 	// The customer.

@@ -31,6 +31,9 @@ func (p *Prediction) AlarmsOff() *engine.AlarmsOff {
 	return &p.Off
 }
 
+// FromBaseline is null where drift does not count.
+func (p *Prediction) FromBaseline() *float64 { return p.Prediction.Drift }
+
 // NoPurchaseProbability is the probability of no order within the horizon, before calibration.
 func (p *Prediction) NoPurchaseProbability() float64 { return p.NoPurchase }
 
@@ -116,4 +119,26 @@ func (c *Calibration) Reason() *engine.CalibrationReason {
 		return nil
 	}
 	return &c.CalibrationReport.Reason
+}
+
+// DriftCoefficient is 0 where drift does not count.
+func (c *Calibration) DriftCoefficient() float64 { return c.Calibration.Drift }
+
+// Drift is null in models made before it was tried.
+func (c *Calibration) Drift() *DriftTrial {
+	r := c.CalibrationReport.Drift
+	if r == nil {
+		return nil
+	}
+	t := &DriftTrial{Applied: r.Reason == engine.DriftCounts, Customers: r.Customers, Outcomes: r.Outcomes, After: r.After}
+	if !t.Applied {
+		t.Reason = &r.Reason
+	}
+	if r.Fitted != nil {
+		t.Coefficient = &r.Fitted.Drift
+	}
+	if r.After != nil {
+		t.Gain, t.StandardError = &r.Gain, &r.StandardError
+	}
+	return t
 }
