@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go-1.26/bin
 # Vector instructions are an experiment of the compiler, on amd64 alone; everywhere else the same loops are plain Go.
 VECTOR_PACKAGES := ./engine/fcm ./engine/kselect
 
-.PHONY: help setup web contract demo run build test bench chaos generate verify lint ci fmt
+.PHONY: help setup web contract demo run build test bench chaos soak generate verify lint ci fmt
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ bench: ## measure the engine, and compare with its peers where they are installe
 
 chaos: ## kill processes, connections and the server at work, 100 times each (half an hour; QUIMBI_CHAOS=N for fewer)
 	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run "Killed|FullDisk" -v ./internal/cli
+
+soak: ## 10,000 random operations on a store, every fifth interrupted, held to a model in memory (a quarter of an hour; QUIMBI_OPERATIONS=N/SEED for others)
+	@QUIMBI_OPERATIONS=$${QUIMBI_OPERATIONS:-10000} go test -count=1 -timeout 3h -run 'TestRandomOperations$$' -v ./jobs
 
 generate: ## write graph/ and the resolvers' frames again from schema/
 	@go tool gqlgen generate

@@ -28,10 +28,70 @@ type memoryShop struct {
 	Version   int
 }
 
+// modelOrder is an order; all that happens to it later happens within a day.
 type modelOrder struct {
-	Customer string
-	Day      engine.Date
-	Cents    int64
+	Customer  string
+	Day       engine.Date
+	Cents     int64
+	Refund    int64
+	RefundDay engine.Date // when it became known; 0: with the order
+	Cancelled engine.Date // 0: it stands
+}
+
+// stands tells whether the order counts as of the begin of a day.
+func (o *modelOrder) stands(before engine.Date) bool {
+	return o.Day < before && (o.Cancelled == 0 || o.Cancelled >= before)
+}
+
+// value is what is known of its value then.
+func (o *modelOrder) value(before engine.Date) int64 {
+	if max(o.Day, o.RefundDay) < before {
+		return o.Cents - o.Refund
+	}
+	return o.Cents
+}
+
+// modelImport are orders that come, cancellations of orders that are there, and those that turn out to have been tests.
+type modelImport struct {
+	orders    map[string]modelOrder
+	cancelled map[string]engine.Date
+	tests     map[string]bool
+}
+
+// importInto does what an import means.
+func (m *memoryShop) importInto(in modelImport) {
+	last := m.now() - 1 // what is told without a date is known on the last day with an order
+	for _, o := range in.orders {
+		if o.Cancelled == 0 {
+			last = max(last, o.Day)
+		}
+	}
+	if last < 0 {
+		last = engine.DateOf(time.Now(), time.UTC)
+	}
+	for key := range in.tests {
+		delete(m.Orders, key)
+	}
+	for key, day := range in.cancelled {
+		if o, there := m.Orders[key]; there && o.Cancelled == 0 {
+			o.Cancelled = day
+			m.Orders[key] = o
+		}
+	}
+	for key, o := range in.orders {
+		old, there := m.Orders[key]
+		switch {
+		case !there || o.Refund == 0 || o.RefundDay != 0:
+		case o.Refund <= old.Refund:
+			o.RefundDay = old.RefundDay
+		default:
+			o.RefundDay = max(last, o.Day)
+		}
+		if o.Cancelled != 0 && old.Cancelled != 0 {
+			o.Cancelled = old.Cancelled
+		}
+		m.Orders[key] = o
+	}
 }
 
 type modelKey struct {
@@ -53,7 +113,9 @@ type modelState struct {
 // now is the day after the last order.
 func (m *memoryShop) now() (now engine.Date) {
 	for _, o := range m.Orders {
-		now = max(now, o.Day+1)
+		if o.Cancelled == 0 {
+			now = max(now, o.Day+1)
+		}
 	}
 	return now
 }
@@ -63,12 +125,12 @@ func (m *memoryShop) bought(before engine.Date) map[string]modelSnapshot {
 	days := map[string]map[engine.Date]bool{}
 	value := map[string]int64{}
 	for _, o := range m.Orders {
-		if o.Day < before {
+		if o.stands(before) {
 			if days[o.Customer] == nil {
 				days[o.Customer] = map[engine.Date]bool{}
 			}
 			days[o.Customer][o.Day] = true
-			value[o.Customer] += o.Cents
+			value[o.Customer] += o.value(before)
 		}
 	}
 	bought := map[string]modelSnapshot{}
@@ -139,12 +201,22 @@ func stored(t *testing.T, pool *pgxpool.Pool) *memoryShop {
 	}
 	var order, customer, kind string
 	var at time.Time
-	var cents int64
+	var refundedAt, cancelledAt *time.Time
+	var cents, refund int64
 	var version, purchases int
 	var replayed bool
 	day := func() engine.Date { return engine.DateOf(at, time.UTC) }
-	read(`SELECT order_key, coalesce(customer_key, '?'), ordered_at, net_cents FROM customer_order LEFT JOIN customer USING (store_id, customer_id)`,
-		[]any{&order, &customer, &at, &cents}, func() { m.Orders[order] = modelOrder{customer, day(), cents} })
+	dayOf := func(at *time.Time) engine.Date {
+		if at == nil {
+			return 0
+		}
+		return engine.DateOf(*at, time.UTC)
+	}
+	read(`SELECT order_key, coalesce(customer_key, '?'), ordered_at, net_cents, refund_cents, refunded_at, cancelled_at FROM customer_order LEFT JOIN customer USING (store_id, customer_id)`,
+		[]any{&order, &customer, &at, &cents, &refund, &refundedAt, &cancelledAt},
+		func() {
+			m.Orders[order] = modelOrder{customer, day(), cents, refund, dayOf(refundedAt), dayOf(cancelledAt)}
+		})
 	read(`SELECT coalesce(customer_key, '?'), (ARRAY['daily','weekly','monthly','quarterly','yearly'])[snapshot_type], snapshot_date::timestamptz, model_id, s.orders, s.value_cents, replayed
 FROM snapshot s LEFT JOIN customer USING (store_id, customer_id)`,
 		[]any{&customer, &kind, &at, &version, &purchases, &cents, &replayed},
@@ -209,13 +281,10 @@ func (w *shopWalk) next() operation {
 	}
 	switch n := r.IntN(20); {
 	case n < 6 || w.model.Version == 0 && n < 12 || now == 0:
-		orders := map[string]modelOrder{}
-		for range 1 + r.IntN(4) {
-			orders[fmt.Sprint("o", r.IntN(60))] = modelOrder{fmt.Sprint("c", r.IntN(12)), w.today - engine.Date(r.IntN(60)), int64(100 + r.IntN(9900))}
-		}
+		in := w.drawImport()
 		return operation{"import", func(ctx context.Context) error {
-			return w.importOrders(ctx, orders)
-		}, func() { maps.Copy(w.model.Orders, orders) }}
+			return w.importOrders(ctx, in)
+		}, func() { w.model.importInto(in) }}
 	case n < 8 || w.model.Version == 0:
 		params, seed := engine.DefaultParams(), r.Uint64()
 		params.ChooseK, params.Hierarchical, params.Starts, params.MaxIterations = false, false, 1, 5
@@ -266,12 +335,60 @@ func (w *shopWalk) next() operation {
 	}
 }
 
-func (w *shopWalk) importOrders(ctx context.Context, orders map[string]modelOrder) error {
+// drawImport draws some orders, new or in a later state.
+func (w *shopWalk) drawImport() modelImport {
+	r := w.random
+	in := modelImport{map[string]modelOrder{}, map[string]engine.Date{}, map[string]bool{}}
+	keys := r.Perm(60)[:1+r.IntN(4)]
+	for _, n := range keys {
+		key := fmt.Sprint("o", n)
+		o, there := w.model.Orders[key]
+		fate := r.IntN(20)
+		switch {
+		case there && fate < 4:
+			in.cancelled[key] = o.Day + engine.Date(r.IntN(20))
+			continue
+		case fate < 5:
+			in.tests[key] = true
+			continue
+		case !there || fate < 12:
+			o = modelOrder{Customer: fmt.Sprint("c", r.IntN(12)), Day: w.today - engine.Date(r.IntN(60)), Cents: int64(100 + r.IntN(9900))}
+		default:
+			o.Cancelled = 0 // else the order as it was
+		}
+		if r.IntN(3) == 0 {
+			o.Refund, o.RefundDay = r.Int64N(o.Cents+1), 0
+			if o.Refund > 0 && r.IntN(2) == 0 {
+				o.RefundDay = o.Day + engine.Date(r.IntN(20))
+			}
+		}
+		if r.IntN(8) == 0 {
+			o.Cancelled = o.Day + engine.Date(r.IntN(20))
+		}
+		in.orders[key] = o
+	}
+	return in
+}
+
+func (w *shopWalk) importOrders(ctx context.Context, in modelImport) error {
+	withdrawn := func(key string, at time.Time) *postgres.ImportLine {
+		return &postgres.ImportLine{Withdrawn: true, Line: engine.Line{OrderKey: key, CancelledAt: at}}
+	}
 	_, err := postgres.New(w.pool).ImportLines(ctx, w.store, func(yield func(*postgres.ImportLine) error) (engine.Columns, error) {
-		for _, id := range slices.Sorted(maps.Keys(orders)) {
-			o := orders[id]
+		for key, day := range in.cancelled {
+			if err := yield(withdrawn(key, noon(day))); err != nil {
+				return 0, err
+			}
+		}
+		for key := range in.tests {
+			if err := yield(withdrawn(key, time.Time{})); err != nil {
+				return 0, err
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(in.orders)) {
+			o := in.orders[id]
 			line := orderOf(o.Customer, o.Day)
-			line.OrderKey, line.NetCents = id, o.Cents
+			line.OrderKey, line.NetCents, line.RefundCents, line.RefundedAt, line.CancelledAt = id, o.Cents, o.Refund, noon(o.RefundDay), noon(o.Cancelled)
 			if err := yield(line); err != nil {
 				return 0, err
 			}
@@ -279,6 +396,14 @@ func (w *shopWalk) importOrders(ctx context.Context, orders map[string]modelOrde
 		return engine.ColumnOrderID, nil
 	})
 	return err
+}
+
+// noon is a moment of a day; none of day 0.
+func noon(day engine.Date) time.Time {
+	if day == 0 {
+		return time.Time{}
+	}
+	return day.UTC().Add(12 * time.Hour)
 }
 
 // crash does an operation that is stopped at a random moment: by its context, or by the end of a connection.
@@ -373,7 +498,16 @@ func TestReplacedWithoutOrders(t *testing.T) {
 	check(t, err)
 	w := &shopWalk{pool: pool, store: store}
 	first := day(t, "1998-01-01")
-	check(t, w.importOrders(ctx, map[string]modelOrder{"1": {"a", first, 100}, "2": {"b", first + 1, 100}, "3": {"c", first + 2, 100}}))
+	bought := func(customers ...string) modelImport {
+		in := modelImport{orders: map[string]modelOrder{}}
+		for i, c := range customers {
+			if c != "" {
+				in.orders[fmt.Sprint(i)] = modelOrder{Customer: c, Day: first + engine.Date(i), Cents: 100}
+			}
+		}
+		return in
+	}
+	check(t, w.importOrders(ctx, bought("a", "b", "c")))
 	store, err = db.StoreByKey(ctx, "shop")
 	check(t, err)
 	recluster(t, q, store)
@@ -387,6 +521,6 @@ func TestReplacedWithoutOrders(t *testing.T) {
 		if got != want {
 			t.Errorf("there are snapshots of %s, want %s", got, want)
 		}
-		check(t, w.importOrders(ctx, map[string]modelOrder{"1": {"b", first, 100}, "3": {"b", first + 2, 100}}))
+		check(t, w.importOrders(ctx, bought("b", "", "b")))
 	}
 }
