@@ -73,6 +73,9 @@ var probes = map[string]probe{
 	"Customer.segmentTransitions.filter.toSegmentIds":   {`query ($x: [ID!]!) { ` + ownCustomer + ` { segmentTransitions(filter: {toSegmentIds: $x}, first: 9) { nodes { __typename } } } }`, foreignSegments, ""},
 	"Store.cohortHeatmap.segmentId":                     {`query ($x: ID!) { store(key: "shop") { cohortHeatmap(metric: SEGMENT_SHARE, segmentId: $x) { __typename } } }`, foreignSegment, ""},
 
+	"Journey.paths.startsAt.segmentId": {`query ($x: ID!) { store(key: "shop") { journey(axis: "purchase_frequency") { paths(startsAt: {segmentId: $x}) { totalCount } } } }`, foreignSegment, ""},
+	"Journey.paths.endsIn.segmentId":   {`query ($x: ID!) { store(key: "shop") { journey(axis: "purchase_frequency") { paths(endsIn: {segmentId: $x}) { totalCount } } } }`, foreignSegment, ""},
+
 	"Query.auditLog.filter.storeId": {`query ($x: String!) { auditLog(filter: {storeId: $x}, first: 9) { nodes { actor } } }`, foreignKey, ""},
 
 	// The customer's own store is the only one that its events can be filtered by, whether the other exists or not.
