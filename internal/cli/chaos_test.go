@@ -42,6 +42,7 @@ type chaos struct {
 type worker struct {
 	process atomic.Pointer[os.Process]
 	done    chan struct{}
+	log     string // the file
 }
 
 // shortOfCustomers is enough for two chunks; the long form has as many as the claim is about.
@@ -150,12 +151,12 @@ func (c *chaos) prepare(t *testing.T, customers int) {
 func (c *chaos) work(t *testing.T) {
 	t.Helper()
 	for i := range c.workers {
-		w := &worker{done: make(chan struct{})}
-		c.workers[i] = w
 		log, err := os.Create(filepath.Join(t.TempDir(), "worker.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		w := &worker{done: make(chan struct{}), log: log.Name()}
+		c.workers[i] = w
 		begin := func() (*exec.Cmd, error) {
 			cmd := exec.Command("quimbi", "serve", "--only-jobs")
 			cmd.Env = append(os.Environ(), "DATABASE_URL="+c.server.URL())
@@ -188,12 +189,26 @@ func (c *chaos) work(t *testing.T) {
 			_ = w.process.Load().Kill()
 			<-w.done
 			if t.Failed() {
-				if text, err := os.ReadFile(log.Name()); err == nil {
+				if text, err := os.ReadFile(w.log); err == nil {
 					t.Logf("the end of a worker's log:\n%s", text[max(0, len(text)-4000):])
 				}
 			}
 		})
 	}
+}
+
+// rescues counts how often the workers have said that they took up what a dead one left, or what was lost on its way to them.
+func (c *chaos) rescues(t *testing.T) (left, lost int) {
+	t.Helper()
+	for _, w := range c.workers {
+		text, err := os.ReadFile(w.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left += bytes.Count(text, []byte("a worker died; its jobs are taken up again"))
+		lost += bytes.Count(text, []byte("jobs were lost on the way"))
+	}
+	return left, lost
 }
 
 // The ways to disturb a batch.
@@ -417,6 +432,8 @@ func TestKilledSnapshots(t *testing.T) {
 		}
 		t.Logf("%s: %d times during a batch (%d more came after its end), %d snapshots each time, none lost, none doubled, contents equal; the longest batch took %s, and at most %s passed between the strike and its end",
 			d.name, times, late, rows, longest.Round(time.Millisecond), recovery.Round(time.Millisecond))
+		left, lost := c.rescues(t)
+		t.Logf("until now jobs of dead workers were taken up %d times, and lost ones %d times", left, lost)
 	}
 }
 
