@@ -206,6 +206,52 @@ func (ec *executionContext) fieldContext_AppliedRetention_replayedCount(_ contex
 	return graphql.NewScalarFieldContext("AppliedRetention", field, false, false, "Long")
 }
 
+func (ec *executionContext) _AppliedRetention_driftEvents(ctx context.Context, field graphql.CollectedField, obj *model.AppliedRetention) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppliedRetention_driftEvents(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DriftEvents, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppliedRetention_driftEvents(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppliedRetention", field, false, false, "Long")
+}
+
+func (ec *executionContext) _AppliedRetention_transitions(ctx context.Context, field graphql.CollectedField, obj *model.AppliedRetention) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppliedRetention_transitions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Transitions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppliedRetention_transitions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppliedRetention", field, false, false, "Long")
+}
+
 func (ec *executionContext) _CleanupReport_deletedCount(ctx context.Context, field graphql.CollectedField, obj *model.CleanupReport) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -282,6 +328,52 @@ func (ec *executionContext) _CleanupReport_auditEntries(ctx context.Context, fie
 }
 func (ec *executionContext) fieldContext_CleanupReport_auditEntries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CleanupReport", field, false, false, "Long")
+}
+
+func (ec *executionContext) _CleanupReport_runs(ctx context.Context, field graphql.CollectedField, obj *model.CleanupReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CleanupReport_runs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Runs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CleanupReport_runs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CleanupReport", field, false, false, "Long")
+}
+
+func (ec *executionContext) _CleanupReport_runCutoff(ctx context.Context, field graphql.CollectedField, obj *model.CleanupReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CleanupReport_runCutoff(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RunCutoff, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CleanupReport_runCutoff(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CleanupReport", field, false, false, "DateTime")
 }
 
 func (ec *executionContext) _CleanupSnapshotsPayload_run(ctx context.Context, field graphql.CollectedField, obj *model.CleanupSnapshotsPayload) (ret graphql.Marshaler) {
@@ -1971,6 +2063,16 @@ func (ec *executionContext) _AppliedRetention(ctx context.Context, sel ast.Selec
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "driftEvents":
+			out.Values[i] = ec._AppliedRetention_driftEvents(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "transitions":
+			out.Values[i] = ec._AppliedRetention_transitions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2012,6 +2114,16 @@ func (ec *executionContext) _CleanupReport(ctx context.Context, sel ast.Selectio
 		case "auditEntries":
 			out.Values[i] = ec._CleanupReport_auditEntries(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "runs":
+			out.Values[i] = ec._CleanupReport_runs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "runCutoff":
+			out.Values[i] = ec._CleanupReport_runCutoff(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:

@@ -28,6 +28,7 @@ type Settings struct {
 	StoreScores      bool // whether snapshots keep churn risk and lifetime value
 	Prediction       engine.PredictionSettings
 	Retention        map[engine.SnapshotType]int
+	RunRetention     int // days that runs are kept after their end
 	DriftThreshold   float64
 	AnomalyThreshold float64
 	DriftLevel       engine.Level
@@ -42,7 +43,7 @@ func DefaultRetention() map[engine.SnapshotType]int {
 // DefaultSettings are those of the source document.
 func DefaultSettings() Settings {
 	return Settings{
-		Params: engine.DefaultParams(), Snapshots: true, StoreFeatures: true, StoreScores: true, Retention: DefaultRetention(),
+		Params: engine.DefaultParams(), Snapshots: true, StoreFeatures: true, StoreScores: true, Retention: DefaultRetention(), RunRetention: DefaultRunRetention,
 		Prediction:     engine.DefaultPredictionSettings(),
 		DriftThreshold: 0.1, AnomalyThreshold: 0.5, DriftLevel: engine.LevelRoots,
 	}
@@ -61,6 +62,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.AnomalyThreshold <= 0 || s.AnomalyThreshold > 1 {
 		return engine.Errorf(engine.CodeInvalid, "DRIFT_ANOMALY_THRESHOLD must be over 0 and at most 1, is %g", s.AnomalyThreshold)
+	}
+	if s.RunRetention < minRunRetention {
+		return engine.Errorf(engine.CodeInvalid, "RUN_RETENTION must be at least %d days, is %d", minRunRetention, s.RunRetention)
 	}
 	for kind, days := range maps.All(s.Retention) {
 		if days < 1 {

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"time"
+
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/ingest"
 )
@@ -111,6 +113,8 @@ type CleanupReport struct {
 	DeletedCount int64           `json:"deleted_count"`
 	Policies     []CleanupPolicy `json:"policies"`
 	AuditEntries int64           `json:"audit_entries"` // of the log of mutations
+	Runs         int64           `json:"runs"`
+	RunCutoff    time.Time       `json:"run_cutoff,omitzero"` // runs that ended before it go; zero where the cleanup is about some types
 }
 
 // CleanupPolicy is what one policy removed, or would remove.
@@ -122,6 +126,8 @@ type CleanupPolicy struct {
 	Overridden    bool        `json:"overridden"`
 	DeletedCount  int64       `json:"deleted_count"`
 	ReplayedCount int64       `json:"replayed_count"`
+	DriftEvents   int64       `json:"drift_events"` // that led to a snapshot before the cutoff
+	Transitions   int64       `json:"transitions"`  // that began before it and have ended
 }
 
 // What runs keep as request and as report, in the names of the command line's JSON.

@@ -14,6 +14,7 @@ type policy struct {
 	CleanupPolicy
 	store *engine.Store
 	kind  engine.SnapshotType
+	now   engine.Date // in the store
 }
 
 // policies lists what retention says, by store and type.
@@ -43,7 +44,7 @@ func (r *Runner) policies(ctx context.Context, storeKey string, types []engine.S
 			if len(types) > 0 && !slices.Contains(types, kind) {
 				continue
 			}
-			p := &policy{CleanupPolicy{Store: store.Key, Type: kind.String(), KeepDays: r.settings.Retention[kind]}, store, kind}
+			p := &policy{CleanupPolicy{Store: store.Key, Type: kind.String(), KeepDays: r.settings.Retention[kind]}, store, kind, now}
 			if days, ok := overrides[kind]; ok {
 				p.KeepDays, p.Overridden = days, true
 			}
@@ -59,6 +60,14 @@ const auditDays = 400
 
 func (r *Runner) auditCutoff() time.Time { return r.now().AddDate(0, 0, -auditDays) }
 
+// DefaultRunRetention is how many days runs are kept unless set: as long as the audit log that names them.
+const DefaultRunRetention = auditDays
+
+// minRunRetention is the fewest days: keys of a day, and whoever looks on Monday for what failed on Friday.
+const minRunRetention = 7
+
+func (r *Runner) runCutoff() time.Time { return r.now().AddDate(0, 0, -r.settings.RunRetention) }
+
 // PlanCleanup counts what a cleanup would remove.
 func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupReport, error) {
 	key := ""
@@ -73,6 +82,9 @@ func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupRepo
 		if p.DeletedCount, p.ReplayedCount, err = r.db.CountExpired(ctx, p.store.ID, p.kind, p.Cutoff); err != nil {
 			return CleanupReport{}, err
 		}
+		if p.DriftEvents, p.Transitions, err = r.db.CountAftermath(ctx, p.aftermath(q.IncludeReplayed)); err != nil {
+			return CleanupReport{}, err
+		}
 		if q.IncludeReplayed {
 			p.DeletedCount += p.ReplayedCount
 		}
@@ -83,7 +95,11 @@ func (r *Runner) PlanCleanup(ctx context.Context, q CleanupRequest) (CleanupRepo
 		if q.Store != nil {
 			store = q.Store.ID
 		}
-		report.AuditEntries, err = r.db.CountOldAudit(ctx, store, r.auditCutoff())
+		if report.AuditEntries, err = r.db.CountOldAudit(ctx, store, r.auditCutoff()); err != nil {
+			return CleanupReport{}, err
+		}
+		report.RunCutoff = r.runCutoff()
+		report.Runs, err = r.db.CountOldRuns(ctx, store, report.RunCutoff)
 	}
 	return report, err
 }
@@ -151,6 +167,9 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 			if err := r.removeRows(ctx, run, p, q.IncludeReplayed); err != nil {
 				return err
 			}
+			if err := r.removeAftermath(ctx, p, q.IncludeReplayed); err != nil {
+				return err
+			}
 			if kind == engine.Weekly { // the type that raises alarms
 				if err := r.db.ForgetAlarms(ctx, p.store.ID, p.Cutoff); err != nil {
 					return err
@@ -164,21 +183,61 @@ func (r *Runner) cleanup(ctx context.Context, run *engine.Run) error {
 		if report.AuditEntries, err = r.forgetAudit(ctx, run.StoreID); err != nil {
 			return err
 		}
+		if report.Runs, err = r.forgetRuns(ctx, run.StoreID); err != nil {
+			return err
+		}
+		report.RunCutoff = r.runCutoff()
 	}
 	return r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		return tx.FinishRun(ctx, run.ID, engine.RunSucceeded, "", report, report.DeletedCount)
 	})
 }
 
-// forgetAudit removes old entries of the audit log: a store's, or for 0 everybody's.
-func (r *Runner) forgetAudit(ctx context.Context, storeID int32) (total int64, err error) {
+// inBatches removes until there is less than a batch, each in a transaction of its own, and counts.
+func inBatches(remove func(limit int) (int64, error)) (total int64, err error) {
 	for {
-		gone, err := r.db.DeleteOldAudit(ctx, storeID, r.auditCutoff(), cleanupBatch)
+		gone, err := remove(cleanupBatch)
 		total += gone
 		if err != nil || gone < cleanupBatch {
 			return total, err
 		}
 	}
+}
+
+// forgetAudit removes old entries of the audit log: a store's, or for 0 everybody's.
+func (r *Runner) forgetAudit(ctx context.Context, storeID int32) (int64, error) {
+	return inBatches(func(limit int) (int64, error) { return r.db.DeleteOldAudit(ctx, storeID, r.auditCutoff(), limit) })
+}
+
+// forgetRuns removes old runs: a store's, or for 0 all.
+func (r *Runner) forgetRuns(ctx context.Context, storeID int32) (int64, error) {
+	return inBatches(func(limit int) (int64, error) { return r.db.DeleteOldRuns(ctx, storeID, r.runCutoff(), limit) })
+}
+
+func (p *policy) aftermath(replayedToo bool) postgres.Aftermath {
+	return postgres.Aftermath{StoreID: p.store.ID, Type: p.kind, Before: p.Cutoff, BeforeAt: p.Cutoff.In(p.store.Zone), ReplayedToo: replayedToo}
+}
+
+// removeAftermath removes the drift events and transitions of dates whose snapshots are gone, and how drifts lay on them.
+func (r *Runner) removeAftermath(ctx context.Context, p *policy, replayedToo bool) error {
+	a := p.aftermath(replayedToo)
+	dates, err := r.db.PastDates(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, date := range dates {
+		events, err := inBatches(func(limit int) (int64, error) { return r.db.DeleteEvents(ctx, a, date, limit) })
+		if err != nil {
+			return err
+		}
+		transitions, err := inBatches(func(limit int) (int64, error) { return r.db.DeleteTransitions(ctx, a, date, limit) })
+		if err != nil {
+			return err
+		}
+		p.DriftEvents += events
+		p.Transitions += transitions
+	}
+	return r.db.ForgetSpreads(ctx, a, p.now)
 }
 
 func (r *Runner) removeLeaves(ctx context.Context, kind engine.SnapshotType, policies []*policy, replayedToo bool) error {

@@ -47,7 +47,10 @@ func TestOwnRetention(t *testing.T) {
 	check(t, err)
 	var report jobs.CleanupReport
 	check(t, json.Unmarshal(run.Report, &report))
-	want := jobs.CleanupPolicy{Store: store.Key, Type: "weekly", Cutoff: last - 7, KeepDays: keep, Overridden: true, DeletedCount: plan.DeletedCount}
+	want := jobs.CleanupPolicy{
+		Store: store.Key, Type: "weekly", Cutoff: last - 7, KeepDays: keep, Overridden: true, DeletedCount: plan.DeletedCount,
+		DriftEvents: plan.Policies[1].DriftEvents, Transitions: plan.Policies[1].Transitions,
+	}
 	if report.Policies[1] != want || plan.Policies[1] != want || before-rows() != want.DeletedCount {
 		t.Errorf("planned %+v, removed %+v and in truth %d; want %+v", plan.Policies[1], report.Policies[1], before-rows(), want)
 	}

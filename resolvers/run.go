@@ -108,7 +108,10 @@ func countsView(c jobs.SnapshotCounts) *model.SnapshotCounts {
 }
 
 func cleanupView(report jobs.CleanupReport) *model.CleanupReport {
-	view := &model.CleanupReport{DeletedCount: report.DeletedCount, AuditEntries: report.AuditEntries, Policies: []*model.AppliedRetention{}}
+	view := &model.CleanupReport{DeletedCount: report.DeletedCount, AuditEntries: report.AuditEntries, Runs: report.Runs, Policies: []*model.AppliedRetention{}}
+	if !report.RunCutoff.IsZero() {
+		view.RunCutoff = &report.RunCutoff
+	}
 	for _, p := range report.Policies {
 		kind, err := engine.ParseSnapshotType(p.Type)
 		if err != nil {
@@ -116,7 +119,7 @@ func cleanupView(report jobs.CleanupReport) *model.CleanupReport {
 		}
 		view.Policies = append(view.Policies, &model.AppliedRetention{
 			StoreID: p.Store, Policy: &model.RetentionPolicy{Type: kind, KeepDays: p.KeepDays, Overridden: p.Overridden},
-			Cutoff: p.Cutoff, DeletedCount: p.DeletedCount, ReplayedCount: p.ReplayedCount,
+			Cutoff: p.Cutoff, DeletedCount: p.DeletedCount, ReplayedCount: p.ReplayedCount, DriftEvents: p.DriftEvents, Transitions: p.Transitions,
 		})
 	}
 	return view

@@ -24,6 +24,7 @@ type Settings struct {
 	KeepMonthly   int  `env:"SNAPSHOT_MONTHLY_RETENTION" default:"365" group:"Snapshots" help:"Days that monthly snapshots are kept."`
 	KeepQuarterly int  `env:"SNAPSHOT_QUARTERLY_RETENTION" default:"730" group:"Snapshots" help:"Days that quarterly snapshots are kept."`
 	KeepYearly    int  `env:"SNAPSHOT_YEARLY_RETENTION" default:"1826" group:"Snapshots" help:"Days that yearly snapshots are kept."`
+	KeepRuns      int  `name:"keep-runs" env:"RUN_RETENTION" default:"400" group:"Snapshots" help:"Days that runs are kept after their end."`
 
 	predictionFlags
 
@@ -70,6 +71,7 @@ func (s *Settings) jobs() (jobs.Settings, error) {
 	settings.Retention = map[engine.SnapshotType]int{
 		engine.Daily: s.KeepDaily, engine.Weekly: s.KeepWeekly, engine.Monthly: s.KeepMonthly, engine.Quarterly: s.KeepQuarterly, engine.Yearly: s.KeepYearly,
 	}
+	settings.RunRetention = s.KeepRuns
 	settings.DriftThreshold, settings.AnomalyThreshold, settings.DriftLevel = s.DriftThreshold, s.AnomalyThreshold, s.level()
 	return settings, settings.Validate()
 }

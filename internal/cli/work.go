@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/jobs"
@@ -179,8 +180,14 @@ func (c *cleanupCommand) Run(a *app) (err error) {
 			if p.DeletedCount+p.ReplayedCount > 0 {
 				fmt.Fprintf(w, "%s, %s before %s: %s %s, %s are replayed\n", p.Store, p.Type, p.Cutoff, number(p.DeletedCount), verb, number(p.ReplayedCount))
 			}
+			if p.DriftEvents+p.Transitions > 0 {
+				fmt.Fprintf(w, "%s, %s before %s: %s drift events and %s transitions %s\n", p.Store, p.Type, p.Cutoff, number(p.DriftEvents), number(p.Transitions), verb)
+			}
 		}
 		fmt.Fprintf(w, "%s snapshots %s\n", number(report.DeletedCount), verb)
+		if report.Runs > 0 {
+			fmt.Fprintf(w, "%s runs that ended before %s %s\n", number(report.Runs), report.RunCutoff.UTC().Format(time.DateOnly), verb)
+		}
 		if report.AuditEntries > 0 {
 			fmt.Fprintf(w, "%s old entries of the audit log %s\n", number(report.AuditEntries), verb)
 		}
