@@ -59,7 +59,7 @@ bench: ## measure the engine, and compare with its peers where they are installe
 	done
 
 chaos: ## kill processes, connections and the server at work, 100 times each (half an hour; QUIMBI_CHAOS=N for fewer)
-	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run "Killed|FullDisk" -v ./internal/cli
+	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run "Killed|FullDisk|UnderLoad" -v ./internal/cli
 
 soak: ## 10,000 random operations on a store, every fifth interrupted, held to a model in memory (a quarter of an hour; QUIMBI_OPERATIONS=N/SEED for others)
 	@QUIMBI_OPERATIONS=$${QUIMBI_OPERATIONS:-10000} go test -count=1 -timeout 3h -run 'TestRandomOperations$$' -v ./jobs
