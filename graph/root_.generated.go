@@ -80,9 +80,11 @@ type ComplexityRoot struct {
 	AppliedRetention struct {
 		Cutoff        func(childComplexity int) int
 		DeletedCount  func(childComplexity int) int
+		DriftEvents   func(childComplexity int) int
 		Policy        func(childComplexity int) int
 		ReplayedCount func(childComplexity int) int
 		StoreID       func(childComplexity int) int
+		Transitions   func(childComplexity int) int
 	}
 
 	AuditEntry struct {
@@ -320,6 +322,8 @@ type ComplexityRoot struct {
 		AuditEntries func(childComplexity int) int
 		DeletedCount func(childComplexity int) int
 		Policies     func(childComplexity int) int
+		RunCutoff    func(childComplexity int) int
+		Runs         func(childComplexity int) int
 	}
 
 	CleanupRun struct {
@@ -1602,6 +1606,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AppliedRetention.DeletedCount(childComplexity), true
+	case "AppliedRetention.driftEvents":
+		if e.ComplexityRoot.AppliedRetention.DriftEvents == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppliedRetention.DriftEvents(childComplexity), true
 	case "AppliedRetention.policy":
 		if e.ComplexityRoot.AppliedRetention.Policy == nil {
 			break
@@ -1620,6 +1630,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AppliedRetention.StoreID(childComplexity), true
+	case "AppliedRetention.transitions":
+		if e.ComplexityRoot.AppliedRetention.Transitions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppliedRetention.Transitions(childComplexity), true
 
 	case "AuditEntry.actor":
 		if e.ComplexityRoot.AuditEntry.Actor == nil {
@@ -2730,6 +2746,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CleanupReport.Policies(childComplexity), true
+	case "CleanupReport.runCutoff":
+		if e.ComplexityRoot.CleanupReport.RunCutoff == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupReport.RunCutoff(childComplexity), true
+	case "CleanupReport.runs":
+		if e.ComplexityRoot.CleanupReport.Runs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupReport.Runs(childComplexity), true
 
 	case "CleanupRun.createdAt":
 		if e.ComplexityRoot.CleanupRun.CreatedAt == nil {
@@ -11648,6 +11676,10 @@ type CleanupReport {
   policies: [AppliedRetention!]! @listSize(assumedSize: 5)
   "Entries of the audit log that were older than 400 days; 0 where the cleanup was about some types of snapshots."
   auditEntries: Long!
+  "Runs that ended before runCutoff; the last of each kind, and those that made a model, stay. 0 where the cleanup was about some types of snapshots."
+  runs: Long!
+  "Runs that ended before this go, RUN_RETENTION days ago; null where the cleanup was about some types of snapshots."
+  runCutoff: DateTime
 }
 
 "What one policy removed, or would remove."
@@ -11662,6 +11694,10 @@ type AppliedRetention {
   deletedCount: Long!
   "Replayed snapshots before the cutoff; they go only where asked for."
   replayedCount: Long!
+  "Drift events that led to a day before the cutoff; those of days whose replayed snapshots stay, stay."
+  driftEvents: Long!
+  "Transitions that began and ended before the cutoff; likewise. The last into the segment where a customer stands stays."
+  transitions: Long!
 }
 
 extend type Subscription {
@@ -11984,6 +12020,10 @@ func (ec *executionContext) childFields_AppliedRetention(ctx context.Context, fi
 		return ec.fieldContext_AppliedRetention_deletedCount(ctx, field)
 	case "replayedCount":
 		return ec.fieldContext_AppliedRetention_replayedCount(ctx, field)
+	case "driftEvents":
+		return ec.fieldContext_AppliedRetention_driftEvents(ctx, field)
+	case "transitions":
+		return ec.fieldContext_AppliedRetention_transitions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AppliedRetention", field.Name)
 }
@@ -12458,6 +12498,10 @@ func (ec *executionContext) childFields_CleanupReport(ctx context.Context, field
 		return ec.fieldContext_CleanupReport_policies(ctx, field)
 	case "auditEntries":
 		return ec.fieldContext_CleanupReport_auditEntries(ctx, field)
+	case "runs":
+		return ec.fieldContext_CleanupReport_runs(ctx, field)
+	case "runCutoff":
+		return ec.fieldContext_CleanupReport_runCutoff(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CleanupReport", field.Name)
 }

@@ -59,6 +59,10 @@ type AppliedRetention struct {
 	DeletedCount int64 `json:"deletedCount"`
 	// Replayed snapshots before the cutoff; they go only where asked for.
 	ReplayedCount int64 `json:"replayedCount"`
+	// Drift events that led to a day before the cutoff; those of days whose replayed snapshots stay, stay.
+	DriftEvents int64 `json:"driftEvents"`
+	// Transitions that began and ended before the cutoff; likewise. The last into the segment where a customer stands stays.
+	Transitions int64 `json:"transitions"`
 }
 
 // Which entries; what is given must all hold.
@@ -237,6 +241,10 @@ type CleanupReport struct {
 	Policies []*AppliedRetention `json:"policies"`
 	// Entries of the audit log that were older than 400 days; 0 where the cleanup was about some types of snapshots.
 	AuditEntries int64 `json:"auditEntries"`
+	// Runs that ended before runCutoff; the last of each kind, and those that made a model, stay. 0 where the cleanup was about some types of snapshots.
+	Runs int64 `json:"runs"`
+	// Runs that ended before this go, RUN_RETENTION days ago; null where the cleanup was about some types of snapshots.
+	RunCutoff *time.Time `json:"runCutoff,omitempty"`
 }
 
 // What to clean up.
