@@ -1,32 +1,21 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"os"
+	"io"
 	"slices"
 	"strconv"
 
-	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/fcm"
 	"github.com/quimbi/quimbi/engine/hierarchy"
 )
 
-const membershipsBuffer = 1 << 20
-
 // writeMemberships writes the rows' memberships of all clusters, and below a tree of its leaves, as a CSV.
 func (j *clusterJob) writeMemberships(ctx context.Context, path string, fit *fcm.Result, m float64, tree *hierarchy.Tree) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return engine.Errorf(engine.CodeInvalid, "the memberships cannot be written to %s: name another file", path)
-	}
-	out := bufio.NewWriterSize(file, membershipsBuffer)
-	err = j.memberships(ctx, out, fit, m, tree)
-	return errors.Join(err, out.Flush(), file.Close())
+	return writeFile(path, "--memberships", func(out io.Writer) error { return j.memberships(ctx, out, fit, m, tree) })
 }
 
-func (j *clusterJob) memberships(ctx context.Context, out *bufio.Writer, fit *fcm.Result, m float64, tree *hierarchy.Tree) error {
+func (j *clusterJob) memberships(ctx context.Context, out io.Writer, fit *fcm.Result, m float64, tree *hierarchy.Tree) error {
 	var line []byte
 	for c := range fit.K {
 		line = strconv.AppendInt(append(line, "cluster_"...), int64(c), 10)

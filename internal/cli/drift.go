@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -289,13 +288,13 @@ func (c *driftCommand) export(a *app, list *driftList, path string) error {
 		_, err := c.write(a.out, list)
 		return err
 	}
-	file, err := os.Create(path)
+	n := 0
+	err := writeFile(path, "--csv or --ndjson", func(out io.Writer) (err error) {
+		n, err = c.write(out, list)
+		return err
+	})
 	if err != nil {
-		return engine.Errorf(engine.CodeInvalid, "the drift events cannot be written to %s: name another file", path)
-	}
-	n, err := c.write(file, list)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
+		return err
 	}
 	return a.print(driftExport{list.store.Key, path, n}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s drift events of %s are in %s\n", number(int64(n)), list.store.Key, path)

@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
+	"path/filepath"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/jobs"
@@ -31,6 +30,8 @@ func (c *exportCommand) Run(a *app) (err error) {
 		return engine.Errorf(engine.CodeInvalid, "--json prints one JSON object and nothing else: name a file for the orders with --out")
 	case c.Products == "-":
 		return engine.Errorf(engine.CodeInvalid, "name a file for the articles with --products")
+	case c.Products != "" && filepath.Clean(c.Products) == filepath.Clean(c.Out):
+		return engine.Errorf(engine.CodeInvalid, "the orders and the articles need a file each: name another one with --products")
 	}
 	began := a.now()
 	o, err := a.officeWith(jobs.DefaultSettings())
@@ -43,12 +44,12 @@ func (c *exportCommand) Run(a *app) (err error) {
 		return err
 	}
 	result := exportResult{Store: store.Key, File: c.Out}
-	err = writing(a.out, c.Out, func(orders io.Writer) error {
+	err = c.orders(a.out, func(orders io.Writer) error {
 		if c.Products == "" {
 			result.Exported, err = o.runner.ExportOrders(a.ctx, store, orders, nil)
 			return err
 		}
-		return writing(a.out, c.Products, func(products io.Writer) error {
+		return writeFile(c.Products, "--products", func(products io.Writer) error {
 			result.Exported, err = o.runner.ExportOrders(a.ctx, store, orders, products)
 			return err
 		})
@@ -65,17 +66,10 @@ func (c *exportCommand) Run(a *app) (err error) {
 	})
 }
 
-// writing hands a file to write to, - for out. It names customers, so others may not read it; a half one is taken away.
-func writing(out io.Writer, path string, write func(io.Writer) error) error {
-	if path == "-" {
+// orders hands out what orders are written to.
+func (c *exportCommand) orders(out io.Writer, write func(io.Writer) error) error {
+	if c.Out == "-" {
 		return write(out)
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return engine.Errorf(engine.CodeInvalid, "%s cannot be written: name another file", path)
-	}
-	if err := errors.Join(write(file), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
+	return writeFile(c.Out, "--out", write)
 }

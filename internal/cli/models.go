@@ -13,7 +13,10 @@ import (
 )
 
 type modelsCommand struct {
-	predictionFlags
+	ChurnHorizon    *int     `placeholder:"DAYS" group:"Predictions" help:"Days without an order that count as lost; as set for the store, else for the installation, as the next two."`
+	Margin          *float64 `placeholder:"SHARE" group:"Predictions" help:"The share of revenue that counts in lifetime value, up to 1."`
+	MonthlyDiscount *float64 `placeholder:"SHARE" group:"Predictions" help:"The discount of future value, a month."`
+
 	Store       string  `required:"" placeholder:"KEY" help:"The store."`
 	Until       string  `placeholder:"DATE" help:"Fit on the purchases up to and including this day; the store's now unless set."`
 	Predict     float64 `placeholder:"WEEKS" help:"Predict the purchases of so many weeks; --csv names the file."`
@@ -59,6 +62,10 @@ func (c *modelsCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	settings, err := c.settings(store)
+	if err != nil {
+		return err
+	}
 	if until == nil {
 		now, ok := store.Now(a.now())
 		if !ok {
@@ -76,13 +83,13 @@ func (c *modelsCommand) Run(a *app) (err error) {
 	}
 	result := modelsResult{Models: fitted.models}
 	if c.Calibration {
-		if result.Calibration, err = c.calibrate(a, o, store, fitted, *until, len(histories)); err != nil {
+		if result.Calibration, err = c.calibrate(a, o, store, settings, fitted, *until, len(histories)); err != nil {
 			return err
 		}
 	}
 	written := ""
 	if c.CSV != "" {
-		if written, err = c.predict(a, o, store, fitted, *until, histories); err != nil {
+		if written, err = c.predict(a, o, store, settings, fitted, *until, histories); err != nil {
 			return err
 		}
 	}
@@ -99,11 +106,11 @@ func (c *modelsCommand) Run(a *app) (err error) {
 }
 
 // calibrate reads the orders once more.
-func (c *modelsCommand) calibrate(a *app, o *office, store *engine.Store, fitted *fittedModels, until engine.Date, customers int) (*calibrationResult, error) {
+func (c *modelsCommand) calibrate(a *app, o *office, store *engine.Store, settings engine.PredictionSettings, fitted *fittedModels, until engine.Date, customers int) (*calibrationResult, error) {
 	if fitted.mbg == nil {
 		return nil, fitted.unfit(scoring)
 	}
-	p := &engine.Predictor{Settings: c.prediction(), Purchases: fitted.mbg}
+	p := &engine.Predictor{Settings: settings, Purchases: fitted.mbg}
 	if err := o.runner.Calibrate(a.ctx, store, p, until+1, customers); err != nil {
 		return nil, err
 	}
@@ -111,7 +118,7 @@ func (c *modelsCommand) calibrate(a *app, o *office, store *engine.Store, fitted
 }
 
 // predict writes the file of predictions and says so.
-func (c *modelsCommand) predict(a *app, o *office, store *engine.Store, fitted *fittedModels, until engine.Date, histories []jobs.CustomerHistory) (string, error) {
+func (c *modelsCommand) predict(a *app, o *office, store *engine.Store, settings engine.PredictionSettings, fitted *fittedModels, until engine.Date, histories []jobs.CustomerHistory) (string, error) {
 	name := c.Model
 	if name == "" {
 		name = scoring
@@ -124,7 +131,7 @@ func (c *modelsCommand) predict(a *app, o *office, store *engine.Store, fitted *
 	if err != nil {
 		return "", err
 	}
-	p := predictions{until: until, weeks: c.Predict, ltv: c.prediction(), model: model, spend: fitted.spend}
+	p := predictions{until: until, weeks: c.Predict, ltv: settings, model: model, spend: fitted.spend}
 	if err := p.writeFile(c.CSV, histories, keys); err != nil {
 		return "", err
 	}
@@ -135,14 +142,21 @@ func (c *modelsCommand) predict(a *app, o *office, store *engine.Store, fitted *
 	return text, nil
 }
 
+// settings are the command's own before the store's, and those before the installation's.
+func (c *modelsCommand) settings(store *engine.Store) (engine.PredictionSettings, error) {
+	installation, err := installationPrediction()
+	if err != nil {
+		return installation, err
+	}
+	told := engine.PredictionOverrides{HorizonDays: c.ChurnHorizon, Margin: c.Margin, Discount: c.MonthlyDiscount}
+	settings := told.Over(store.Predicts.Over(installation))
+	return settings, settings.Validate()
+}
+
 // maxPredictWeeks is far beyond what any shop plans for.
 const maxPredictWeeks = 5200
 
 func (c *modelsCommand) check() (until *engine.Date, err error) {
-	settings := c.prediction()
-	if err := settings.Validate(); err != nil {
-		return nil, err
-	}
 	if (c.Predict != 0) != (c.CSV != "") {
 		return nil, engine.Errorf(engine.CodeInvalid, "--predict WEEKS and --csv FILE go together")
 	}

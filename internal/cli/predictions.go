@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/csv"
-	"errors"
 	"io"
 	"math"
-	"os"
 	"strconv"
 
 	"github.com/quimbi/quimbi/engine"
@@ -29,15 +26,7 @@ var predictionColumns = []string{"customer_id", "x", "t_x", "T", "p_alive", "exp
 
 // writeFile writes a row a customer; a failure leaves no half of a file behind.
 func (p *predictions) writeFile(path string, histories []jobs.CustomerHistory, keys map[int64]string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return engine.Errorf(engine.CodeInvalid, "the predictions cannot be written to %s: name another file with --csv", path)
-	}
-	buffer := bufio.NewWriter(file)
-	if err := errors.Join(p.write(buffer, histories, keys), buffer.Flush(), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
+	return writeFile(path, "--csv", func(out io.Writer) error { return p.write(out, histories, keys) })
 }
 
 func (p *predictions) write(out io.Writer, histories []jobs.CustomerHistory, keys map[int64]string) error {

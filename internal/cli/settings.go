@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"github.com/alecthomas/kong"
+
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/jobs"
 )
@@ -81,6 +83,19 @@ type predictionFlags struct {
 	ChurnHorizon int     `name:"churn-horizon" env:"CHURN_HORIZON_DAYS" default:"90" group:"Predictions" help:"Days without an order that count as lost."`
 	Margin       float64 `env:"LTV_MARGIN" default:"1" group:"Predictions" help:"The share of revenue that counts in lifetime value, up to 1."`
 	Discount     float64 `name:"monthly-discount" env:"LTV_MONTHLY_DISCOUNT" default:"0.01" group:"Predictions" help:"The discount of future value, a month."`
+}
+
+// installationPrediction is what the environment says, for commands whose own flags go before the store's settings.
+func installationPrediction() (engine.PredictionSettings, error) {
+	var flags predictionFlags
+	parser, err := kong.New(&flags)
+	if err == nil {
+		_, err = parser.Parse(nil)
+	}
+	if err != nil {
+		return engine.PredictionSettings{}, engine.Errorf(engine.CodeInvalid, "the environment: %s", err)
+	}
+	return flags.prediction(), nil
 }
 
 func (f *predictionFlags) prediction() engine.PredictionSettings {
