@@ -9776,7 +9776,7 @@ type Prediction {
   driftEffect: Float!
   "The customer's risk level less the mean of its own levels every 28 days from 364 to 56 days before, worked out from the orders; null with fewer than 4 of them, and where drift does not count."
   fromBaseline: Float
-  "The same before calibration."
+  "churnRisk before calibration, and without drift."
   noPurchaseProbability: Float!
   """
   Whether the store's history tells all parameters of the purchase model. If not, pAlive is null; and where it does not show at all when customers
