@@ -58,7 +58,7 @@ bench: ## measure the engine, and compare with its peers where they are installe
 		bash "$$script" || echo "$$script: no comparison, see above"; \
 	done
 
-chaos: ## kill processes, connections and the server at work, 100 times each (half an hour; QUIMBI_CHAOS=N for fewer)
+chaos: ## kill processes, connections and the server at work, 100 times each (about 40 minutes on two busy cores; QUIMBI_CHAOS=N for fewer)
 	@QUIMBI_CHAOS=$${QUIMBI_CHAOS:-100} go test -count=1 -timeout 2h -run "Killed|FullDisk|UnderLoad" -v ./internal/cli
 
 soak: ## 10,000 random operations on a store, every fifth interrupted, held to a model in memory (a quarter of an hour; QUIMBI_OPERATIONS=N/SEED for others)
