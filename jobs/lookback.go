@@ -12,21 +12,36 @@ import (
 	"github.com/quimbi/quimbi/engine/risk"
 )
 
-// lookback looks at a store's customers as of instants under a model: where they stand and, where the churn risk that is stored counts it, how far
-// that is from their own baseline. Only then earlier days are looked at.
-func (r *Runner) lookback(ctx context.Context, store *engine.Store, m *engine.Model, at []engine.Instant) (*risk.Lookback, error) {
-	return lookbackBy(r.readBy(ctx, store), store, m, at, r.settings.StoreScores)
+// ground is what a look at a store's customers as of instants rests on beside their orders. Nobody changes it, so that it is read once, before
+// customers are held.
+type ground struct {
+	store    *engine.Store
+	model    *engine.Model
+	at       []engine.Instant
+	baseline []engine.Instant // of the earlier days
+	weights  []*risk.Weights  // none where the churn risk that is stored does not count drift: then no earlier days are looked at
 }
 
-func lookbackBy(read readReferences, store *engine.Store, m *engine.Model, at []engine.Instant, scores bool) (*risk.Lookback, error) {
+// lookback looks at customers under the model: where they stand and, where the churn risk that is stored counts it, how far that is from their
+// own baseline. It is one goroutine's.
+func (g *ground) lookback() *risk.Lookback {
+	return risk.NewLookback(g.model, g.store.Zone, g.at, g.baseline, g.weights...)
+}
+
+// groundOf reads what the states and snapshots of a store as of instants under a model rest on.
+func (r *Runner) groundOf(ctx context.Context, store *engine.Store, m *engine.Model, at []engine.Instant) (*ground, error) {
+	return groundBy(r.readBy(ctx, store), store, m, at, r.settings.StoreScores)
+}
+
+func groundBy(read readReferences, store *engine.Store, m *engine.Model, at []engine.Instant, scores bool) (*ground, error) {
+	g := &ground{store: store, model: m, at: at}
 	if !scores || !m.Predictor.CountsDrift() {
-		return risk.NewLookback(m, store.Zone, at, nil), nil
+		return g, nil
 	}
-	baseline, err := baselineOf(read, store, at)
-	if err != nil {
-		return nil, err
-	}
-	return risk.NewLookback(m, store.Zone, at, baseline, risk.WeightsOf(m)), nil
+	var err error
+	g.baseline, err = baselineOf(read, store, at)
+	g.weights = []*risk.Weights{risk.WeightsOf(m)}
+	return g, err
 }
 
 // baselineOf gives the instants of the days that those of others are compared with.
@@ -98,11 +113,11 @@ func (r *Runner) Drifts(ctx context.Context, q DriftRequest) (map[int64]*float64
 	if err != nil {
 		return nil, err
 	}
-	lookback, err := lookbackBy(read, q.Store, q.Model, []engine.Instant{{At: q.At, Reference: references[month]}}, true)
+	g, err := groundBy(read, q.Store, q.Model, []engine.Instant{{At: q.At, Reference: references[month]}}, true)
 	if err != nil {
 		return nil, err
 	}
-	drifts, builder := map[int64]*float64{}, feature.NewBuilder(q.Store.Zone, q.Store.Columns)
+	lookback, drifts, builder := g.lookback(), map[int64]*float64{}, feature.NewBuilder(q.Store.Zone, q.Store.Columns)
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, q.At) {
 		if err != nil {
 			return nil, err

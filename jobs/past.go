@@ -27,11 +27,11 @@ func (r *Runner) Past(ctx context.Context, q PastRequest) (map[int64][]*engine.S
 	if err != nil {
 		return nil, err
 	}
-	lookback, err := lookbackBy(read, q.Store, q.Model, instants, r.settings.StoreScores)
+	g, err := groundBy(read, q.Store, q.Model, instants, r.settings.StoreScores)
 	if err != nil {
 		return nil, err
 	}
-	past := map[int64][]*engine.Snapshot{}
+	lookback, past := g.lookback(), map[int64][]*engine.Snapshot{}
 	builder, now := feature.NewBuilder(q.Store.Zone, q.Store.Columns), r.now()
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, instants[len(instants)-1].At) {
 		if err != nil {

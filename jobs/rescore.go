@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -62,7 +63,8 @@ func (r *Runner) scoreTouched(ctx context.Context, storeKey string, count func(t
 	if err != nil {
 		return err
 	}
-	if err := r.prepareNow(ctx, store, instant); err != nil {
+	g, err := r.groundNow(ctx, store, instant)
+	if err != nil {
 		return err
 	}
 	for {
@@ -70,11 +72,17 @@ func (r *Runner) scoreTouched(ctx context.Context, storeKey string, count func(t
 		err := r.db.InTx(ctx, func(tx *postgres.Tx) error {
 			var events int
 			var err error
-			if taken, events, err = r.scoreBatch(ctx, tx, store, instant); err != nil || taken == 0 {
+			if taken, events, err = r.scoreBatch(ctx, tx, g); err != nil || taken == 0 {
 				return err
 			}
 			return count(tx, taken, events)
 		})
+		if errors.Is(err, errOtherModel) {
+			if g, err = r.groundNow(ctx, store, instant); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("scoring touched customers of store %q: %w", storeKey, err)
 		}
@@ -84,21 +92,30 @@ func (r *Runner) scoreTouched(ctx context.Context, storeKey string, count func(t
 	}
 }
 
-// prepareNow works out what the model in force needs to know of the store's past, before customers are held for it.
-func (r *Runner) prepareNow(ctx context.Context, store *engine.Store, now engine.Instant) error {
+// groundNow reads what scoring as of an instant under the model in force rests on; before the first re-clustering there is no model.
+func (r *Runner) groundNow(ctx context.Context, store *engine.Store, now engine.Instant) (*ground, error) {
 	version, err := r.db.NewestModelVersion(ctx, store.ID)
-	if err != nil || version == 0 {
-		return err
+	if err != nil {
+		return nil, err
+	}
+	at := []engine.Instant{now}
+	if version == 0 {
+		return &ground{store: store, at: at}, nil
 	}
 	model, err := r.models.get(ctx, r.db, store.ID, version)
-	if err == nil {
-		_, err = r.lookback(ctx, store, model, []engine.Instant{now})
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return r.groundOf(ctx, store, model, at)
 }
 
-// scoreBatch scores some of the touched customers. It gives how many, and how many drift events it wrote.
-func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.Store, instant engine.Instant) (customers, events int, err error) {
+// errOtherModel says that another model has come into force since the ground was read.
+var errOtherModel = errors.New("another model has come into force")
+
+// scoreBatch scores some of the touched customers as of the one instant of the ground, over the transaction's connection alone. It gives how
+// many, and how many drift events it wrote. Fault: errOtherModel.
+func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, g *ground) (customers, events int, err error) {
+	store, model, instant := g.store, g.model, g.at[0]
 	if err := tx.ShareCustomers(ctx, store.ID); err != nil {
 		return 0, 0, err
 	}
@@ -106,12 +123,11 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 	if err != nil {
 		return 0, 0, err
 	}
-	ids, err := tx.TakeTouched(ctx, store.ID, rescoreBatch)
-	if err != nil || len(ids) == 0 || version == 0 {
-		return 0, 0, err
+	if model == nil && version > 0 || model != nil && model.Version != version {
+		return 0, 0, errOtherModel
 	}
-	model, err := r.models.get(ctx, r.db, store.ID, version)
-	if err != nil {
+	ids, err := tx.TakeTouched(ctx, store.ID, rescoreBatch)
+	if err != nil || len(ids) == 0 || model == nil {
 		return 0, 0, err
 	}
 	day := engine.DateOf(instant.At, store.Zone)
@@ -120,11 +136,8 @@ func (r *Runner) scoreBatch(ctx context.Context, tx *postgres.Tx, store *engine.
 		return 0, 0, err
 	}
 	b := &touched{
-		runner: r, store: store, model: model, scorer: model.NewScorer(), marker: explain.NewMarker(model), baselines: baselines,
+		runner: r, store: store, model: model, scorer: model.NewScorer(), marker: explain.NewMarker(model), baselines: baselines, lookback: g.lookback(),
 		Rescored: postgres.Rescored{StoreID: store.ID, Model: version, Day: day, At: instant.At, Customers: ids},
-	}
-	if b.lookback, err = r.lookback(ctx, store, model, []engine.Instant{instant}); err != nil {
-		return 0, 0, err
 	}
 	builder := feature.NewBuilder(store.Zone, store.Columns)
 	for customer, err := range tx.LinesOf(ctx, store.ID, ids, instant.At) {

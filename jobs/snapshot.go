@@ -58,7 +58,8 @@ func (r *Runner) plan(ctx context.Context, run *engine.Run) ([]chunk, error) {
 	if err := r.db.EnsureLeaves(ctx, kind, q.Dates); err != nil {
 		return nil, err
 	}
-	if err := r.prepare(ctx, store, version, q.Dates); err != nil {
+	// What is not there yet is worked out now, so that no chunk has to.
+	if _, err := r.groundAt(ctx, store, version, q.Dates); err != nil {
 		return nil, err
 	}
 	size := min(chunkCustomers, max(100, chunkSnapshots/max(1, len(q.Dates))))
@@ -76,17 +77,26 @@ func (r *Runner) plan(ctx context.Context, run *engine.Run) ([]chunk, error) {
 	return chunks, nil
 }
 
-// prepare works out what all who take snapshots of the dates need to know of the store, so that none of them has to.
-func (r *Runner) prepare(ctx context.Context, store *engine.Store, version int, dates []engine.Date) error {
+// groundAt reads what snapshots of the dates under a version of the store's model rest on, working out what is not there yet.
+func (r *Runner) groundAt(ctx context.Context, store *engine.Store, version int, dates []engine.Date) (*ground, error) {
 	model, err := r.models.get(ctx, r.db, store.ID, version)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	instants, err := r.instants(ctx, store, dates)
-	if err == nil {
-		_, err = r.lookback(ctx, store, model, instants)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return r.groundOf(ctx, store, model, instants)
+}
+
+// groundOfChunk reads what the snapshots of a chunk rest on.
+func (r *Runner) groundOfChunk(ctx context.Context, c chunk) (*ground, error) {
+	store, err := r.db.StoreByKey(ctx, c.StoreKey)
+	if err != nil {
+		return nil, err
+	}
+	return r.groundAt(ctx, store, c.ModelVersion, c.Dates)
 }
 
 // planned notes how many chunks a run has; one without any is over.
@@ -103,7 +113,12 @@ func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) (last bool
 	if err := tx.RunGoesOn(ctx, c.RunID); err != nil {
 		return false, err
 	}
-	counts, events, err := r.write(ctx, tx, c)
+	var counts SnapshotCounts
+	var events []engine.DriftEvent
+	g, err := r.groundOfChunk(ctx, c)
+	if err == nil {
+		counts, events, err = r.write(ctx, tx, g, c)
+	}
 	if err == nil {
 		err = tx.CopyDriftEvents(ctx, events)
 	}
@@ -116,24 +131,14 @@ func (r *Runner) chunk(ctx context.Context, tx *postgres.Tx, c chunk) (last bool
 }
 
 // write takes the snapshots of a chunk and gives the drift events, which the caller writes last.
-func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotCounts, []engine.DriftEvent, error) {
+func (r *Runner) write(ctx context.Context, tx *postgres.Tx, g *ground, c chunk) (SnapshotCounts, []engine.DriftEvent, error) {
 	var counts SnapshotCounts
-	store, err := r.db.StoreByKey(ctx, c.StoreKey)
-	if err != nil {
-		return counts, nil, err
-	}
+	var err error
+	store, model := g.store, g.model
 	if err := tx.ShareCustomers(ctx, store.ID); err != nil {
 		return counts, nil, err
 	}
 	if err := tx.ShareLeaves(ctx, r.db, c.Type, c.Dates); err != nil {
-		return counts, nil, err
-	}
-	model, err := r.models.get(ctx, r.db, store.ID, c.ModelVersion)
-	if err != nil {
-		return counts, nil, err
-	}
-	instants, err := r.instants(ctx, store, c.Dates)
-	if err != nil {
 		return counts, nil, err
 	}
 	if c.Replace {
@@ -157,10 +162,7 @@ func (r *Runner) write(ctx context.Context, tx *postgres.Tx, c chunk) (SnapshotC
 	}
 	b := &batch{
 		runner: r, store: store, model: model, chunk: c, scorer: model.NewScorer(), existing: index(existing), before: map[int64]postgres.StoredThumbprint{},
-		marker: explain.NewMarker(model), marks: map[int64][]byte{},
-	}
-	if b.lookback, err = r.lookback(ctx, store, model, instants); err != nil {
-		return counts, nil, err
+		marker: explain.NewMarker(model), marks: map[int64][]byte{}, lookback: g.lookback(),
 	}
 	for _, t := range before {
 		b.before[t.CustomerID] = t
@@ -359,7 +361,17 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 	if err := checkKey(q.IdempotencyKey); err != nil {
 		return out, err
 	}
-	c, err := r.namedChunk(ctx, &q)
+	if q.IdempotencyKey != "" { // what answering anew would take may fail by now
+		answered := false
+		err := r.db.InTx(ctx, func(tx *postgres.Tx) (err error) {
+			answered, err = q.taken(ctx, tx, &out)
+			return err
+		})
+		if err != nil || answered {
+			return out, err
+		}
+	}
+	c, g, err := r.namedChunk(ctx, &q)
 	if err != nil {
 		return out, err
 	}
@@ -368,7 +380,7 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 			return err
 		}
 		var err error
-		if out, err = r.snapshotNamed(ctx, tx, &q, c); err != nil {
+		if out, err = r.snapshotNamed(ctx, tx, &q, g, c); err != nil {
 			return err
 		}
 		return q.keep(ctx, tx, q.Store.ID, postgres.MutationCreateSnapshots, out)
@@ -376,27 +388,28 @@ func (r *Runner) SnapshotCustomers(ctx context.Context, q SnapshotRequest) (Snap
 	return out, err
 }
 
-// namedChunk fixes model and date, and prepares what the snapshots need; nothing where no customer is known.
-func (r *Runner) namedChunk(ctx context.Context, q *SnapshotRequest) (chunk, error) {
-	c := chunk{StoreKey: q.Store.Key, Type: q.Type, Replace: q.Conflict == ConflictReplace}
+// namedChunk fixes model and date, and reads what the snapshots rest on; nothing where no customer is known.
+func (r *Runner) namedChunk(ctx context.Context, q *SnapshotRequest) (c chunk, g *ground, err error) {
+	c = chunk{StoreKey: q.Store.Key, Type: q.Type, Replace: q.Conflict == ConflictReplace}
 	if !slices.ContainsFunc(q.Customers, func(id int64) bool { return id != 0 }) {
-		return c, nil
+		return c, nil, nil
 	}
 	date, err := r.dateOf(q.Store, q.Date)
 	if err != nil {
-		return c, err
+		return c, nil, err
 	}
 	c.Dates = []engine.Date{date}
 	if c.ModelVersion, err = r.db.NewestModelVersion(ctx, q.Store.ID); err != nil {
-		return c, err
+		return c, nil, err
 	}
 	if c.ModelVersion == 0 {
-		return c, errNotClustered(q.Store.Key)
+		return c, nil, errNotClustered(q.Store.Key)
 	}
 	if err := r.db.EnsureLeaves(ctx, q.Type, c.Dates); err != nil {
-		return c, err
+		return c, nil, err
 	}
-	return c, r.prepare(ctx, q.Store, c.ModelVersion, c.Dates)
+	g, err = r.groundOfChunk(ctx, c)
+	return c, g, err
 }
 
 // taken gives what the request's key was answered before; false where it is new.
@@ -418,7 +431,7 @@ func (q *SnapshotRequest) taken(ctx context.Context, tx *postgres.Tx, out *Snaps
 }
 
 // snapshotNamed takes each customer's snapshot, those of the same customers always in the same order.
-func (r *Runner) snapshotNamed(ctx context.Context, tx *postgres.Tx, q *SnapshotRequest, c chunk) (SnapshotOutcome, error) {
+func (r *Runner) snapshotNamed(ctx context.Context, tx *postgres.Tx, q *SnapshotRequest, g *ground, c chunk) (SnapshotOutcome, error) {
 	var out SnapshotOutcome
 	places := make([]int, len(q.Customers))
 	for i := range places {
@@ -438,7 +451,7 @@ func (r *Runner) snapshotNamed(ctx context.Context, tx *postgres.Tx, q *Snapshot
 		}
 		last = id
 		c.Customers = postgres.CustomerRange{From: id, To: id}
-		counts, drift, err := r.write(ctx, tx, c)
+		counts, drift, err := r.write(ctx, tx, g, c)
 		if err != nil {
 			return out, err
 		}

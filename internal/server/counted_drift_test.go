@@ -2,11 +2,14 @@ package server_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/internal/postgres"
@@ -188,7 +191,14 @@ func TestDriftThatCounts(t *testing.T) {
 		open, err = tx.OpenRuns(ctx, store.ID, engine.RunRescore)
 		return err
 	}))
-	check(t, a.queue.Work(ctx, open[0], nil))
+	// A connection holds the run, another has the transactions, and they need no third.
+	config := a.pool.Config()
+	config.MaxConns = 2
+	narrow, err := pgxpool.NewWithConfig(ctx, config)
+	check(t, err)
+	t.Cleanup(narrow.Close)
+	runner := jobs.NewRunner(postgres.New(narrow), jobs.DefaultSettings(), slog.New(slog.DiscardHandler), time.Now)
+	check(t, runner.Work(ctx, open[0], nil))
 	agree("touched customers", a.churnRisks(t, states, store.ID), predictions)
 
 	for _, day := range []engine.Date{now, now - 40} {
