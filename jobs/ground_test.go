@@ -30,7 +30,9 @@ func TestOtherModel(t *testing.T) {
 	if err := batch(); err != nil {
 		t.Fatal(err)
 	}
-	err = db.InTx(ctx, func(tx *postgres.Tx) error { return tx.InsertModel(ctx, store.ID, uuid.NewString(), &engine.Model{Version: 2}) })
+	err = db.InTx(ctx, func(tx *postgres.Tx) error {
+		return tx.InsertModel(ctx, store.ID, uuid.NewString(), &engine.Model{Version: 2})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
