@@ -10,7 +10,10 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go-1.26/bin
 # Vector instructions are an experiment of the compiler, on amd64 alone; everywhere else the same loops are plain Go.
 VECTOR_PACKAGES := ./engine/fcm ./engine/kselect
 
-.PHONY: help setup web contract demo run build test bench chaos soak generate verify lint ci fmt
+# How long `make fuzz` tries each target.
+FUZZTIME ?= 60s
+
+.PHONY: help setup web contract demo run build test bench fuzz chaos soak generate verify lint ci fmt
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +59,14 @@ bench: ## measure the engine, and compare with its peers where they are installe
 		[ -e "$$script" ] || continue; \
 		echo "== $$script"; \
 		bash "$$script" || echo "$$script: no comparison, see above"; \
+	done
+
+fuzz: ## try every parser with made-up input, 60 s each (FUZZTIME=10m for longer); what breaks one becomes a seed in its testdata/fuzz
+	@set -o pipefail; grep -rnE '^func Fuzz[A-Za-z0-9]+\(' --include='*_test.go' . | sort | \
+	sed -E 's/^(.*)\/[^/]+:[0-9]+:func (Fuzz[A-Za-z0-9]+)\(.*/\1 \2/' | \
+	while read -r folder target; do \
+		echo "== $$folder $$target"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime "$(FUZZTIME)" $(FUZZFLAGS) "$$folder" </dev/null || exit 1; \
 	done
 
 chaos: ## kill processes, connections and the server at work, 100 times each (about 40 minutes on two busy cores; QUIMBI_CHAOS=N for fewer)

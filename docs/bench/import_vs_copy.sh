@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rows a second of `quimbi import` (parsing, checks, keys, merge, indexes) against psql's \copy of the same file into an
 # unlogged table without indexes, in turn on the same private server; then the peak memory of the import of ten times as
-# many rows. Needs Go, Postgres with psql, and GNU time. ROWS (500000) and RUNS (3) may be set.
+# many rows, and of an orders export in Shopify's layout, of which every tenth order stands again at the end. Needs Go, Postgres with psql, and GNU time. ROWS (500000) and RUNS (3) may be set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,6 +26,20 @@ write() { # rows, file: three lines an order, twelve a customer
 				at = sprintf("20%02d-%02d-%02dT%02d:%02d:00Z", 20 + rand() * 5, 1 + rand() * 12, 1 + rand() * 28, rand() * 24, rand() * 60)
 			}
 			printf "c%d,o%d,%s,sku-%d,Cat > %d,%d,%d.25,0,false\n", c, o, at, rand() * 5000, rand() * 40, 1 + rand() * 3, rand() * 97
+		}
+	}' >"$2"
+}
+
+shopify() { # rows, file: Shopify's layout, three lines an order, four orders a customer; every tenth order once more, refunded
+	awk -v n="$1" 'BEGIN {
+		print "Name,Email,Financial Status,Currency,Subtotal,Total,Discount Amount,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Refunded Amount"
+		orders = int(n / 3.3); again = int(orders / 10)
+		for (i = 1; i <= orders + again; i++) {
+			o = i <= orders ? i : 10 * (i - orders)
+			status = i <= orders ? "paid" : "refunded"
+			at = sprintf("20%02d-%02d-%02d %02d:%02d:00 -0500", 20 + o % 5, 1 + o % 12, 1 + o % 28, o % 24, o % 60)
+			printf "#%d,c%d@example.com,%s,USD,30.25,33.00,0,%s,1,Pin,10.25,sku-%d,\n", o, o / 4, status, at, o % 5000
+			for (l = 1; l < 3; l++) printf "#%d,c%d@example.com,,,,,,%s,%d,Tee,%d.50,sku-%d,\n", o, o / 4, at, l, o % 90 + 1, (o + l) % 5000
 		}
 	}' >"$2"
 }
@@ -58,7 +72,11 @@ awk -v n="$rows" -v c="$copy" -v i="$import" -v a="$again" 'BEGIN {
 	printf "the same file once more       %9.0f rows/s  %.2f of it\n", n / a, c / a }'
 
 write $((10 * rows)) "$folder/large.csv"
-for file in orders large; do
+shopify "$rows" "$folder/export.csv"
+shopify $((10 * rows)) "$folder/export-large.csv"
+for file in orders large export export-large; do
+	/usr/bin/time -f %M "$folder/quimbi" import --json --dry-run --store "memory-$file" "$folder/$file.csv" >/dev/null 2>"$folder/look"
 	/usr/bin/time -f %M "$folder/quimbi" import --json --store "memory-$file" "$folder/$file.csv" >/dev/null 2>"$folder/err"
-	awk -v n="$(($(wc -l <"$folder/$file.csv") - 1))" -v k="$(tail -n 1 "$folder/err")" 'BEGIN { printf "peak memory of %8d rows    %6.0f MB\n", n, k / 1024 }'
+	awk -v name="$file" -v d="$(tail -n 1 "$folder/look")" -v n="$(($(wc -l <"$folder/$file.csv") - 1))" -v k="$(tail -n 1 "$folder/err")" 'BEGIN {
+		printf "peak memory of %8d rows    %6.0f MB, dry run %6.0f MB (%s)\n", n, k / 1024, d / 1024, name }'
 done

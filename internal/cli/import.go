@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"maps"
 	"os"
@@ -100,6 +101,7 @@ type sampleLine struct {
 
 // Run imports files.
 func (c *importCommand) Run(a *app) (err error) {
+	boundMemory(a.env, importMemory)
 	options, err := c.options()
 	if err != nil {
 		return err
@@ -260,12 +262,16 @@ func (c *importCommand) look(a *app, options ingest.Options) (importResult, erro
 	}
 	result := importResult{look: look}
 	counts := map[string]int64{}
-	customers := map[string]struct{}{}
+	customers, seed := map[uint64]struct{}{}, maphash.MakeSeed() // of several files together, as hashes: there may be millions
+	note := func(r ingest.Record) error {
+		customers[maphash.String(seed, r.Customer)] = struct{}{}
+		return nil
+	}
+	if len(c.Files) == 1 {
+		note = nil
+	}
 	for _, path := range c.Files {
-		summary, err := a.read(path, options, func(r ingest.Record) error {
-			customers[r.Customer] = struct{}{}
-			return nil
-		})
+		summary, err := a.read(path, options, note)
 		if err != nil {
 			return result, err
 		}
@@ -276,7 +282,9 @@ func (c *importCommand) look(a *app, options ingest.Options) (importResult, erro
 			counts[string(reason)] += rows
 		}
 	}
-	result.Customers, result.Problems = int64(len(customers)), problems(counts)
+	if result.Problems = problems(counts); len(c.Files) > 1 {
+		result.Customers = int64(len(customers))
+	}
 	return result, nil
 }
 
@@ -309,6 +317,7 @@ func (r *importResult) add(s *ingest.Summary) {
 	r.Guests += s.Guests
 	r.Rejected += s.Rejected
 	r.Orders += s.Orders
+	r.Customers = s.Customers // of several files look counts them together
 }
 
 func (l *look) add(file string, s *ingest.Summary) {
