@@ -165,9 +165,7 @@ func (d *detector) alarm(r reading, purchases []engine.Purchase, at engine.Date)
 		Value:      r.evidence, Threshold: d.threshold, PValue: d.pValue(r.evidence),
 	}
 	if d.kind == engine.AlarmSilence {
-		rule := btyd.DefaultSilenceRule()
-		rule.PerYear = math.Exp(-d.threshold)
-		a.Value, a.Threshold = chance(d.model, purchases, at), rule.Limit(r.rate)
+		a.Value, a.Threshold = chance(d.model, purchases, at), btyd.Limit(math.Exp(-d.threshold), r.rate)
 	}
 	return a
 }
@@ -202,7 +200,7 @@ func silence(m btyd.NBD, purchases []engine.Purchase, at engine.Date) (r reading
 	}
 	r.rate, r.watched = m.OwnRate(ref)
 	c := chance(m, purchases, at)
-	if r.evidence = -math.Log(c * weeksPerYear * r.rate); c > btyd.DefaultSilenceRule().Tail {
+	if r.evidence = -math.Log(c * weeksPerYear * r.rate); c > btyd.Tail {
 		r.evidence = math.Inf(-1)
 	}
 	return r
@@ -219,7 +217,7 @@ func few(d btyd.Detector) func(btyd.NBD, []engine.Purchase, engine.Date) reading
 			return r
 		}
 		for _, n := range weeksBefore(purchases, at) {
-			r.evidence, _ = d.Step(r.evidence, n, r.rate)
+			r.evidence = d.Step(r.evidence, n, r.rate)
 		}
 		return r
 	}

@@ -243,6 +243,32 @@ func TestNotWatched(t *testing.T) {
 	}
 }
 
+// A gap is reported by how rare it is in itself, and by how many there are in a year.
+func TestSilenceByHand(t *testing.T) {
+	t.Parallel()
+	m := predictor().Purchases.Predictor().Active()
+	for _, c := range []struct {
+		every   engine.Date // days between orders
+		perYear float64
+		limit   func(rate float64) float64
+	}{
+		{4, 0.2, func(rate float64) float64 { return 0.2 / (52 * rate) }},
+		{60, 0.9, func(float64) float64 { return 0.05 }},
+	} {
+		var purchases []engine.Purchase
+		for day := asOf - 900; day < asOf; day += c.every {
+			purchases = append(purchases, engine.Purchase{Day: day})
+		}
+		for at, reported := asOf, false; !reported; at++ {
+			r := silence(m, purchases, at)
+			reported = r.evidence > -math.Log(c.perYear)
+			if gap, limit := chance(m, purchases, at), c.limit(r.rate); reported != (gap <= limit) || !r.watched {
+				t.Fatalf("every %d days, then none for %d: chance %g, limit %g, %+v", c.every, at-asOf, gap, limit, r)
+			}
+		}
+	}
+}
+
 // The words have the numbers.
 func TestExplanation(t *testing.T) {
 	t.Parallel()
@@ -264,6 +290,9 @@ func TestExplanation(t *testing.T) {
 		chance := math.Pow((2.5+h.Tx)/(2.5+h.T), 0.8+float64(h.X))
 		if math.Abs(a.Value-chance) > 1e-12 || a.Orders != len(purchases)-len(until(purchases, at-182)) {
 			t.Errorf("%+v, want the chance %v", a, chance)
+		}
+		if limit := 0.2 / (52 * a.Rate); math.Abs(a.Threshold-limit) > 1e-12 || limit > 0.05 { // 0.2 false alarms a year
+			t.Errorf("%+v, want the threshold %v", a, limit)
 		}
 		want := "Usually 4 days between orders, silent for "
 		if text := a.Explanation(); text[:len(want)] != want {

@@ -275,7 +275,7 @@ func watched(d btyd.Detector, m btyd.NBD, customers []simulated) [][]float64 {
 		for w := range simulatedWatch {
 			from, _ := slices.BinarySearch(customers[i].days, (simulatedChange+w)*week)
 			to, _ := slices.BinarySearch(customers[i].days, (simulatedChange+w+1)*week)
-			value, _ = d.Step(value, to-from, rate)
+			value = d.Step(value, to-from, rate)
 			series[i][w] = value
 		}
 	}
