@@ -244,11 +244,12 @@ func (tx *Tx) PreviousSnapshots(ctx context.Context, storeID int32, customers Cu
 }
 
 // A state never goes back: neither to an older model, nor to an older moment under the same model. Whoever writes several
-// does so by customer, so that none waits for another in a ring.
+// does so by customer, so that none waits for another in a ring. Who does not know the mark of a state that is there leaves it.
 const stateConflict = ` ON CONFLICT (store_id, customer_id) DO UPDATE SET
   model_id = excluded.model_id, state_date = excluded.state_date, rescored_at = excluded.rescored_at, membership = excluded.membership,
   dominant = excluded.dominant, feature = excluded.feature, largest_drift = excluded.largest_drift, churn_risk = excluded.churn_risk,
-  predicted_ltv_cents = excluded.predicted_ltv_cents, mark = excluded.mark, updated_at = now()
+  predicted_ltv_cents = excluded.predicted_ltv_cents,
+  mark = coalesce(excluded.mark, CASE WHEN (s.model_id, s.state_date) = (excluded.model_id, excluded.state_date) THEN s.mark END), updated_at = now()
 WHERE (excluded.model_id, excluded.state_date, coalesce(excluded.rescored_at, '-infinity')) >= (s.model_id, s.state_date, coalesce(s.rescored_at, '-infinity'))`
 
 // A replay under an earlier model says nothing of where customers stand now.
