@@ -9772,9 +9772,12 @@ type Prediction {
   horizonDays: Int!
   "The probability of no order within the horizon, from 0 to 1 and never either: that of the purchase model, calibrated once outcomes are known. Drift is in it where that was shown to predict better."
   churnRisk: Float!
-  "What drift adds to churnRisk, from -1 to 1; 0 where drift does not count, or the customer has no baseline."
+  """
+  What drift adds to churnRisk, from -1 to 1; 0 where drift does not count, or the customer has no baseline. 0 also for a moment after orders of an earlier
+  month came, until customers are scored: then churnRisk is the one that was stored last, with drift in it.
+  """
   driftEffect: Float!
-  "The customer's risk level less the mean of its own levels every 28 days from 364 to 56 days before, worked out from the orders; null with fewer than 4 of them, and where drift does not count."
+  "The customer's risk level less the mean of its own levels every 28 days from 364 to 56 days before, worked out from the orders; null with fewer than 4 of them, where drift does not count, and where driftEffect says that it is not known for a moment."
   fromBaseline: Float
   "churnRisk before calibration, and without drift."
   noPurchaseProbability: Float!

@@ -89,6 +89,7 @@ type Runner struct {
 	now      func() time.Time
 	models   modelCache
 	reading  singleflight.Group // of references, for readers
+	parsed   parsedReferences
 }
 
 // NewRunner makes a runner. now is the clock.

@@ -101,26 +101,32 @@ type DriftRequest struct {
 	At        time.Time
 }
 
-// Drifts works out from the orders the drift that the model's churn risk counts. Customers who have none are not among the answers; nobody is
-// where it counts none.
-func (r *Runner) Drifts(ctx context.Context, q DriftRequest) (map[int64]*float64, error) {
+// Drifts works out from the orders the drift that the model's churn risk counts, by what is kept of the store: false where a reference is
+// missing, since no reader waits for a pass over all orders. Whoever scores customers as of the day makes it. Customers who have no drift are not
+// among the answers; nobody is where it counts none.
+func (r *Runner) Drifts(ctx context.Context, q DriftRequest) (map[int64]*float64, bool, error) {
 	if !q.Model.Predictor.CountsDrift() {
-		return nil, nil
+		return nil, true, nil
 	}
-	read := r.sharedBy(ctx, q.Store)
+	missing := false
+	read := func(months []engine.Date) (map[engine.Date]*engine.Reference, error) {
+		found, _, err := r.keptReferences(ctx, q.Store, months)
+		missing = missing || len(found) < len(months)
+		return found, err
+	}
 	month := engine.ReferenceMonth(q.At, q.Store.Zone)
 	references, err := read([]engine.Date{month})
-	if err != nil {
-		return nil, err
+	if err != nil || missing {
+		return nil, false, err
 	}
 	g, err := groundBy(read, q.Store, q.Model, []engine.Instant{{At: q.At, Reference: references[month]}}, true)
-	if err != nil {
-		return nil, err
+	if err != nil || missing {
+		return nil, false, err
 	}
 	lookback, drifts, builder := g.lookback(), map[int64]*float64{}, feature.NewBuilder(q.Store.Zone, q.Store.Columns)
 	for customer, err := range r.db.LinesOf(ctx, q.Store.ID, q.Customers, q.At) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		lookback.Look(builder.Build, customer.Lines, func(int, *engine.Features, *engine.Thumbprint) {
 			if drift := lookback.Drift(0); drift != nil {
@@ -128,7 +134,7 @@ func (r *Runner) Drifts(ctx context.Context, q DriftRequest) (map[int64]*float64
 			}
 		})
 	}
-	return drifts, nil
+	return drifts, true, nil
 }
 
 // tryDrift finds out whether drift predicts beside what the predictor of a new model knows: the customers whom its calibration rests on are looked

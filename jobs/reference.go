@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/quimbi/quimbi/engine"
 	"github.com/quimbi/quimbi/engine/feature"
@@ -53,28 +54,17 @@ func instantsOf(store *engine.Store, dates []engine.Date, read readReferences) (
 	return instants, nil
 }
 
+// references gives those of months, ascending. One pass over the store's orders works out what is not there, and it is kept.
 func (r *Runner) references(ctx context.Context, store *engine.Store, months []engine.Date) (map[engine.Date]*engine.Reference, error) {
-	version, err := r.db.OrdersVersion(ctx, store.ID)
+	found, version, err := r.keptReferences(ctx, store, months)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := r.db.References(ctx, store.ID, months)
-	if err != nil {
-		return nil, err
-	}
-	found := map[engine.Date]*engine.Reference{}
 	var missing []engine.Date
 	for _, month := range months {
-		body, ok := stored[month]
-		if !ok {
+		if found[month] == nil {
 			missing = append(missing, month)
-			continue
 		}
-		var reference engine.Reference
-		if err := json.Unmarshal(body, &reference); err != nil {
-			return nil, err
-		}
-		found[month] = &reference
 	}
 	if len(missing) == 0 {
 		return found, nil
@@ -97,4 +87,88 @@ func (r *Runner) references(ctx context.Context, store *engine.Store, months []e
 		found[reference.Month] = reference
 	}
 	return found, nil
+}
+
+// keptReferences gives those references of months that have been worked out, and the version of the orders that they rest on.
+func (r *Runner) keptReferences(ctx context.Context, store *engine.Store, months []engine.Date) (map[engine.Date]*engine.Reference, int64, error) {
+	version, err := r.db.OrdersVersion(ctx, store.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	found := map[engine.Date]*engine.Reference{}
+	var unread []engine.Date
+	key := func(month engine.Date) referenceKey {
+		return referenceKey{store: store.ID, zone: store.Zone.String(), month: month, version: version}
+	}
+	for _, month := range months {
+		if reference := r.parsed.get(key(month)); reference != nil {
+			found[month] = reference
+		} else {
+			unread = append(unread, month)
+		}
+	}
+	if len(unread) == 0 {
+		return found, version, nil
+	}
+	stored, err := r.db.References(ctx, store.ID, unread)
+	if err != nil {
+		return nil, 0, err
+	}
+	for month, body := range stored {
+		var reference engine.Reference
+		if err := json.Unmarshal(body, &reference); err != nil {
+			return nil, 0, err
+		}
+		r.parsed.keep(key(month), &reference, len(body))
+		found[month] = &reference
+	}
+	return found, version, nil
+}
+
+// parsedReferences keeps references that were read, which nobody changes: each has a price of every article, and readers look at 13 of them.
+type parsedReferences struct {
+	mu    sync.Mutex
+	kept  map[referenceKey]parsedReference
+	order []referenceKey // oldest first
+	size  int
+}
+
+// referenceKey names a reference as it is in one version of a store's orders. The months are those of its time zone.
+type referenceKey struct {
+	store   int32
+	zone    string
+	month   engine.Date
+	version int64
+}
+
+type parsedReference struct {
+	*engine.Reference
+	size int
+}
+
+// maxParsed bounds the memory, in bytes of JSON.
+const maxParsed = 32 << 20
+
+func (p *parsedReferences) get(key referenceKey) *engine.Reference {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.kept[key].Reference
+}
+
+func (p *parsedReferences) keep(key referenceKey, reference *engine.Reference, size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept == nil {
+		p.kept = map[referenceKey]parsedReference{}
+	}
+	if _, there := p.kept[key]; there || size > maxParsed {
+		return
+	}
+	p.kept[key] = parsedReference{reference, size}
+	p.order, p.size = append(p.order, key), p.size+size
+	for p.size > maxParsed {
+		p.size -= p.kept[p.order[0]].size
+		delete(p.kept, p.order[0])
+		p.order = p.order[1:]
+	}
 }

@@ -36,7 +36,7 @@ type loaders struct {
 	pastPlaces    *dataloadgen.Loader[shaped[engine.Date], place]
 	pastSeries    *dataloadgen.Loader[shaped[pastQuery], pastRows]
 	lines         *dataloadgen.Loader[shaped[linesShape], []engine.Line]
-	baselines     *dataloadgen.Loader[shaped[baselineShape], *float64]
+	baselines     *dataloadgen.Loader[shaped[baselineShape], countedDrift]
 	drift         *dataloadgen.Loader[shaped[driftShape], []*postgres.ListedEvent]
 	spread        *dataloadgen.Loader[postgres.SpreadRef, watch.Spread]
 	transitions   *dataloadgen.Loader[shaped[transitionShape], []*postgres.ListedTransition]

@@ -112,7 +112,7 @@ func (r *Resolver) pastPlaces(ctx context.Context, refs []postgres.CustomerRef, 
 func stateOfSnapshot(s *engine.Snapshot) *postgres.CustomerState {
 	return &postgres.CustomerState{
 		CustomerRef:  postgres.CustomerRef{StoreID: s.StoreID, CustomerID: s.CustomerID},
-		ModelVersion: s.ModelVersion, Date: s.Date, Thumbprint: s.Thumbprint, Features: s.Features, UpdatedAt: s.CreatedAt,
+		ModelVersion: s.ModelVersion, Date: s.Date, Thumbprint: s.Thumbprint, Features: s.Features, ChurnRisk: s.ChurnRisk, UpdatedAt: s.CreatedAt,
 	}
 }
 

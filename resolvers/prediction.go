@@ -40,10 +40,11 @@ func (r *Resolver) lines(ctx context.Context, refs []postgres.CustomerRef, _ lin
 func (r *Resolver) customerPrediction(ctx context.Context, c *model.Customer) (*model.Prediction, engine.PredictionReason, error) {
 	var m *engine.Model
 	var err error
+	var place *postgres.CustomerState
 	at, ok := c.Store.Instant(c.Store.Clock)
 	if c.AsOf != nil {
 		at, ok = c.AsOf.In(c.Store.Zone), true
-		_, m, err = r.pastPlace(ctx, c)
+		place, m, err = r.pastPlace(ctx, c)
 	} else {
 		m, err = r.inForce(ctx, c.Store)
 	}
@@ -55,30 +56,43 @@ func (r *Resolver) customerPrediction(ctx context.Context, c *model.Customer) (*
 	case !ok:
 		return nil, engine.PredictionBeforePurchase, nil
 	}
-	return r.predict(ctx, c, m, at)
+	p, reason, known, err := r.predict(ctx, c, m, at)
+	if err != nil || p == nil || known {
+		return p, reason, err
+	}
+	if c.AsOf == nil {
+		if place, err = r.stateOf(ctx, c, false); err != nil {
+			return nil, engine.PredictionGiven, err
+		}
+	}
+	if place != nil && place.ModelVersion == m.Version && place.ChurnRisk != nil {
+		p.ChurnRisk = *place.ChurnRisk // drift is in it
+	}
+	return p, reason, nil
 }
 
-// predict says what was to be expected of a customer at an instant: only what was known by then counts.
-func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (*model.Prediction, engine.PredictionReason, error) {
+// predict says what was to be expected of a customer at an instant: only what was known by then counts. Where its drift counts and is not
+// known, it is left out.
+func (r *Resolver) predict(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (p *model.Prediction, reason engine.PredictionReason, driftKnown bool, err error) {
 	if reason := m.Predictor.Fault(); reason != engine.PredictionGiven {
-		return nil, reason, nil
+		return nil, reason, false, nil
 	}
 	lines, err := r.linesOf(ctx, c)
 	if err != nil {
-		return nil, engine.PredictionGiven, err
+		return nil, engine.PredictionGiven, false, err
 	}
-	drift, err := r.countedDrift(ctx, c, m, at)
+	counted, err := r.countedDrift(ctx, c, m, at)
 	if err != nil {
-		return nil, engine.PredictionGiven, err
+		return nil, engine.PredictionGiven, false, err
 	}
 	purchases := feature.NewBuilder(c.Store.Zone, c.Store.Columns).Purchases(lines, at)
 	date := engine.DateOf(at, c.Store.Zone)
-	p, reason := m.Predictor.Predict(purchases, date, drift)
-	if p == nil {
-		return nil, reason, nil
+	prediction, reason := m.Predictor.Predict(purchases, date, counted.drift)
+	if prediction == nil {
+		return nil, reason, false, nil
 	}
 	watched, off := alarm.NewWatcher(m.Predictor, c.Store.FalseAlarmRate).Watches(purchases, date)
-	return &model.Prediction{Prediction: p, ModelVersion: m.Version, Watched: watched, Off: off}, reason, nil
+	return &model.Prediction{Prediction: prediction, ModelVersion: m.Version, Watched: watched, Off: off}, reason, counted.known, nil
 }
 
 // baselineShape asks how far customers of a store are from their own baselines under a version of its model.
@@ -88,17 +102,24 @@ type baselineShape struct {
 	at      time.Time
 }
 
-// countedDrift gives what the churn risk of a model counts of a customer's drift, together with others; nil where it counts none.
-func (r *Resolver) countedDrift(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (*float64, error) {
+// countedDrift is a customer's drift as churn risk counts it, nil where it has none. It is not known while what it rests on is still to be worked
+// out by whoever scores customers next.
+type countedDrift struct {
+	drift *float64
+	known bool
+}
+
+// countedDrift gives what the churn risk of a model counts of a customer's drift, together with others; nothing where it counts none.
+func (r *Resolver) countedDrift(ctx context.Context, c *model.Customer, m *engine.Model, at time.Time) (countedDrift, error) {
 	if !m.Predictor.CountsDrift() {
-		return nil, nil
+		return countedDrift{known: true}, nil
 	}
 	l := r.loaders(ctx)
 	return ofPage(ctx, l, c, baselineShape{c.Store.Store.ID, m.Version, at.Round(0).UTC()}, l.baselines, r.baselines)
 }
 
 // baselines leaves customers of other stores out.
-func (r *Resolver) baselines(ctx context.Context, refs []postgres.CustomerRef, q baselineShape) (map[postgres.CustomerRef]*float64, error) {
+func (r *Resolver) baselines(ctx context.Context, refs []postgres.CustomerRef, q baselineShape) (map[postgres.CustomerRef]countedDrift, error) {
 	store, err := r.storeByID(ctx, q.store)
 	if err != nil {
 		return nil, err
@@ -107,10 +128,11 @@ func (r *Resolver) baselines(ctx context.Context, refs []postgres.CustomerRef, q
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.Jobs.Drifts(ctx, jobs.DriftRequest{Store: &store.Store, Customers: byStore(refs)[q.store], Model: m, At: q.at})
-	all := make(map[postgres.CustomerRef]*float64, len(found))
-	for id, drift := range found {
-		all[postgres.CustomerRef{StoreID: q.store, CustomerID: id}] = drift
+	customers := byStore(refs)[q.store]
+	found, known, err := r.Jobs.Drifts(ctx, jobs.DriftRequest{Store: &store.Store, Customers: customers, Model: m, At: q.at})
+	all := make(map[postgres.CustomerRef]countedDrift, len(customers))
+	for _, id := range customers {
+		all[postgres.CustomerRef{StoreID: q.store, CustomerID: id}] = countedDrift{found[id], known}
 	}
 	return all, err
 }
@@ -124,7 +146,7 @@ func (r *Resolver) snapshotPrediction(ctx context.Context, s *model.Snapshot) (*
 	if s.ChurnRisk == nil && m.Predictor.Fault() == engine.PredictionGiven {
 		return nil, engine.PredictionNotStored, nil
 	}
-	p, reason, err := r.predict(ctx, s.Customer, m, s.Date.In(s.Customer.Store.Zone))
+	p, reason, _, err := r.predict(ctx, s.Customer, m, s.Date.In(s.Customer.Store.Zone))
 	if p != nil {
 		p.ChurnRisk, p.LTVCents = *s.ChurnRisk, s.LTVCents
 	}

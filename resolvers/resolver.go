@@ -61,8 +61,8 @@ type Jobs interface {
 	Past(ctx context.Context, q jobs.PastRequest) (map[int64][]*engine.Snapshot, error)
 	// Silent works out where customers would stand had they done nothing since an earlier day.
 	Silent(ctx context.Context, q jobs.SilentRequest) (map[int64]engine.Thumbprint, error)
-	// Drifts works out how far customers were from their own baselines, as churn risk counts it.
-	Drifts(ctx context.Context, q jobs.DriftRequest) (map[int64]*float64, error)
+	// Drifts works out how far customers were from their own baselines, as churn risk counts it; false where that would take a pass over all orders.
+	Drifts(ctx context.Context, q jobs.DriftRequest) (map[int64]*float64, bool, error)
 	// UpdateStore changes what can be set for a store, and gives it as it is then.
 	UpdateStore(ctx context.Context, r jobs.SettingsRequest) (*engine.Store, error)
 	// RenameSegment gives a segment a name by hand, or takes it away.

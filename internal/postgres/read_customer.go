@@ -364,11 +364,12 @@ type CustomerState struct {
 	Date         engine.Date
 	engine.Thumbprint
 	Features  []float32 // nil where they were not asked for or not stored
+	ChurnRisk *float64  // nil where it is not stored
 	UpdatedAt time.Time
 }
 
 const customerStates = `-- name: CustomerStates
-SELECT cs.store_id, cs.customer_id, cs.model_id, cs.state_date, cs.membership, cs.dominant, CASE WHEN $3 THEN cs.feature END, cs.updated_at
+SELECT cs.store_id, cs.customer_id, cs.model_id, cs.state_date, cs.membership, cs.dominant, CASE WHEN $3 THEN cs.feature END, cs.churn_risk, cs.updated_at
 FROM unnest($1::int[], $2::bigint[]) k(store_id, customer_id)
 JOIN customer_state cs ON cs.store_id = k.store_id AND cs.customer_id = k.customer_id`
 
@@ -379,7 +380,7 @@ func (db *DB) CustomerStates(ctx context.Context, refs []CustomerRef, features b
 		var s CustomerState
 		var date time.Time
 		var stored []*float32
-		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &stored, &s.UpdatedAt)
+		err := row.Scan(&s.StoreID, &s.CustomerID, &s.ModelVersion, &date, membershipOf(&s.Thumbprint), dominantOf(&s.Thumbprint), &stored, &s.ChurnRisk, &s.UpdatedAt)
 		s.Date, s.Features = dateOf(date), featuresOf(stored)
 		return &s, err
 	}, customerStates, stores, ids, features)

@@ -216,4 +216,37 @@ func TestDriftThatCounts(t *testing.T) {
 		check(t, a.queue.Work(ctx, run, nil))
 		agree(fmt.Sprint("snapshots of ", day), a.churnRisks(t, `snapshot JOIN customer USING (store_id, customer_id) WHERE store_id = $1 AND snapshot_date = $2::date`, store.ID, day.String()), past)
 	}
+
+	// A late order of an old month lets what features know of the store go. A reader does not work it out: what is stored stands until customers are scored.
+	references := func() (n int) {
+		t.Helper()
+		check(t, a.pool.QueryRow(ctx, `SELECT count(*) FROM feature_reference WHERE store_id = $1`, store.ID).Scan(&n))
+		return n
+	}
+	_, err = a.queue.ImportOrders(ctx, jobs.OrdersRequest{Store: store, Trigger: engine.TriggerMutation, Orders: []jobs.Order{{
+		ID: "late", Customer: "latecomer", OrderedAt: store.LastAt.AddDate(0, -10, 0), Lines: []jobs.OrderLine{{Quantity: 1, UnitPrice: "5"}},
+	}}})
+	check(t, err)
+	left, stored := references(), a.churnRisks(t, states, store.ID)
+	predictions, _ = a.fadingOn(t, nil)
+	agree("states, while drift is not known", stored, predictions)
+	for key, p := range predictions {
+		if p.FromBaseline != nil || p.DriftEffect != 0 {
+			t.Errorf("%s: drift is known: %+v", key, p)
+		}
+	}
+	if now := references(); now != left {
+		t.Errorf("a reader made %d references of %d", now, left)
+	}
+	check(t, a.db.InTx(ctx, func(tx *postgres.Tx) (err error) {
+		open, err = tx.OpenRuns(ctx, store.ID, engine.RunRescore)
+		return err
+	}))
+	check(t, runner.Work(ctx, open[0], nil))
+	predictions, _ = a.fadingOn(t, nil)
+	for key, p := range predictions {
+		if p.FromBaseline == nil {
+			t.Errorf("%s: drift is not known after scoring: %+v", key, p)
+		}
+	}
 }
