@@ -133,12 +133,16 @@ func TestSimulationPage(t *testing.T) {
 		}
 		s.Detectors = append(s.Detectors, d)
 	}
+	s.Detectors[0].Points[3].Got = 0.53 // further than was asked for, and drawn all the same
 	var chart []byte
 	text := Simulation(s, func(_ string, svg []byte) string { chart = svg; return "simulation.svg" })
 	for _, want := range []string{"| no_purchase | - | 21 | 40 |", "| drift | 6.0 % | 11.0 % | 21.0 % | 41.0 % |", "](simulation.svg)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
+	}
+	if axis := strings.Count(string(chart), ">0.6<"); axis != len(changes) {
+		t.Errorf("%d axes end at 0.6", axis)
 	}
 	if n := wellFormed(t, "simulation.svg", chart); n < 30 || strings.Contains(text, "%!") {
 		t.Errorf("%d elements in the chart, and the page:\n%s", n, text)

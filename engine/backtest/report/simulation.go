@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"html"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/quimbi/quimbi/engine/backtest"
@@ -79,7 +81,7 @@ func simulationChart(s *backtest.Simulation) []byte {
 	d := newDrawing(3*panel+40, 470, "Delay against false alarms")
 	d.text(20, 24, "start", "Mean days from the change to the first alarm, at most %d, over the share of unchanged customers with an alarm in a year", 7*s.Weeks)
 	for n, change := range changes {
-		f := frame{left: 70 + float64(n)*panel, top: 60, width: panel - 70, height: 290, maxX: 0.5, maxY: 364}
+		f := frame{left: 70 + float64(n)*panel, top: 60, width: panel - 70, height: 290, maxX: mostFalseAlarms(s), maxY: 364}
 		d.text(f.left, f.top-12, "start", "%s", changeNames[change])
 		name := ""
 		if n == 0 {
@@ -100,6 +102,19 @@ func simulationChart(s *backtest.Simulation) []byte {
 		d.put(`<text x="%.1f" y="%.1f" fill="%s">%s</text>`, x+18, y, ink, html.EscapeString(name))
 	}
 	return d.end()
+}
+
+// mostFalseAlarms is where the axis ends: at least at a half, and beyond all that is drawn.
+func mostFalseAlarms(s *backtest.Simulation) float64 {
+	most := 0.5
+	for _, d := range s.Detectors {
+		for _, p := range d.Points {
+			if slices.Contains(drawnInSimulation, d.Name) {
+				most = max(most, math.Ceil(10*p.Got)/10)
+			}
+		}
+	}
+	return most
 }
 
 func (f *frame) delays(d *drawing, detector *backtest.SimulatedDetector, change, colour string) {
