@@ -10,7 +10,8 @@ import (
 	"github.com/quimbi/quimbi/internal/postgres"
 )
 
-// A store's amounts are added up, so they are in one currency: the one that was set, or that of the first orders that state one.
+// A store's amounts are added up, so they are in one currency: the one that was set, or that of its first orders. A store that has
+// orders and no currency takes one from a file alone, which is in one as a whole: single orders may be in any that its shop sells in.
 
 // Currency gives a code of ISO 4217 in the form in which it is kept. Fault: INVALID.
 func Currency(code string) (string, error) {
@@ -32,6 +33,13 @@ func currencyOf(store *engine.Store, said string) (string, error) {
 	}
 	return "", engine.Errorf(engine.CodeConflict, "store %q has its amounts in %s, not in %s; if that is wrong, change it first: quimbi store set --currency %s",
 		store.Key, store.Currency, said, said)
+}
+
+// warnOfCurrency tells, once in this process, of orders that are added up with others of a currency that nobody knows.
+func (r *Runner) warnOfCurrency(ctx context.Context, store *engine.Store, code string) {
+	if _, told := r.uncertain.LoadOrStore(store.ID, true); !told {
+		r.log.WarnContext(ctx, "orders state a currency and their store has none; set the one that counts: quimbi store set --currency", "store", store.Key, "currency", code)
+	}
 }
 
 // takeCurrency gives a store without a currency that of its orders; one that is not in use anywhere is none.

@@ -68,6 +68,17 @@ func TestCurrency(t *testing.T) {
 	if diff := gocmp.Diff(want, outcomes(s.send(t, t, byCall, guest, in("1", ""), in("2", "eur"), in("3", "USD"), in("4", "EUR")))); diff != "" || of(byCall) != "EUR" {
 		t.Errorf("a call left the currency %q (-want +got):\n%s", of(byCall), diff)
 	}
+	// A store that had orders before it could have a currency is not held to that of whatever comes next.
+	old := shop("old", "")
+	s.send(t, t, old, in("1", ""))
+	want = []string{"2 CREATED", "3 CREATED"}
+	if diff := gocmp.Diff(want, outcomes(s.send(t, t, old, in("2", "USD"), in("3", "EUR")))); diff != "" || of(old) != "" {
+		t.Errorf("a call gave an old store the currency %q (-want +got):\n%s", of(old), diff)
+	}
+	s.webhook(t, old, 4, in("#4", "GBP"), told())
+	if got, n := of(old), s.orders(t, old); got != "" || n != 4 {
+		t.Errorf("a webhook gave an old store the currency %q, and it has %d orders, want 4", got, n)
+	}
 	nowhere := shop("nowhere", "")
 	if s.send(t, t, nowhere, in("1", "QQQ")); of(nowhere) != "" {
 		t.Errorf("a currency that is none became the store's: %q", of(nowhere))

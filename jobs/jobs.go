@@ -90,6 +90,8 @@ type Runner struct {
 	models   modelCache
 	reading  singleflight.Group // of references, for readers
 	parsed   parsedReferences
+
+	uncertain sync.Map // numbers of stores whose currency nobody knows
 }
 
 // NewRunner makes a runner. now is the clock.

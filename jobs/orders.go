@@ -93,7 +93,7 @@ func (r *OrdersRequest) hash() ([]byte, error) {
 }
 
 func (q *Queue) mergeOrders(ctx context.Context, tx *postgres.Tx, r *OrdersRequest) (*OrdersAnswer, error) {
-	readings, currency := q.read(r.Store, r.Orders)
+	readings, currency := q.read(ctx, r.Store, r.Orders)
 	counts, err := q.mergeReadings(ctx, tx, r.Store, readings)
 	if err == nil {
 		err = takeCurrency(ctx, tx, r.Store, currency)
@@ -144,8 +144,9 @@ func (r *reading) reason() ingest.Reason {
 type readings []reading
 
 // read applies the rules for orders. Of several copies of an order the last counts that can be read. It gives the currency that they
-// are held to: the store's, or else that of the first good one that states any.
-func (r *Runner) read(store *engine.Store, orders []Order) (list readings, currency string) {
+// are held to: the store's, or else that of the first good one that states any. Where a store has orders and no currency they are held
+// to none, for nobody knows which of its orders' counts.
+func (r *Runner) read(ctx context.Context, store *engine.Store, orders []Order) (list readings, currency string) {
 	now := r.now()
 	options := ingest.Options{Zone: store.Zone, Now: now, Currency: store.Currency, Statuses: store.PurchaseStatuses}
 	list = make(readings, len(orders))
@@ -155,8 +156,12 @@ func (r *Runner) read(store *engine.Store, orders []Order) (list readings, curre
 		l := &list[i]
 		l.id, l.key = o.ID, ingest.OrderKey(strings.TrimSpace(o.ID))
 		l.records, l.rejects = o.Records(options)
-		if len(l.records) > 0 && options.Currency == "" {
-			options.Currency = strings.ToUpper(strings.TrimSpace(o.Currency))
+		if said := strings.ToUpper(strings.TrimSpace(o.Currency)); len(l.records) > 0 && options.Currency == "" && said != "" {
+			if store.LastAt.IsZero() {
+				options.Currency = said
+			} else {
+				r.warnOfCurrency(ctx, store, said)
+			}
 		}
 		if ingest.Withdrawn(l.records, l.rejects) {
 			known := o.KnownAt

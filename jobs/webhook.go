@@ -109,7 +109,7 @@ func (r *Runner) takeEvents(ctx context.Context, storeKey string) (events int, r
 			}
 			kept = append(kept, postgres.ShopOrder{Number: number, Customer: named(o), Body: body})
 		}
-		readings, currency := r.read(store, orders)
+		readings, currency := r.read(ctx, store, orders)
 		counts, err := r.mergeReadings(ctx, tx, store, readings)
 		if err == nil {
 			err = takeCurrency(ctx, tx, store, currency)
