@@ -221,8 +221,11 @@ func (b *book) finish(fallback *bool, take func(id string, kind byte, r *row) er
 		kind := unpack(l.Row, &r)
 		return take(id, kind, &r)
 	})
-	if err = cmp.Or(err, b.settle()); err != nil {
-		return err
+	if err == nil {
+		err = b.settle()
+	}
+	if err != nil {
+		return err // what is gathered then is no whole order
 	}
 	b.sink.sum.Currency = b.currencies.one()
 	return nil

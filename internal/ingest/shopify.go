@@ -1,7 +1,5 @@
 package ingest
 
-import "cmp"
-
 // The columns of an orders export that are of use: those of an order, then those of a line. Lists differ by year and shop, so each
 // may be missing.
 const (
@@ -82,8 +80,8 @@ func readShopify(sc *scanner, h *header, o *Options, s *sink) error {
 		default:
 			err = b.spoiled(r, string(id))
 		}
-		if f != nil {
-			err = cmp.Or(err, s.drop(r.line, f, string(id), printable(r.raw)))
+		if err == nil && f != nil {
+			err = s.drop(r.line, f, string(id), printable(r.raw))
 		}
 		if err != nil {
 			return err

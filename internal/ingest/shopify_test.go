@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/quimbi/quimbi/engine"
 )
 
 // byOrder groups records.
@@ -303,6 +307,39 @@ func TestShopifyOrders(t *testing.T) {
 func cents(n int64) string {
 	b, _ := json.Marshal(n)
 	return string(b)
+}
+
+// TestShopifyBroken holds that nothing is told of an order when the reading ends within it: because it has too many lines, or because
+// nobody wants to read on.
+func TestShopifyBroken(t *testing.T) {
+	t.Parallel()
+	const head = "Name,Email,Financial Status,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku\n#1,ann@x.com,paid,2026-01-01 10:00:00 +0000,1,Tea,4,tea\n"
+	const line = "#2,,,,1,Tea,4,tea\n"
+	opens := strings.Replace(line, ",,,", ",bob@x.com,paid,2026-01-02 10:00:00 +0000", 1)
+	read := func(ctx context.Context, lines int, first func()) error {
+		kept := 0
+		_, err := Read(ctx, strings.NewReader(head+opens+strings.Repeat(line, lines-1)), Options{}, func(r Record) error {
+			if first(); r.OrderID != "#1" {
+				t.Fatalf("of the order that breaks off, of %d lines: %+v", lines, r)
+			}
+			kept++
+			return nil
+		}, func(r Reject) error {
+			t.Fatalf("of the order that breaks off, of %d lines: %+v", lines, r)
+			return nil
+		})
+		if kept != 1 {
+			t.Errorf("%d lines of the whole order, want 1", kept)
+		}
+		return err
+	}
+	if err := read(t.Context(), maxOrderLines+1, func() {}); engine.CodeOf(err) != engine.CodeInvalid {
+		t.Errorf("an order of too many lines: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := read(ctx, 3000, cancel); !errors.Is(err, context.Canceled) {
+		t.Errorf("nobody wanted to read on: %v", err)
+	}
 }
 
 func TestProducts(t *testing.T) {

@@ -87,11 +87,13 @@ func readWooSuite(sc *scanner, h *header, o *Options, s *sink) error {
 		} else {
 			err = s.drop(r.line, f, string(id), printable(r.raw))
 		}
-		for range lines {
-			err = cmp.Or(err, s.row(r.line))
-		}
 		if err != nil {
 			return err
+		}
+		for range lines {
+			if err := s.row(r.line); err != nil {
+				return err
+			}
 		}
 	}
 	if sc.err != nil {
