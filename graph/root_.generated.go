@@ -9640,7 +9640,7 @@ input OrderInput {
   cancelledAt: DateTime
   "Whether it is a test."
   test: Boolean! = false
-  "The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a store without one takes that of its first orders that state any."
+  "The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a new store takes that of its first orders."
   currency: String
   "Its lines."
   lines: [OrderLineInput!]!
@@ -11731,7 +11731,7 @@ type Store implements Node {
   key: String!
   "For people; the key unless set."
   name: String!
-  "ISO 4217, for example USD: what is set, or what the first orders say that state any; else null."
+  "ISO 4217, for example USD: what is set, or what the first orders or a later file say; else null."
   currency: String
   "An IANA name, for example Europe/Berlin. It decides only which day a thing belongs to."
   timeZone: String!

@@ -1027,7 +1027,7 @@ type OrderInput struct {
 	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
 	// Whether it is a test.
 	Test bool `json:"test"`
-	// The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a store without one takes that of its first orders that state any.
+	// The currency of its amounts, ISO 4217; another than the store's is set aside as IMPOSSIBLE. The store's unless told; a new store takes that of its first orders.
 	Currency *string `json:"currency,omitempty"`
 	// Its lines.
 	Lines []*OrderLineInput `json:"lines"`
