@@ -6,8 +6,13 @@ CREATE TABLE product (
   category text NOT NULL, -- what was said last
   PRIMARY KEY (store_id, sku)
 );
-INSERT INTO product SELECT DISTINCT ON (store_id, sku) store_id, sku, category FROM customer_order
-WHERE sku IS NOT NULL AND category IS NOT NULL ORDER BY store_id, sku, ordered_at DESC, category COLLATE "C" DESC;
+-- An article has few categories and many lines: only the few are sorted.
+INSERT INTO product SELECT DISTINCT ON (store_id, sku) store_id, sku, category
+FROM (
+  SELECT store_id, sku, category, max(ordered_at) AS ordered_at FROM customer_order
+  WHERE sku IS NOT NULL AND category IS NOT NULL GROUP BY store_id, sku, category
+) said
+ORDER BY store_id, sku, ordered_at DESC, category COLLATE "C" DESC;
 SELECT fence('product');
 
 -- +goose Down
