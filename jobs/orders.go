@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -85,11 +86,43 @@ func checkKey(key string) error {
 	return nil
 }
 
-// hash tells requests apart.
+// hash tells requests apart. What an order does not say is not in it, so that it is the same when a later version of the program knows a further field.
 func (r *OrdersRequest) hash() ([]byte, error) {
 	text, err := json.Marshal(r.Orders)
+	if err != nil {
+		return nil, err
+	}
+	var orders []any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&orders); err != nil {
+		return nil, err
+	}
+	for i := range orders {
+		dropUnsaid(orders[i])
+	}
+	text, err = json.Marshal(orders)
 	sum := sha256.Sum256(text)
 	return sum[:], err
+}
+
+// dropUnsaid takes the fields with zero values out of JSON.
+func dropUnsaid(value any) {
+	switch value := value.(type) {
+	case []any:
+		for i := range value {
+			dropUnsaid(value[i])
+		}
+	case map[string]any:
+		for name, field := range value {
+			switch field {
+			case nil, "", false, json.Number("0"), "0001-01-01T00:00:00Z":
+				delete(value, name)
+			default:
+				dropUnsaid(field)
+			}
+		}
+	}
 }
 
 func (q *Queue) mergeOrders(ctx context.Context, tx *postgres.Tx, r *OrdersRequest) (*OrdersAnswer, error) {

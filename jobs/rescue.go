@@ -97,7 +97,7 @@ type desk struct {
 
 // work keeps a job on the desk while it is worked on.
 func (d *desk) work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
-	taken := postgres.TakenJob{ID: job.ID, Attempt: job.Attempt}
+	taken := postgres.TakenJob{ID: job.ID, Attempt: job.Attempt, At: job.AttemptedAt.UnixMicro()}
 	d.put(taken, time.Time{})
 	defer func() { d.put(taken, d.now()) }()
 	return inner(ctx)

@@ -100,17 +100,19 @@ func TestLostJobs(t *testing.T) {
 		attempt, age        int // in seconds
 		working             bool
 		ended               time.Duration // ago; 0: not begun, or not ended
+		putOff              bool          // what has ended, which gave the attempt back: this is the next time
 		want                string
 		left                int // of the attempts
 	}{
-		{"never begun", "running", "me", 3, 20, false, 0, "available", 2},
-		{"never begun, for the last time", "running", "me", jobAttempts, 20, false, 0, "available", jobAttempts - 1},
-		{"just taken", "running", "me", 3, 1, false, 0, "running", 3},
-		{"worked on", "running", "me", 3, 20, true, 0, "running", 3},
-		{"that ended just now", "running", "me", 3, 20, false, 10 * time.Second, "running", 3},
-		{"that ended long ago", "running", "me", 3, 90, false, 70 * time.Second, "available", 2},
-		{"that was completed", "completed", "me", 3, 20, false, 0, "completed", 3},
-		{"of another worker", "running", "other", 3, 20, false, 0, "running", 3},
+		{"never begun", "running", "me", 3, 20, false, 0, false, "available", 2},
+		{"never begun, for the last time", "running", "me", jobAttempts, 20, false, 0, false, "available", jobAttempts - 1},
+		{"just taken", "running", "me", 3, 1, false, 0, false, "running", 3},
+		{"worked on", "running", "me", 3, 20, true, 0, false, "running", 3},
+		{"that ended just now", "running", "me", 3, 20, false, 10 * time.Second, false, "running", 3},
+		{"lost after it was put off just now", "running", "me", 3, 20, false, 10 * time.Second, true, "available", 2},
+		{"that ended long ago", "running", "me", 3, 90, false, 70 * time.Second, false, "available", 2},
+		{"that was completed", "completed", "me", 3, 20, false, 0, false, "completed", 3},
+		{"of another worker", "running", "other", 3, 20, false, 0, false, "running", 3},
 	} {
 		if _, err := pool.Exec(ctx, take, step.state, step.attempt, step.age, step.worker); err != nil {
 			t.Fatal(err)
@@ -123,7 +125,14 @@ func TestLostJobs(t *testing.T) {
 		}
 		work := func(inner func(context.Context) error) {
 			t.Helper()
-			if err := q.desk.work(ctx, &rivertype.JobRow{ID: id, Attempt: step.attempt}, inner); err != nil {
+			row := &rivertype.JobRow{ID: id, Attempt: step.attempt, AttemptedAt: new(time.Time)}
+			if err := pool.QueryRow(ctx, "SELECT attempted_at FROM river_job").Scan(row.AttemptedAt); err != nil {
+				t.Fatal(err)
+			}
+			if step.putOff {
+				*row.AttemptedAt = row.AttemptedAt.Add(-5 * time.Second)
+			}
+			if err := q.desk.work(ctx, row, inner); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -169,7 +178,11 @@ func TestLostJobs(t *testing.T) {
 			t.Fatalf("the run is %+v (%v), and its job was only lost on its way", run, err)
 		}
 	}
-	if len(q.desk.missing([]postgres.TakenJob{{ID: id, Attempt: jobAttempts}})) > 0 {
+	var done postgres.TakenJob
+	if err := pool.QueryRow(ctx, "SELECT id, attempt, (extract(epoch FROM attempted_at) * 1000000)::bigint FROM river_job").Scan(&done.ID, &done.Attempt, &done.At); err != nil {
+		t.Fatal(err)
+	}
+	if len(q.desk.missing([]postgres.TakenJob{done})) > 0 {
 		t.Error("a job that was done was not on the desk")
 	}
 }

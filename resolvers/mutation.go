@@ -2,8 +2,6 @@ package resolvers
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,19 +26,6 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// once names a call by its key, and by what it asks for beside the key. The input is the caller's, defaults of the schema filled in.
-func once(key *string, input any) (jobs.Once, error) {
-	if key == nil {
-		return jobs.Once{}, nil
-	}
-	asked, err := json.Marshal(input)
-	if err != nil {
-		return jobs.Once{}, err
-	}
-	hash := sha256.Sum256(asked)
-	return jobs.Once{IdempotencyKey: *key, Asked: hash[:]}, nil
 }
 
 func (r *Resolver) recluster(ctx context.Context, in model.ReclusterInput) (*model.ReclusterPayload, error) {

@@ -59,14 +59,18 @@ func (tx *Tx) RescueJobs(ctx context.Context, worker string) (rescued int, dead 
 	return rescued, dead, err
 }
 
-// TakenJob is a job that a worker has taken and not ended, as far as the queue knows.
+// TakenJob is a job that a worker has taken and not ended, as far as the queue knows. One that is put off gets its attempt back: then
+// only the time, in microseconds since 1970, tells the next taking from this.
 type TakenJob struct {
 	ID      int64
 	Attempt int
+	At      int64
 }
 
+const takenAt = `(extract(epoch FROM attempted_at) * 1000000)::bigint`
+
 const takenJobs = `-- name: TakenJobs
-SELECT id, attempt FROM river_job WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = $1 AND attempted_at < now() - $2::interval ORDER BY id`
+SELECT id, attempt, ` + takenAt + ` FROM river_job WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = $1 AND attempted_at < now() - $2::interval ORDER BY id`
 
 // TakenJobs gives the jobs that a worker took longer ago than age.
 func (db *DB) TakenJobs(ctx context.Context, worker string, age time.Duration) ([]TakenJob, error) {
@@ -75,16 +79,16 @@ func (db *DB) TakenJobs(ctx context.Context, worker string, age time.Duration) (
 
 const returnJobs = `-- name: ReturnJobs
 UPDATE river_job j SET state = 'available', scheduled_at = now(), attempt = greatest(j.attempt - 1, 0)
-FROM unnest($2::bigint[], $3::int[]) t(id, attempt)
-WHERE j.id = t.id AND j.attempt = t.attempt AND j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
+FROM unnest($2::bigint[], $3::int[], $4::bigint[]) t(id, attempt, at)
+WHERE j.id = t.id AND j.attempt = t.attempt AND ` + takenAt + ` = t.at AND j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
 
 // ReturnJobs makes jobs that a worker has taken available again, as if it had not, and tells how many.
 func (db *DB) ReturnJobs(ctx context.Context, worker string, jobs []TakenJob) (int64, error) {
-	ids, attempts := make([]int64, len(jobs)), make([]int, len(jobs))
+	ids, attempts, at := make([]int64, len(jobs)), make([]int, len(jobs)), make([]int64, len(jobs))
 	for i, job := range jobs {
-		ids[i], attempts[i] = job.ID, job.Attempt
+		ids[i], attempts[i], at[i] = job.ID, job.Attempt, job.At
 	}
-	tag, err := db.pool.Exec(ctx, returnJobs, worker, ids, attempts)
+	tag, err := db.pool.Exec(ctx, returnJobs, worker, ids, attempts, at)
 	return tag.RowsAffected(), err
 }
 
