@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -214,31 +215,35 @@ func (c *importCommand) merge(a *app, options ingest.Options, rejects *rejectsFi
 	return result, err
 }
 
-// store gives the store, making it if it is new: but not for a first file that turns out to hold no orders.
+// store gives the store, making it if it is new: but not for a first file that begins like none of orders.
 func (c *importCommand) store(a *app, o *office, options ingest.Options) (*engine.Store, error) {
 	store, err := o.db.StoreByKey(a.ctx, c.Store)
 	if engine.CodeOf(err) != engine.CodeNotFound {
 		return store, err
 	}
 	if first := c.Files[0]; first != "-" {
-		if err := a.recognise(first, options); err != nil {
+		file, err := ingest.Open(first)
+		if err != nil {
+			return nil, cannotOpen(first, err)
+		}
+		defer file.Close()
+		options.Now = a.now()
+		if err := recognise(a.ctx, file, options); err != nil {
 			return nil, err
 		}
 	}
 	return o.db.EnsureStore(a.ctx, c.Store)
 }
 
+// recognisedBy is how much of a file tells whether it holds orders: the exports of shops are handed over at their end alone.
+const recognisedBy = 1 << 20
+
 // errRecognised ends the reading of a file that holds an order.
 var errRecognised = errors.New("the file holds an order")
 
-func (a *app) recognise(path string, options ingest.Options) error {
-	file, err := ingest.Open(path)
-	if err != nil {
-		return cannotOpen(path, err)
-	}
-	defer file.Close()
-	options.Now = a.now()
-	_, err = ingest.Read(a.ctx, file, options, func(ingest.Record) error { return errRecognised }, nil)
+// recognise refuses a file that by its beginning is none of orders.
+func recognise(ctx context.Context, file io.Reader, options ingest.Options) error {
+	_, err := ingest.Read(ctx, io.LimitReader(file, recognisedBy), options, func(ingest.Record) error { return errRecognised }, nil)
 	if errors.Is(err, errRecognised) {
 		return nil
 	}
