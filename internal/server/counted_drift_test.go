@@ -21,7 +21,7 @@ const fadingCustomers = 1200
 
 // newFadingAPI has one store, "fading", in New York, whose customers buy at steady rates of their own. Some day half of them turn to small orders, and ten weeks
 // later they stop: what they spend tells of it before a silence can. Some others stop without a sign. There is a model as of the store's now, and no snapshot.
-func newFadingAPI(t *testing.T) (*api, *engine.Store) {
+func newFadingAPI(t testing.TB) (*api, *engine.Store) {
 	t.Helper()
 	a := newEmptyAPI(t)
 	store, err := a.db.EnsureStore(t.Context(), "fading")
@@ -248,5 +248,25 @@ func TestDriftThatCounts(t *testing.T) {
 		if p.FromBaseline == nil {
 			t.Errorf("%s: drift is not known after scoring: %+v", key, p)
 		}
+	}
+}
+
+// BenchmarkPredictions asks for the churn risks of 100 customers of about a dozen orders, where it counts drift and where it does not.
+func BenchmarkPredictions(b *testing.B) {
+	for _, drift := range []bool{true, false} {
+		b.Run(fmt.Sprint("drift=", drift), func(b *testing.B) {
+			a, store := newFadingAPI(b)
+			if !drift {
+				_, err := a.pool.Exec(b.Context(), `UPDATE segment_model SET body = jsonb_set(body, '{predictor,calibration,drift}', '0') WHERE store_id = $1`, store.ID)
+				check(b, err)
+			}
+			for b.Loop() {
+				var got struct{ Customers struct{ Nodes []struct{ Prediction *struct{ ChurnRisk float64 } } } }
+				a.data(b, &got, `{ customers(filter: {storeId: "fading"}, first: 100) { nodes { prediction { churnRisk } } } }`, nil)
+				if n := got.Customers.Nodes; len(n) != 100 || n[0].Prediction == nil {
+					b.Fatalf("%+v", got)
+				}
+			}
+		})
 	}
 }

@@ -350,13 +350,13 @@ func (r *reply) codes() []string {
 	return list
 }
 
-func (a *api) send(t *testing.T, method, path, body string, header http.Header) *reply {
+func (a *api) send(t testing.TB, method, path, body string, header http.Header) *reply {
 	t.Helper()
 	return a.sendFor(t, time.Minute, method, path, body, header)
 }
 
 // sendFor does it within a time: a stream that should have ended is then a failure, and what it said so far is the answer.
-func (a *api) sendFor(t *testing.T, limit time.Duration, method, path, body string, header http.Header) *reply {
+func (a *api) sendFor(t testing.TB, limit time.Duration, method, path, body string, header http.Header) *reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -384,7 +384,7 @@ func (a *api) sendFor(t *testing.T, limit time.Duration, method, path, body stri
 	return r
 }
 
-func (a *api) query(t *testing.T, query string, variables map[string]any) *reply {
+func (a *api) query(t testing.TB, query string, variables map[string]any) *reply {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	check(t, err)
@@ -392,7 +392,7 @@ func (a *api) query(t *testing.T, query string, variables map[string]any) *reply
 }
 
 // data answers a query that must succeed, into a value.
-func (a *api) data(t *testing.T, into any, query string, variables map[string]any) {
+func (a *api) data(t testing.TB, into any, query string, variables map[string]any) {
 	t.Helper()
 	r := a.query(t, query, variables)
 	if len(r.Errors) > 0 || r.Status != http.StatusOK {
