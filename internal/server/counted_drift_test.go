@@ -261,7 +261,11 @@ func BenchmarkPredictions(b *testing.B) {
 				check(b, err)
 			}
 			for b.Loop() {
-				var got struct{ Customers struct{ Nodes []struct{ Prediction *struct{ ChurnRisk float64 } } } }
+				var got struct {
+					Customers struct {
+						Nodes []struct{ Prediction *struct{ ChurnRisk float64 } }
+					}
+				}
 				a.data(b, &got, `{ customers(filter: {storeId: "fading"}, first: 100) { nodes { prediction { churnRisk } } } }`, nil)
 				if n := got.Customers.Nodes; len(n) != 100 || n[0].Prediction == nil {
 					b.Fatalf("%+v", got)
