@@ -148,6 +148,14 @@ func (r *Runner) finish(ctx context.Context, run *engine.Run, err error) error {
 	if err == nil || errors.Is(err, postgres.ErrRunOver) {
 		return err
 	}
+	if untold := r.fail(ctx, run, err); untold != nil {
+		return errors.Join(err, untold)
+	}
+	return err
+}
+
+// fail ends a run by a fault. The error is that of telling the database, which may have been told by another already.
+func (r *Runner) fail(ctx context.Context, run *engine.Run, err error) error {
 	if ctx.Err() != nil {
 		// Whoever stopped the work wants it over, and the database must still hear of it.
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -163,13 +171,13 @@ func (r *Runner) finish(ctx context.Context, run *engine.Run, err error) error {
 		failure = "The program was stopped before the run was done."
 	}
 	r.log.ErrorContext(ctx, "run failed", "run", run.ID, "kind", run.Kind, "error", err)
-	finishErr := r.db.InTx(ctx, func(tx *postgres.Tx) error {
+	untold := r.db.InTx(ctx, func(tx *postgres.Tx) error {
 		return tx.FinishRun(ctx, run.ID, engine.RunFailed, failure, nil, 0)
 	})
-	if finishErr != nil && !errors.Is(finishErr, postgres.ErrRunOver) {
-		return errors.Join(err, finishErr)
+	if errors.Is(untold, postgres.ErrRunOver) {
+		return nil
 	}
-	return err
+	return untold
 }
 
 // Work does a whole run in this process, whatever other processes do, and returns when it is over. Fault: what made it fail;

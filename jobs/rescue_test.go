@@ -224,9 +224,9 @@ func TestChunkIsCountedOnce(t *testing.T) {
 	}
 }
 
-// TestWorkWaitsOutages has workers begin while no database is there: none of the attempts is used up.
-func TestWorkWaitsOutages(t *testing.T) {
-	t.Parallel()
+// withoutDatabase is a queue whose database is not there.
+func withoutDatabase(t *testing.T) *Queue {
+	t.Helper()
 	pool, err := pgxpool.New(t.Context(), "postgres:///quimbi?host="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -236,6 +236,13 @@ func TestWorkWaitsOutages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return q
+}
+
+// TestWorkWaitsOutages has workers begin while no database is there: none of the attempts is used up.
+func TestWorkWaitsOutages(t *testing.T) {
+	t.Parallel()
+	q := withoutDatabase(t)
 	row := &rivertype.JobRow{ID: 1, Attempt: jobAttempts, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: time.Now()}
 	for name, work := range map[string]func() error{
 		"start":  func() error { return (&startWorker{queue: q}).Work(t.Context(), &river.Job[startArgs]{JobRow: row}) },
@@ -244,6 +251,27 @@ func TestWorkWaitsOutages(t *testing.T) {
 	} {
 		if err := work(); !errors.Is(err, &river.JobSnoozeError{}) {
 			t.Errorf("without a database, %s gave %v", name, err)
+		}
+	}
+}
+
+// TestGivingUpWaitsOutages has work fail for good while no database is there to hear of it: its run would go on for ever if the job
+// ended without it.
+func TestGivingUpWaitsOutages(t *testing.T) {
+	t.Parallel()
+	q := withoutDatabase(t)
+	row := &rivertype.JobRow{ID: 1, Attempt: jobAttempts, MaxAttempts: jobAttempts, State: rivertype.JobStateRunning, CreatedAt: time.Now()}
+	start := &startWorker{queue: q}
+	for name, fault := range map[string]error{
+		"a fault of the program":  errors.New("a bug"),
+		"a fault that is told":    engine.Errorf(engine.CodeInsufficientData, "there is no purchase"),
+		"a fault of a statement":  &pgconn.PgError{Code: "23505"},
+		"the database's trouble":  &pgconn.PgError{Code: "57P01"},
+		"the database's, wrapped": fmt.Errorf("settling: %w", &pgconn.PgError{Code: "08006"}),
+	} {
+		run := &engine.Run{ID: "1", Kind: engine.RunRecluster}
+		if err := start.outcome(t.Context(), run, &river.Job[startArgs]{JobRow: row}, fault); !errors.Is(err, &river.JobSnoozeError{}) {
+			t.Errorf("%s, of which the database could not be told, gave %v", name, err)
 		}
 	}
 }

@@ -126,10 +126,23 @@ func (w *startWorker) outcome(ctx context.Context, run *engine.Run, job *river.J
 	case engine.CodeOf(err) == engine.CodeRunInProgress:
 		return river.JobSnooze(snoozeForLive)
 	case engine.CodeOf(err) != engine.CodeInternal || job.Attempt >= job.MaxAttempts:
-		return river.JobCancel(w.queue.finish(ctx, run, err))
+		return w.queue.giveUp(ctx, job.JobRow, run, err)
 	default:
 		return err
 	}
+}
+
+// giveUp ends a run that has failed for good, and its job. While the database cannot be told the job waits: the run would
+// go on for ever if its last job ended without it.
+func (q *Queue) giveUp(ctx context.Context, job *rivertype.JobRow, run *engine.Run, fault error) error {
+	untold := q.fail(ctx, run, fault)
+	if later := q.waitOut(ctx, job, untold); later != nil {
+		return later
+	}
+	if untold != nil {
+		return errors.Join(fault, untold)
+	}
+	return river.JobCancel(fault)
 }
 
 // cut inserts a job for every chunk of a run, and completes its own, in one transaction.
@@ -183,7 +196,7 @@ func (w *settleWorker) Work(ctx context.Context, job *river.Job[settleArgs]) err
 	case err == nil, errors.Is(err, postgres.ErrRunOver):
 		return nil
 	case ctx.Err() == nil && job.Attempt >= job.MaxAttempts:
-		return river.JobCancel(w.queue.finish(ctx, run, err))
+		return w.queue.giveUp(ctx, job.JobRow, run, err)
 	default:
 		return err
 	}
@@ -228,7 +241,7 @@ func (w *chunkWorker) Work(ctx context.Context, job *river.Job[chunkArgs]) error
 		return err // whatever becomes of it is another's to say
 	case ctx.Err() == nil && job.Attempt >= job.MaxAttempts:
 		run := &engine.Run{ID: job.Args.Chunk.RunID, Kind: engine.RunSnapshot}
-		return river.JobCancel(w.queue.finish(ctx, run, err))
+		return w.queue.giveUp(ctx, job.JobRow, run, err)
 	default:
 		return err
 	}
