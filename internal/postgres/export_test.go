@@ -19,10 +19,11 @@ func (db *DB) ReadRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return db.read(ctx).QueryRow(ctx, sql, args...)
 }
 
-// The statements of ActiveDrifts and MarkDeviations.
+// The statements of ActiveDrifts, MarkDeviations and Timeline.
 const (
 	ActiveDriftsSQL   = activeDrifts
 	MarkDeviationsSQL = markDeviations
+	TimelineSQL       = timelineRows
 )
 
 // StoreTables are the tables that ForgetStore empties.

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -89,4 +90,37 @@ func BenchmarkTimeline(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-p50")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms-p99")
+	inServer := timelinesInServer(b, pool, query, customers)
+	b.ReportMetric(inServer[len(inServer)/2], "ms-p50-in-the-server")
+}
+
+// timelinesInServer gives what the server says that it takes to plan and to execute the statement, in ms, ascending, for as many
+// customers as there are weeks in twenty years.
+func timelinesInServer(b *testing.B, pool *pgxpool.Pool, q postgres.TimelineQuery, customers int) []float64 {
+	b.Helper()
+	conn, err := pool.Acquire(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Release()
+	_, err = conn.Exec(b.Context(), "SET plan_cache_mode = force_generic_plan; PREPARE timeline(int[], bigint[], smallint, date, date, int, int, bool) AS "+postgres.TimelineSQL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(2, 2))
+	took := make([]float64, 1040)
+	for i := range took {
+		var plan []struct {
+			Planning  float64 `json:"Planning Time"`
+			Execution float64 `json:"Execution Time"`
+		}
+		sql := fmt.Sprintf("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE timeline('{1}', '{%d}', %d, '%s', '%s', %d, %d, false)",
+			1+random.IntN(customers), int16(q.Type), q.From, q.To, q.Model, q.Limit)
+		if err := conn.QueryRow(b.Context(), sql).Scan(&plan); err != nil {
+			b.Fatal(err)
+		}
+		took[i] = plan[0].Planning + plan[0].Execution
+	}
+	slices.Sort(took)
+	return took
 }
