@@ -51,8 +51,8 @@ const (
 	longOfCustomers  = 20_000
 )
 
-// newChaos makes one in a folder, with settings of the server beside the usual ones.
-func newChaos(t *testing.T, folder string, settings ...string) *chaos {
+// newChaos makes one in a folder, with so many customers and with settings of the server beside the usual ones.
+func newChaos(t *testing.T, folder string, customers int, settings ...string) *chaos {
 	t.Helper()
 	c := &chaos{random: rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))}
 	// The machine does not fail, the server does: so nothing has to wait for the disk, but what is committed must be written.
@@ -74,10 +74,6 @@ func newChaos(t *testing.T, folder string, settings ...string) *chaos {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.pool.Close)
-	customers := shortOfCustomers
-	if os.Getenv("QUIMBI_CHAOS") != "" {
-		customers = longOfCustomers
-	}
 	c.prepare(t, customers)
 	return c
 }
@@ -396,7 +392,11 @@ func (c *chaos) forget(t *testing.T) {
 // nothing doubled, and what is written is what an undisturbed batch writes.
 func TestKilledSnapshots(t *testing.T) {
 	t.Parallel()
-	c := newChaos(t, t.TempDir())
+	customers := shortOfCustomers
+	if os.Getenv("QUIMBI_CHAOS") != "" {
+		customers = longOfCustomers
+	}
+	c := newChaos(t, t.TempDir(), customers)
 	c.work(t)
 	c.batch(t, 0, nil) // the first one also waits for the workers to come up
 	c.forget(t)
@@ -495,10 +495,10 @@ func fill(t *testing.T, folder string) string {
 }
 
 // TestFullDisk lets the disk run full under a batch: commands say so, the batch waits and goes on by itself once there is
-// room, and what is written is what an undisturbed batch writes.
+// room, and what is written is what an undisturbed batch writes. The disk has no room for more customers than the short form's.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	c := newChaos(t, smallDisk(t), "max_wal_size=48MB", "min_wal_size=32MB", "shared_buffers=32MB")
+	c := newChaos(t, smallDisk(t), shortOfCustomers, "max_wal_size=48MB", "min_wal_size=32MB", "shared_buffers=32MB")
 	c.work(t)
 	c.batch(t, 0, nil)
 	c.forget(t)
